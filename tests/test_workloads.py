@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("tvm.auto_scheduler")
+
+from tvm import auto_scheduler  # noqa: E402
+from tvm.auto_scheduler.workload_registry import WORKLOAD_FUNC_REGISTRY  # noqa: E402
+
+from tvm_gnn_cost import WorkloadError, workloads  # noqa: E402
+
+TARGET = "llvm -num-cores=4"
+
+# One small shape of every function that is not in a configuration.
+CHAIN_SHAPES = {
+    "matmul": (32, 32, 32),
+    "matmul_relu": (32, 32, 32),
+    "conv2d_nchw": (1, 8, 8, 4, 8, 3, 3, 1, 1),
+    "conv2d_nchw_bias_bn_relu": (1, 8, 8, 4, 8, 3, 3, 1, 1),
+    "max_pool2d_nchw": (1, 8, 8, 4, 1),
+    "dense": (8, 16, 32),
+    "dense_relu": (8, 16, 32),
+    "mlp": (8, 16, 32, 16),
+    "swiglu": (8, 16, 32),
+    "attention": (2, 16, 8),
+    "layer_norm": (8, 32),
+    "rms_norm": (8, 32),
+    "log_softmax": (8, 32),
+    "elementwise_chain": (8, 32),
+    "reduce_rows": (8, 32),
+    "reduce_columns": (8, 32),
+    "transpose_add": (8, 32),
+    "matvec": (16, 32),
+    "global_average_pool": (1, 4, 8, 8),
+    "average_pool2d": (1, 4, 8, 8, 3, 2, 1),
+    "conv2d_bias_swish": (1, 4, 8, 8, 8, 3, 1, 1),
+    "separable_conv2d": (1, 8, 8, 4, 8, 3, 1),
+    "grouped_conv2d_nchw": (1, 8, 8, 8, 8, 3, 1, 1, 2),
+    "upsample_conv2d": (1, 4, 4, 4, 8, 3),
+}
+
+
+def test_every_workload_makes_a_task() -> None:
+    shapes: dict[str, tuple[int, ...]] = {name: (0,) for name in workloads.workload_names() if name.isupper()}
+    for name, args in (shapes | CHAIN_SHAPES).items():
+        task = workloads.make_task(name, args, TARGET)
+        assert len(task.compute_dag.tensors) >= 2, name
+
+
+@pytest.mark.parametrize("name", sorted({*CHAIN_SHAPES, "C2D", "GMM", "C2D_WIN_NCHW", "C2D_WIN_NHWC"}))
+def test_schedules_of_a_workload_can_be_built_as_they_are_measured(name: str) -> None:
+    task = workloads.make_task(name, CHAIN_SHAPES.get(name, (0,)), TARGET)
+    policy = auto_scheduler.SketchPolicy(
+        task, auto_scheduler.RandomModel(), params={"sample_init_min_population": 4}, seed=1, verbose=0
+    )
+    for state in list(policy.sample_initial_population())[:2]:
+        task.compute_dag.apply_steps_from_state(state, layout_rewrite=task.layout_rewrite_option)
+
+
+def test_every_function_is_named_in_a_configuration_or_tested_alone() -> None:
+    functions = {name for name in workloads.workload_names() if not name.isupper()}
+    configured = {workloads.resolve(name)[0] for name in workloads.workload_names() if name.isupper()}
+    assert functions == configured | set(CHAIN_SHAPES)
+
+
+def test_a_workload_key_rebuilds_the_same_task() -> None:
+    task = workloads.make_task("attention", (2, 16, 8), TARGET)
+    assert json.loads(task.workload_key) == ["tvm_gnn_cost.attention", 2, 16, 8]
+    again = auto_scheduler.SearchTask(workload_key=task.workload_key, target=TARGET)
+    assert str(again.compute_dag) == str(task.compute_dag)
+
+
+def test_registering_needs_no_shapes_and_may_be_repeated() -> None:
+    workloads.register_all()
+    workloads.register_all()
+    assert workloads.PREFIX + "conv2d_nhwc" in WORKLOAD_FUNC_REGISTRY
+    assert not any(name.startswith(workloads.PREFIX) and name.endswith("C2D") for name in WORKLOAD_FUNC_REGISTRY)
+
+
+def test_a_configuration_shares_its_key_with_its_function() -> None:
+    by_index = workloads.make_task("C2D", (2,), TARGET)
+    by_shape = workloads.make_task("conv2d_nhwc", (1, 14, 14, 256, 256, 3, 1, 1), TARGET)
+    assert by_index.workload_key == by_shape.workload_key
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "message"),
+    [
+        ("conv2d_nhcw", (), "did you mean conv2d_nhwc"),
+        ("zzz", (), "known: "),
+        ("matmul", (64, 64), "matmul takes: n m k"),
+        ("matmul", (64, 64, 64, "float32", "float32", 1), "matmul takes: n m k"),
+        ("matmul", (64, 64, "wide"), "argument k is 'wide'"),
+        ("matmul", (64, 64, 1.5), "argument k is 1.5"),
+        ("matmul", (64, 64, True), "argument k is True"),
+        ("matmul", (64, 64, 0), "argument k is 0"),
+        ("matmul", (64, 64, 64, "floaty"), "cannot be built"),
+        ("C2D", (9,), "index of one of its 4 shapes"),
+        ("C2D", ("first",), "index of one of its 4 shapes"),
+        ("conv2d_nhwc", (1, 4, 4, 3, 8, 9, 1, 0), "do not fit together"),
+    ],
+)
+def test_wrong_workloads_get_one_clear_error(name: str, args: tuple[object, ...], message: str) -> None:
+    with pytest.raises(WorkloadError, match=message):
+        workloads.make_task(name, args, TARGET)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("lvm", "did you mean llvm"),
+        ("", "a target is a string"),
+        (7, "a target is a string"),
+        ("llvm -unknown-option=1", "is not valid"),
+        ('{"kind": "llvm"', "is not valid"),
+        ("nvidia/no-such-card", "is not valid"),
+        ("llvm -mcpu=znver44", "LLVM knows no CPU 'znver44'; did you mean"),
+    ],
+)
+def test_wrong_targets_get_one_clear_error(target: object, message: str) -> None:
+    with pytest.raises(WorkloadError, match=message):
+        workloads.parse_target(target)  # type: ignore[arg-type]
+
+
+def test_host_target_names_the_cpu_and_its_cores() -> None:
+    target = workloads.parse_target("host")
+    assert target.kind.name == "llvm"
+    assert target.attrs["mcpu"]
+    assert int(target.attrs["num-cores"]) >= 1
+
+
+def test_the_search_assumes_the_targets_cores() -> None:
+    assert workloads.make_task("matmul", (32, 32, 32), "llvm -num-cores=7").hardware_params.num_cores == 7
+
+
+def test_a_gpu_target_that_states_its_limits_needs_no_gpu() -> None:
+    params = workloads.make_task("matmul", (32, 32, 32), "nvidia/nvidia-a100").hardware_params
+    assert (params.max_shared_memory_per_block, params.max_threads_per_block) == (49152, 1024)
+    assert (params.warp_size, params.max_vthread_extent) == (32, 8)
+
+
+def test_a_network_is_loaded_with_its_shape() -> None:
+    network = workloads.load_network("resnet-18", batch_size=2, layout="NHWC", image_shape=(3, 64, 48))
+    assert (network.input_name, network.input_shape) == ("data", (2, 64, 48, 3))
+
+
+def test_network_tasks_are_registered_by_extraction() -> None:
+    tasks, weights = workloads.network_tasks(workloads.load_network("mlp"), TARGET)
+    assert len(tasks) == len(weights) >= 3
+    assert all(task.workload_key in WORKLOAD_FUNC_REGISTRY for task in tasks)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resnet", {}, "did you mean resnet-"),
+        ("mlp", {"layout": "NHWC"}, "has no layout 'NHWC'"),
+        ("mlp", {"batch_size": 0}, "batch_size is 0"),
+        ("mobilenet", {"image_shape": (224, 224)}, "takes an image shape like"),
+        ("dcgan", {"image_shape": (3, 64, 64)}, "takes no image shape"),
+        ("dqn", {"image_shape": (4, 2, 2)}, "cannot be made"),
+    ],
+)
+def test_wrong_networks_get_one_clear_error(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(WorkloadError, match=message):
+        workloads.load_network(name, **options)  # type: ignore[arg-type]

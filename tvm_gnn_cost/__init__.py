@@ -1,0 +1,52 @@
+"""A stage-graph neural cost model for TVM's auto_scheduler.
+
+Importing this package loads neither TVM nor torch; its names are imported when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from tvm_gnn_cost.errors import (
+    CheckpointError,
+    InvalidArgumentError,
+    RecordError,
+    TVMGNNCostError,
+    TVMNotAvailableError,
+    WorkloadError,
+)
+
+if TYPE_CHECKING:
+    from tvm_gnn_cost.cost_model import GNNCostModel
+    from tvm_gnn_cost.search import make_search_policies
+
+try:
+    __version__ = version("tvm-gnn-cost")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0.1.0"
+
+__all__ = [
+    "CheckpointError",
+    "GNNCostModel",
+    "InvalidArgumentError",
+    "RecordError",
+    "TVMGNNCostError",
+    "TVMNotAvailableError",
+    "WorkloadError",
+    "__version__",
+    "make_search_policies",
+]
+
+_LAZY = {"GNNCostModel": "tvm_gnn_cost.cost_model", "make_search_policies": "tvm_gnn_cost.search"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,246 @@
+"""`tvm-gnn-cost compare`: several models on one workload, side by side."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tvm_gnn_cost.cli.common import (
+    MODELS,
+    Problem,
+    ProgressDisplay,
+    format_ms,
+    make_model,
+    make_problem,
+    measure_options,
+    model_options,
+    problem_options,
+    search_params,
+)
+from tvm_gnn_cost.comparison import Comparison, Run, speed_up
+from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
+from tvm_gnn_cost.machine import describe_machine, describe_versions
+from tvm_gnn_cost.tuning import MeasureOptions, TuneOptions, tune_tasks
+
+RESULT_FILE = "comparison.json"
+PLOT_FILE = "comparison.png"
+LABELS = {"gnn": "GNNCostModel", "xgb": "XGBModel"}
+
+
+@click.command(short_help="Tune a workload with several models, side by side.")
+@problem_options
+@click.option("--models", default=",".join(MODELS), show_default=True, help="Which models, separated by commas.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each model, seeds 0, 1...")
+@click.option(
+    "--trials", type=click.IntRange(1), default=256, show_default=True, help="Schedules measured in each run."
+)
+@click.option("--output", type=click.Path(file_okay=False), default="comparison", show_default=True,
+              help="The folder for the result, the plot and the logs.")  # fmt: skip
+@click.option("--restart", is_flag=True, help="Begin anew, where the folder already holds a comparison.")
+@model_options
+@measure_options
+def compare(
+    models: str,
+    seeds: int,
+    trials: int,
+    output: str,
+    restart: bool,
+    pretrained: str,
+    device: str,
+    per_round: int,
+    repeat: int,
+    min_repeat_ms: int,
+    build_timeout: int,
+    run_timeout: int,
+    population: int,
+    **problem: Any,
+) -> int:
+    """Tune a WORKLOAD (or a --network) with each of several cost models: same trials, same seeds, same machine.
+
+    The models take turns within each seed, and who begins alternates. The folder gets comparison.json (machine,
+    versions, every trial), comparison.png (best latency against trials and against seconds) and a record log a run.
+    Nothing else should run on the machine meanwhile. Stopped by Ctrl-C, the same command goes on: finished runs are
+    not run again.
+
+    \b
+    Examples:
+      tvm-gnn-cost compare matmul 512 512 512
+      tvm-gnn-cost compare conv2d_nhwc 1 28 28 128 128 3 1 1 --seeds 3 --trials 512 --output runs/conv
+      tvm-gnn-cost compare --network mlp --models gnn --pretrained none
+    """
+    console = Console()
+    names = _model_names(models)
+    asked = make_problem(**problem)
+    options = TuneOptions(trials, per_round, MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
+    folder = Path(output)
+    settings = _settings(asked, options, population, pretrained, device)
+    comparison = _open(folder, asked, settings, restart)
+    for seed in range(seeds):
+        for name in names if seed % 2 == 0 else reversed(names):
+            if comparison.has(name, seed):
+                console.print(f"{LABELS[name]}, seed {seed}: done before", highlight=False)
+                continue
+            run = _run(console, asked, options, settings, folder, name, seed)
+            if run is None:
+                console.print("Stopped early; the same command goes on from the last finished run.", highlight=False)
+                return 130
+            comparison = comparison.with_run(run)
+            comparison.save(folder / RESULT_FILE)
+    _report(console, comparison, folder)
+    return 0 if all(run.best_latency_s is not None for run in comparison.runs) else 1
+
+
+def print_table(console: Console, comparison: Comparison) -> None:
+    """The summary of a comparison: one row a model, medians over its seeds."""
+    table = Table(title=comparison.workload)
+    table.add_column("model")
+    headings = ("best latency (ms)", "GFLOP/s", "reached after", "search (s)", "measure (s)", "train (s)", "total (s)")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in comparison.summaries():
+        latency = "-" if row.latency_s is None else format_ms(row.latency_s)
+        if row.runs > 1 and row.latency_range_s is not None:
+            latency += f" [{format_ms(row.latency_range_s[0])}, {format_ms(row.latency_range_s[1])}]"
+        reached = "-" if row.trials_to_best is None else f"{row.trials_to_best:g} trials, {row.seconds_to_best:.0f} s"
+        table.add_row(
+            LABELS.get(row.model, row.model),
+            latency.replace("[", r"\["),
+            "-" if row.gflops is None else f"{row.gflops:.1f}",
+            reached,
+            *(f"{seconds:.1f}" for seconds in (row.search_s, row.measure_s, row.train_s, row.total_s)),
+        )
+    console.print(table)
+    _print_speed_up(console, comparison)
+
+
+def _print_speed_up(console: Console, comparison: Comparison) -> None:
+    ours, baseline = comparison.of("gnn"), comparison.of("xgb")
+    if not ours or not baseline:
+        return
+    ratio = speed_up(ours, baseline)
+    if ratio is None:
+        console.print("GNNCostModel did not reach XGBModel's final latency in every run.", highlight=False)
+    else:
+        console.print(
+            f"GNNCostModel reached XGBModel's final latency in 1/{ratio[0]:.2f} of its trials and "
+            f"1/{ratio[1]:.2f} of its seconds.",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _run(
+    console: Console,
+    problem: Problem,
+    options: TuneOptions,
+    settings: dict[str, Any],
+    folder: Path,
+    name: str,
+    seed: int,
+) -> Run | None:
+    """One run; None if it was interrupted."""
+    log = folder / f"{name}-seed{seed}.json"
+    _set_aside(log)
+    # XGBModel draws its scores from numpy's global generator until it has learnt, TaskScheduler its ties
+    np.random.seed(seed)
+    random.seed(seed)
+    started = datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
+    model = make_model(name, seed, settings["pretrained"], settings["device"])
+    with ProgressDisplay(console, f"{LABELS[name]}, seed {seed}", problem.flops) as display:
+        result = tune_tasks(
+            problem.tasks,
+            model,
+            log,
+            options,
+            weights=problem.weights,
+            seed=seed,
+            search_params=search_params(settings["population"]),
+            observer=display,
+        )
+    return None if result.interrupted else Run.from_result(name, seed, started, result)
+
+
+def _report(console: Console, comparison: Comparison, folder: Path) -> None:
+    from tvm_gnn_cost.report.plots import plot_comparison
+
+    print_table(console, comparison)
+    plot: Path | None = folder / PLOT_FILE
+    try:
+        plot_comparison(comparison, folder / PLOT_FILE)
+    except TVMGNNCostError as error:
+        plot = None
+        console.print(f"no plot: {error}", highlight=False, soft_wrap=True)
+    console.print(f"result: {folder / RESULT_FILE}", highlight=False, soft_wrap=True)
+    if plot is not None:
+        console.print(f"plot:   {plot}", highlight=False, soft_wrap=True)
+    for run in comparison.runs:
+        console.print(f"log:    {run.log_file}", highlight=False, soft_wrap=True)
+
+
+def _open(folder: Path, problem: Problem, settings: dict[str, Any], restart: bool) -> Comparison:
+    """The comparison that the folder holds, or a new one. Raises InvalidArgumentError where it is another one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = describe_machine()
+    fresh = Comparison(
+        problem.label,
+        settings,
+        machine,
+        describe_versions(),
+        datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
+    )
+    path = folder / RESULT_FILE
+    if restart or not path.exists():
+        _set_aside(path)
+        return fresh
+    found = Comparison.load(path)
+    if (found.workload, found.machine.get("cpu")) != (problem.label, machine["cpu"]):
+        raise InvalidArgumentError(
+            f"{path} compares {found.workload!r} on {found.machine.get('cpu')!r}: name another --output, or --restart"
+        )
+    different = [key for key in settings if found.settings.get(key) != settings[key]]
+    if different:
+        changes = ", ".join(f"{key} was {found.settings.get(key)}, now {settings[key]}" for key in different)
+        raise InvalidArgumentError(f"{path} was made otherwise ({changes}): name another --output, or --restart")
+    return found
+
+
+def _settings(problem: Problem, options: TuneOptions, population: int, pretrained: str, device: str) -> dict[str, Any]:
+    measure = options.measure
+    return {
+        "target": str(problem.tasks[0].target),
+        "trials": options.trials,
+        "trials_per_round": options.trials_per_round,
+        "repeat": measure.repeat,
+        "min_repeat_ms": measure.min_repeat_ms,
+        "number": measure.number,
+        "build_timeout_s": measure.build_timeout_s,
+        "run_timeout_s": measure.run_timeout_s,
+        "population": population,
+        "pretrained": pretrained,
+        "device": device,
+    }
+
+
+def _model_names(models: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
+    unknown = [name for name in names if name not in MODELS]
+    if unknown or not names:
+        raise InvalidArgumentError(f"--models is {models!r}; it holds some of {', '.join(MODELS)}")
+    return names
+
+
+def _set_aside(path: Path) -> None:
+    """Keep an earlier file under another name: measurements are not thrown away."""
+    if not path.exists():
+        return
+    number = 1
+    while (kept := path.with_name(f"{path.stem}.old{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(kept)

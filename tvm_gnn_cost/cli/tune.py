@@ -1,0 +1,124 @@
+"""`tvm-gnn-cost tune`: one tuning run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tvm_gnn_cost.cli.common import (
+    MODELS,
+    Problem,
+    ProgressDisplay,
+    format_ms,
+    make_model,
+    make_problem,
+    measure_options,
+    model_options,
+    problem_options,
+    search_params,
+)
+from tvm_gnn_cost.tuning import MeasureOptions, TuneOptions, TuneResult, tune_tasks
+
+
+@click.command(short_help="Tune a workload or a network.")
+@problem_options
+@click.option("--trials", type=click.IntRange(1), default=256, show_default=True, help="Schedules to measure in all.")
+@click.option("--log-file", type=click.Path(dir_okay=False), help="The record log [default: named after the workload].")
+@click.option("--resume", is_flag=True, help="Go on from the log; its records count as trials.")
+@click.option("--model", type=click.Choice(MODELS), default="gnn", show_default=True, help="xgb is TVM's own.")
+@model_options
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the search.")
+@click.option("--save-model", type=click.Path(dir_okay=False), help="Where to save the trained model.")
+@measure_options
+def tune(
+    trials: int,
+    log_file: str | None,
+    resume: bool,
+    model: str,
+    pretrained: str,
+    device: str,
+    seed: int,
+    save_model: str | None,
+    per_round: int,
+    repeat: int,
+    min_repeat_ms: int,
+    build_timeout: int,
+    run_timeout: int,
+    population: int,
+    **problem: Any,
+) -> int:
+    """Tune a WORKLOAD, given by name and arguments, or all tasks of a --network.
+
+    Every measurement goes to the log file at once, in TVM's own format: apply it with auto_scheduler.ApplyHistoryBest
+    or SearchTask.apply_best. Ctrl-C stops at the next safe point and loses nothing; --resume goes on.
+
+    \b
+    Examples:
+      tvm-gnn-cost tune matmul 512 512 512
+      tvm-gnn-cost tune C2D 2 --trials 500 --log-file c2d.json
+      tvm-gnn-cost tune C2D 2 --trials 1000 --log-file c2d.json --resume
+      tvm-gnn-cost tune --network mobilenet --layout NHWC --trials 2000
+      tvm-gnn-cost tune attention 12 128 64 --model xgb --target "llvm -mcpu=skylake-avx512 -num-cores=8"
+
+    `tvm-gnn-cost workloads` lists workloads with their arguments, and networks.
+    """
+    console = Console()
+    asked = make_problem(**problem)
+    log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
+    options = TuneOptions(trials, per_round, MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
+    cost_model = make_model(model, seed, pretrained, device)
+    with ProgressDisplay(console, model, asked.flops) as display:
+        result = tune_tasks(
+            asked.tasks,
+            cost_model,
+            log,
+            options,
+            weights=asked.weights,
+            resume=resume,
+            seed=seed,
+            search_params=search_params(population),
+            observer=display,
+        )
+    _print_result(console, asked, result)
+    if save_model is not None:
+        cost_model.save(save_model)
+        console.print(f"model: {save_model}", highlight=False, soft_wrap=True)
+    if result.interrupted:
+        console.print(f"Stopped early; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
+        return 130
+    return 0 if any(latency is not None for latency in result.best_latency_s) else 1
+
+
+def _print_result(console: Console, problem: Problem, result: TuneResult) -> None:
+    table = Table(title=problem.label)
+    table.add_column("task")
+    for heading in ("weight", "best latency (ms)", "GFLOP/s", "trials"):
+        table.add_column(heading, justify="right")
+    for i, task in enumerate(problem.tasks):
+        latency = result.best_latency_s[i]
+        table.add_row(
+            task.desc or str(i),
+            f"{result.weights[i]:g}",
+            format_ms(latency) if latency is not None else "-",
+            f"{result.flops[i] / latency / 1e9:.1f}" if latency else "-",
+            str(sum(trial.task == i for trial in result.trials)),
+        )
+    console.print(table)
+    times = result.times
+    total = result.total_latency_s
+    failed = sum(trial.latency_s is None for trial in result.trials)
+    lines = [
+        f"{len(result.trials)} trials measured ({failed} failed), {result.resumed} from the log",
+        f"{times.total_s:.0f} s: search {times.search_s:.0f}, measure {times.measure_s:.0f}, train {times.train_s:.0f}",
+        f"log: {result.log_file}",
+    ]
+    if total is not None and len(problem.tasks) > 1:
+        lines.insert(0, f"all tasks, weighted: {format_ms(total)} ms")
+    if result.exhausted:
+        lines.insert(0, "the search found no further schedule to measure")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)

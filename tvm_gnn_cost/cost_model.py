@@ -1,0 +1,402 @@
+"""`GNNCostModel`: the cost model that TVM's auto_scheduler calls, made of stage graphs and a learner.
+
+When to use it: wherever a script has `auto_scheduler.XGBModel()`. It keeps the contracts of the C++ that calls it
+(`src/auto_scheduler/cost_model.cc`, `search_policy/sketch_policy.cc`): scores are finite and positive, higher is better,
+1.0 is as fast as the best measured schedule of the task; a schedule that cannot run scores -inf.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
+from tvm_gnn_cost.learning import FitReport, Trainer, TrainerConfig, load_checkpoint, save_checkpoint
+from tvm_gnn_cost.measurements import check_pairs, result_latency, task_key
+from tvm_gnn_cost.records import read_records
+from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
+from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
+from tvm_gnn_cost.stage_graph.native_builder import make_builder
+from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
+from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+from tvm_gnn_cost.validity import valid_states
+
+_auto_scheduler = require_auto_scheduler()
+
+logger = logging.getLogger(__name__)
+
+MAX_BUILDERS = 64
+"""Tasks whose computations are remembered; the one longest unused is dropped first."""
+
+_SMALLEST_EXPLORING_SCORE = 1e-3
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """What one `update` did.
+
+    Attributes:
+        new_records: measurements learnt from, the failed ones included.
+        failed_records: those of them that failed.
+        skipped_records: measurements left out (no usable cost, or a state that cannot be read).
+        total_records: measurements learnt from so far.
+        prequential_accuracy: pairwise accuracy, on the new records, of the scores the model gave *before* it learnt
+            them; mean over tasks; nan for a cold model or where there are no pairs.
+        fit: the learner's report.
+    """
+
+    new_records: int
+    failed_records: int
+    skipped_records: int
+    total_records: int
+    prequential_accuracy: float
+    fit: FitReport
+
+    def __str__(self) -> str:
+        ranked = "cold" if math.isnan(self.prequential_accuracy) else f"{self.prequential_accuracy:.3f}"
+        return (
+            f"{self.new_records} new records ({self.failed_records} failed, {self.skipped_records} skipped), "
+            f"{self.total_records} in all; pairwise accuracy before learning: {ranked}; "
+            f"{self.fit.steps} steps in {self.fit.seconds:.1f} s"
+        )
+
+
+UpdateCallback = Callable[[UpdateReport], None]
+
+
+class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # type: ignore[misc, name-defined]
+    """Ranks schedules with a graph network on stage graphs, trained online as measurements come in.
+
+    Args:
+        pretrained: "auto" starts from the network shipped for the target, where there is one; a path starts from that
+            checkpoint; None starts cold. A cold model explores at random until it has been trained.
+        seed: of everything random in the model. The same seed and the same calls give the same scores.
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
+        num_warmup_sample: measurements, default 0: a cold model scores at random until it has learnt from more.
+        config: options of the learner; default `TrainerConfig()`. With a pretrained network, the sizes of the network
+            are the checkpoint's.
+        model_file: if given, the model is saved there after every update.
+        callbacks: each is called with an `UpdateReport` after every update.
+
+    Raises:
+        InvalidArgumentError: an option is wrong. CheckpointError: the checkpoint cannot be used.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | PathLike[str] | None = "auto",
+        seed: int = 0,
+        *,
+        device: str = "auto",
+        num_warmup_sample: int = 0,
+        config: TrainerConfig | None = None,
+        model_file: str | PathLike[str] | None = None,
+        callbacks: Sequence[UpdateCallback] = (),
+    ) -> None:
+        super().__init__()
+        if isinstance(num_warmup_sample, bool) or not isinstance(num_warmup_sample, int):
+            raise InvalidArgumentError(f"num_warmup_sample must be an int, got {num_warmup_sample!r}")
+        if config is not None and not isinstance(config, TrainerConfig):
+            raise InvalidArgumentError(f"config must be a TrainerConfig, got {type(config).__name__}")
+        if pretrained is not None and not isinstance(pretrained, str | PathLike):
+            raise InvalidArgumentError(f"pretrained must be 'auto', a path or None, got {pretrained!r}")
+        self.num_warmup_sample = num_warmup_sample
+        self.model_file = model_file
+        self.callbacks = tuple(callbacks)
+        self.last_update: UpdateReport | None = None
+        self._trainer = Trainer(config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=seed, device=device)
+        self._pretrained = False
+        self._choose_pretrained = pretrained == "auto"  # by the target of the first task that comes
+        self._generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+        self._builders: dict[tuple[Any, ...], StageGraphBuilder] = {}
+        if pretrained is not None and not self._choose_pretrained:
+            self._start_from(Path(pretrained), config)
+
+    # -- what TVM calls --------------------------------------------------------------------------------------------
+
+    def update(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
+        """Learns from new measurements (lists of MeasureInput and MeasureResult, or TVM arrays of them).
+
+        Failed measurements are learnt as slower than any other. Measurements without a usable cost (none, NaN, zero,
+        negative) and states that cannot be read are counted, reported in the log and left out.
+
+        Raises InvalidArgumentError where the lists differ in length or hold something else.
+        """
+        inputs, results = list(inputs), list(results)
+        check_pairs(inputs, results)
+        if not inputs:
+            return
+        batch = self._read_measurements(inputs, results)
+        if batch is None:
+            return
+        was_warm = self.is_warm
+        try:
+            fit = self._trainer.partial_fit(batch.graphs, batch.latency, batch.task, batch.flop)
+        except (RuntimeError, MemoryError) as error:  # torch out of memory: tuning goes on with what is known
+            logger.error("the update failed, the model stays as it was: %s", error)
+            return
+        self.last_update = UpdateReport(
+            len(batch.latency),
+            int(np.isinf(batch.latency).sum()),
+            len(inputs) - len(batch.latency),
+            self._trainer.records_seen_,
+            fit.accuracy_before if was_warm else math.nan,
+            fit,
+        )
+        logger.info("GNNCostModel: %s", self.last_update)
+        for callback in self.callbacks:
+            callback(self.last_update)
+        if self.model_file is not None:
+            try:
+                self.save(self.model_file)
+            except CheckpointError as error:  # a full disk must not end the search
+                logger.error("%s", error)
+
+    def predict(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
+        """Scores, float64 (len(states),): relative throughput, or -inf for a state that cannot run.
+
+        Never raises because of a bad state: that is scored -inf, and the log says so.
+        """
+        return self._score(task, states).scores
+
+    def predict_stages(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
+        """The scores of `predict`, then for every state the number of its computed stages and their scores.
+
+        The packed format of `PythonBasedModel.predict_stages`. The stages' scores of a state sum to its score; a state
+        that cannot run has 0 of them.
+        """
+        scored = self._score(task, states)
+        parts: list[NDArray[np.float64]] = [scored.scores]
+        graph = 0
+        for i, readable in enumerate(scored.built.readable):
+            shares = np.zeros(0)
+            if readable:
+                if np.isfinite(scored.scores[i]):
+                    nodes = slice(scored.built.graphs.node_ptr[graph], scored.built.graphs.node_ptr[graph + 1])
+                    mask = scored.built.scored_nodes[nodes]
+                    shares = _shares(scored.contributions[nodes][mask], float(scored.scores[i]))
+                graph += 1
+            parts += [np.array([float(len(shares))]), shares]
+        return np.concatenate(parts)
+
+    # -- more than TVM asks for ------------------------------------------------------------------------------------
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether scores come from a trained network; else they explore at random."""
+        return self._pretrained or self._trainer.records_seen_ > max(0, self.num_warmup_sample)
+
+    @property
+    def num_records(self) -> int:
+        """Measurements learnt from so far."""
+        return self._trainer.records_seen_
+
+    def predict_latency(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
+        """Predicted latency in seconds, float64 (len(states),); nan where the state cannot run or the model is cold."""
+        scored = self._score(task, states)
+        latency = np.full(len(states), np.nan)
+        if self.is_warm:
+            latency[scored.built.readable] = scored.latency
+            latency[~np.isfinite(scored.scores)] = np.nan
+        return latency
+
+    def update_from_file(self, file_name: str | PathLike[str], n_lines: int | None = None) -> None:
+        """Learns from a record log, the first `n_lines` of it if given. Bad lines are counted, reported and left out.
+
+        Raises RecordError where the file is missing or is no record log at all.
+        """
+        log = read_records(file_name, n_lines)
+        logger.info("GNNCostModel: loaded %d measurement records from %s", len(log), file_name)
+        self.update(log.inputs, log.results)
+
+    def save(self, file_name: str | PathLike[str]) -> None:
+        """Writes the model to one file, atomically. Raises CheckpointError, and leaves what was there as it was."""
+        extra = {
+            "model": type(self).__name__,
+            "num_warmup_sample": self.num_warmup_sample,
+            "pretrained": self._pretrained,
+            "choose_pretrained": self._choose_pretrained,
+            "generator": json.loads(json.dumps(self._generator.bit_generator.state)),
+        }
+        save_checkpoint(file_name, self._trainer, extra, schema_version=SCHEMA_VERSION)
+
+    @classmethod
+    def load(cls, file_name: str | PathLike[str], device: str = "auto") -> GNNCostModel:
+        """The model saved in a file. Raises CheckpointError where that is missing, damaged, foreign or outdated."""
+        trainer, extra = load_checkpoint(file_name, device, schema_version=SCHEMA_VERSION)
+        model = cls(None, seed=trainer.seed, device=device, config=trainer.config)
+        model._trainer = trainer
+        try:
+            model.num_warmup_sample = int(extra["num_warmup_sample"])
+            model._pretrained = bool(extra["pretrained"])
+            model._choose_pretrained = bool(extra["choose_pretrained"])
+            model._generator.bit_generator.state = extra["generator"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{file_name}: not the checkpoint of a cost model ({error!r})") from error
+        return model
+
+    def __repr__(self) -> str:
+        state = "warm" if self.is_warm else "cold"
+        return f"{type(self).__name__}({state}, {self.num_records} records, {len(self._builders)} tasks)"
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _start_from(self, path: Path, config: TrainerConfig | None) -> None:
+        """Takes over a checkpoint's network, what it knows of tasks, and (unless given) its options."""
+        seed, device = self._trainer.seed, str(self._trainer.device)
+        trainer, _ = load_checkpoint(path, device, schema_version=SCHEMA_VERSION)
+        if config is not None:
+            sizes = {"hidden_dim": trainer.config.hidden_dim, "num_layers": trainer.config.num_layers}
+            trainer.config = replace(config, **sizes)
+        trainer.seed = seed
+        trainer.generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[1])
+        self._trainer, self._pretrained = trainer, True
+
+    def _builder(self, task: Any) -> StageGraphBuilder:
+        p = task.hardware_params
+        key = (
+            task.workload_key,
+            str(task.target),
+            int(task.layout_rewrite_option),
+            *(int(getattr(p, name)) for name in ("num_cores", "vector_unit_bytes", "cache_line_bytes")),
+            *(int(getattr(p, name)) for name in ("max_shared_memory_per_block", "max_threads_per_block")),
+        )
+        builder = self._builders.pop(key, None)
+        if builder is None:
+            builder = make_builder(task)
+            while len(self._builders) >= MAX_BUILDERS:
+                del self._builders[next(iter(self._builders))]
+        self._builders[key] = builder  # last: most recently used
+        if self._choose_pretrained:
+            self._choose_pretrained = False
+            shipped = shipped_checkpoint("gpu" if builder.hardware.is_gpu else "cpu")
+            if shipped is None:
+                logger.info("GNNCostModel: no pretrained network is shipped for %s; starting cold", task.target)
+            elif self._trainer.records_seen_ == 0:
+                self._start_from(shipped, None)
+        return builder
+
+    def _score(self, task: Any, states: Sequence[Any]) -> _Scored:
+        builder = self._builder(task)
+        built = builder.build(states)
+        valid = valid_states(builder, states, built)
+        count = len(built.graphs)
+        contributions = np.zeros(len(built.scored_nodes))
+        latency = np.full(count, np.nan)
+        if self.is_warm and count:
+            prediction = self._trainer.predict(built.graphs, task_key(task), _flop(builder.task))
+            relative = np.nan_to_num(prediction.relative_throughput, nan=1e-6, posinf=1e3, neginf=1e-6)
+            contributions = prediction.contributions.astype(np.float64)
+            latency = prediction.latency
+        else:
+            relative = self._generator.uniform(_SMALLEST_EXPLORING_SCORE, 1.0, count)
+        scores = np.full(len(states), -np.inf)
+        scores[built.readable] = relative
+        scores[~valid] = -np.inf
+        return _Scored(scores, latency, contributions, built)
+
+    def _read_measurements(self, inputs: list[Any], results: list[Any]) -> _Measured | None:
+        """The measurements as graphs and latencies, in order of task; None if none can be used."""
+        usable: dict[str, list[int]] = {}
+        latency = [result_latency(result) for result in results]
+        for i, inp in enumerate(inputs):
+            if latency[i] is not None:
+                usable.setdefault(task_key(inp.task), []).append(i)
+        without_cost = sum(value is None for value in latency)
+        if without_cost:
+            first = next(i for i, value in enumerate(latency) if value is None)
+            logger.warning(
+                "%d of %d measurements have no usable cost and are left out; the first is number %d (costs %s)",
+                without_cost, len(inputs), first, [getattr(c, "value", c) for c in results[first].costs],
+            )  # fmt: skip
+        parts: list[_Measured] = []
+        for name, ids in usable.items():
+            try:
+                builder = self._builder(_complete_task(inputs[ids[0]]))
+                built = builder.build([_complete_state(builder, inputs[i].state) for i in ids])
+            except Exception as error:  # a workload that cannot be built: the other tasks still count
+                logger.warning("%d measurements of %s cannot be used: %s", len(ids), name, error)
+                continue
+            kept = [latency[i] for i, ok in zip(ids, built.readable, strict=True) if ok]
+            if kept:
+                parts.append(
+                    _Measured(
+                        built.graphs,
+                        np.array(kept, dtype=np.float64),
+                        [name] * len(kept),
+                        np.full(len(kept), _flop(builder.task)),
+                    )
+                )
+        if not parts:
+            return None
+        return _Measured(
+            StageGraphBatch.concatenate([p.graphs for p in parts]),
+            np.concatenate([p.latency for p in parts]),
+            [name for p in parts for name in p.task],
+            np.concatenate([p.flop for p in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """scores (states,); latency (graphs,) seconds; contributions (nodes,) octaves; and the graphs."""
+
+    scores: NDArray[np.float64]
+    latency: NDArray[np.float64]
+    contributions: NDArray[np.float64]
+    built: BuiltGraphs
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """n graphs with latency (n,) seconds, task keys and flop (n,)."""
+
+    graphs: StageGraphBatch
+    latency: NDArray[np.float64]
+    task: list[str]
+    flop: NDArray[np.float64]
+
+
+def shipped_checkpoint(kind: str) -> Path | None:
+    """The pretrained network in the package for a kind of target, "cpu" or "gpu", if there is one."""
+    path = Path(__file__).with_name("pretrained") / f"{kind}.ckpt"
+    return path if path.exists() else None
+
+
+def _complete_task(inp: Any) -> Any:
+    """The task of a MeasureInput; an input read from a log has one without a DAG."""
+    if inp.task.compute_dag is not None:
+        return inp.task
+    return _auto_scheduler.measure.recover_measure_input(inp, rebuild_state=False).task
+
+
+def _complete_state(builder: StageGraphBuilder, state: Any) -> Any:
+    """The state of a MeasureInput; one read from a log has steps but no stages. None if these cannot be replayed."""
+    if len(state.stages):
+        return state
+    try:
+        return builder.infer_bound(state)
+    except Exception as error:  # counted with the states that cannot be read
+        logger.debug("a recorded state cannot be rebuilt: %s", error)
+        return None
+
+
+def _flop(task: Any) -> float:
+    """Floating-point operations of the task; TVM counts none for pure data movement."""
+    return max(1.0, float(task.compute_dag.flop_ct))
+
+
+def _shares(contributions: NDArray[np.float64], score: float) -> NDArray[np.float64]:
+    """Contributions shifted evenly so that they sum to the score."""
+    if not len(contributions):
+        return contributions
+    return contributions + (score - contributions.sum()) / len(contributions)

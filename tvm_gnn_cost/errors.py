@@ -1,0 +1,27 @@
+"""Every error that the package raises on purpose. They share one root, so that a caller can catch them all."""
+
+from __future__ import annotations
+
+
+class TVMGNNCostError(Exception):
+    """Root of the package's errors."""
+
+
+class TVMNotAvailableError(TVMGNNCostError, ImportError):
+    """TVM is missing, or is a TVM without `auto_scheduler` (0.20 and later)."""
+
+
+class InvalidArgumentError(TVMGNNCostError, ValueError):
+    """An argument or an option is wrong: the message says which, what it was and what is allowed."""
+
+
+class CheckpointError(TVMGNNCostError):
+    """A checkpoint is missing, damaged, not ours, or of another schema."""
+
+
+class RecordError(TVMGNNCostError):
+    """A record log cannot be read at all (single bad lines are counted, not raised)."""
+
+
+class WorkloadError(TVMGNNCostError, ValueError):
+    """An unknown workload, network or target, or arguments that do not fit it."""

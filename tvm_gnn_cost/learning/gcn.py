@@ -1,0 +1,141 @@
+"""The network: a graph convolutional network over stage graphs whose score is the sum of its stages' contributions.
+
+Source of the idea: "A graph neural network-based performance model for deep learning applications" (MAPS 2022).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GCNConv
+
+from ..errors import InvalidArgumentError
+
+
+class StageGCN(nn.Module):
+    r"""Scores stage graphs by graph convolutions along and against the data flow.
+
+    With :math:`h_v` the encoded stage and :math:`e_{uv}` the encoded edge from producer u to consumer v:
+
+    .. math::
+        x^{0}_v &= \mathrm{MLP}(f_v) + \sum_{u \to v} P\, e_{uv} + \sum_{v \to w} C\, e_{vw} \\
+        x^{l+1} &= x^{l} + \mathrm{SiLU}(\mathrm{LayerNorm}(
+            \mathrm{GCN}_{\rightarrow}(x^{l}) + \mathrm{GCN}_{\leftarrow}(x^{l}))) \\
+        c_v &= \mathrm{MLP}([x^{0}_v, \dots, x^{L}_v]), \qquad s_g = \sum_{v \in g} c_v
+
+    The sum read-out is what makes a prediction explainable: `c_v` is stage v's share of the score. LayerNorm is per
+    node, so a graph's score does not depend on which other graphs share its batch.
+
+    Shapes:
+        * **input:** node features :math:`(N, F)`, edge index :math:`(2, E)` (row 0 producers), edge features
+          :math:`(E, G)`, node-to-graph vector :math:`(N,)`
+        * **output:** scores :math:`(B,)` and contributions :math:`(N,)`, both in octaves (log2) of throughput
+
+    Args:
+        node_dim: F, node feature columns.
+        edge_dim: G, edge feature columns; 0 switches the edge encoder off.
+        hidden_dim: width of every hidden layer.
+        num_layers: graph-convolution blocks; 0 makes it a sum-pooled multi-layer perceptron.
+        jumping_knowledge: the head reads every block's output (True) or the last one's.
+        seed: of the initial parameters. The global random state is neither read nor changed.
+    """
+
+    def __init__(
+        self,
+        node_dim: int,
+        edge_dim: int,
+        hidden_dim: int = 64,
+        num_layers: int = 2,
+        *,
+        jumping_knowledge: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if node_dim < 1 or edge_dim < 0 or hidden_dim < 1 or num_layers < 0:
+            raise InvalidArgumentError(
+                "StageGCN needs node_dim >= 1, edge_dim >= 0, hidden_dim >= 1 and num_layers >= 0; got "
+                f"{node_dim}, {edge_dim}, {hidden_dim}, {num_layers}"
+            )
+        self.node_dim, self.edge_dim = node_dim, edge_dim
+        self.hidden_dim, self.num_layers = hidden_dim, num_layers
+        self.jumping_knowledge = jumping_knowledge
+
+        # Layers initialise themselves from the global generator when they are built: keep that inside the fork. The
+        # values are replaced below by ones from our own generator.
+        with torch.random.fork_rng(devices=[]):
+            self.node_encoder = nn.Sequential(
+                nn.Linear(node_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim)
+            )
+            self.edge_encoder: nn.Module | None = None
+            if edge_dim:
+                self.edge_encoder = nn.Sequential(nn.Linear(edge_dim, hidden_dim), nn.SiLU())
+                self.edge_to_consumer = nn.Linear(hidden_dim, hidden_dim, bias=False)
+                self.edge_to_producer = nn.Linear(hidden_dim, hidden_dim, bias=False)
+            self.forward_convs = nn.ModuleList(self.init_conv(hidden_dim, hidden_dim) for _ in range(num_layers))
+            self.backward_convs = nn.ModuleList(self.init_conv(hidden_dim, hidden_dim) for _ in range(num_layers))
+            self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim) for _ in range(num_layers))
+            head_in = hidden_dim * (num_layers + 1 if jumping_knowledge else 1)
+            self.head = nn.Sequential(nn.Linear(head_in, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, 1))
+        self.reset_parameters(seed)
+
+    def init_conv(self, in_channels: int, out_channels: int) -> nn.Module:
+        """The convolution of every block, called as `conv(x, edge_index)`. Override it to try another one."""
+        conv: nn.Module = GCNConv(in_channels, out_channels)
+        return conv
+
+    def reset_parameters(self, seed: int = 0) -> None:
+        """Draws every parameter anew from a generator of its own: Glorot weights, zero biases, unit norms."""
+        generator = torch.Generator().manual_seed(seed)
+        norm_weights = {id(m.weight) for m in self.modules() if isinstance(m, nn.LayerNorm)}
+        with torch.no_grad():
+            for parameter in self.parameters():
+                if parameter.dim() >= 2:
+                    values = torch.empty(parameter.shape)
+                    nn.init.xavier_uniform_(values, generator=generator)
+                    parameter.copy_(values)
+                elif id(parameter) in norm_weights:
+                    parameter.fill_(1.0)
+                else:
+                    parameter.zero_()
+            last = self.head[-1]
+            assert isinstance(last, nn.Linear)
+            last.weight.mul_(0.1)  # start near a score of 0 for graphs of any size
+
+    def forward(
+        self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
+    ) -> tuple[Tensor, Tensor]:
+        """Scores of the graphs and contributions of the nodes.
+
+        Args:
+            node_features: float32 (N, F), scaled.
+            edge_index: int64 (2, E), producers and consumers.
+            edge_features: float32 (E, G), scaled.
+            node_graph: int64 (N,), the graph of each node.
+            num_graphs: B.
+
+        Returns:
+            score (B,) and contributions (N,); the score of a graph is the sum of its nodes' contributions.
+        """
+        x = self.node_encoder(node_features)
+        if self.edge_encoder is not None and edge_index.shape[1]:
+            edges = self.edge_encoder(edge_features)
+            # index_add, not x[index] += ...: its backward is a plain gather, which is deterministic on CPU.
+            x = x.index_add(0, edge_index[1], self.edge_to_consumer(edges))
+            x = x.index_add(0, edge_index[0], self.edge_to_producer(edges))
+        reversed_index = edge_index.flip(0)
+        outputs = [x]
+        for forward_conv, backward_conv, norm in zip(
+            self.forward_convs, self.backward_convs, self.norms, strict=True
+        ):
+            message = forward_conv(x, edge_index) + backward_conv(x, reversed_index)
+            x = x + nn.functional.silu(norm(message))
+            outputs.append(x)
+        contributions = self.head(torch.cat(outputs, dim=1) if self.jumping_knowledge else x).squeeze(1)
+        score = contributions.new_zeros(num_graphs).index_add(0, node_graph, contributions)
+        return score, contributions
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(node_dim={self.node_dim}, edge_dim={self.edge_dim}, "
+            f"hidden_dim={self.hidden_dim}, num_layers={self.num_layers})"
+        )

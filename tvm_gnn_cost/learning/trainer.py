@@ -1,0 +1,407 @@
+"""The learner: trains a `StageGCN` online on measured stage graphs and predicts relative throughput and latency."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ..errors import InvalidArgumentError
+from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
+from .calibration import LOG_REFERENCE, Calibration, fit_offset, log_throughput
+from .config import TrainerConfig
+from .gcn import StageGCN
+from .losses import get_loss
+from .metrics import pairwise_accuracy
+from .records import GivenRecords, RecordSource, check_records, group_ids, task_list
+from .replay import ReplayBuffer
+from .results import FitReport, Prediction
+from .sampling import BatchSampler, hold_out
+from .scaling import FeatureScaler
+from .threads import single_threaded
+
+logger = logging.getLogger(__name__)
+
+_CHECKS = 20  # validations per update or fit
+_WARM_UP_STEPS = 10
+_MAX_NODES_PER_STEP = 2048  # a step's cost follows the nodes: large graphs go in smaller batches
+_MAX_VALIDATION = 1024  # records
+_GRAPHS_PER_FORWARD = 2048
+_CALIBRATION_RECORDS = 256  # per task
+_CENTRING_RECORDS = 1024  # of all tasks
+
+
+class Trainer:
+    """Learns the throughput of schedules from their stage graphs, online.
+
+    The network's score is log2 throughput up to one offset per task. After each update the tasks' offsets are fitted in
+    closed form on their remembered records, so scores become relative throughput and latency. An update continues from
+    the present weights:
+
+    1. New records enter the scalers and the replay buffer; of `min_validation_records` or more new ones of a
+       task some are held out. What is held out now is trained on in later updates.
+    2. `max_steps_per_update` AdamW steps on batches of new and replayed records, with early stopping.
+    3. Calibration. The cost of all three is bounded, whatever the number of records so far.
+
+    The same seed and calls give the same predictions bit for bit on one CPU machine: one torch thread is used.
+    Global random states are neither read nor changed.
+
+    Args:
+        config: see `TrainerConfig`.
+        node_dim: node feature columns.
+        edge_dim: edge feature columns.
+        seed: of parameters, batches, splits and eviction.
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
+    """
+
+    def __init__(
+        self,
+        config: TrainerConfig | None = None,
+        *,
+        node_dim: int,
+        edge_dim: int,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise InvalidArgumentError(f"seed must be an int >= 0, got {seed!r}")
+        self.config = config or TrainerConfig()
+        self.node_dim, self.edge_dim, self.seed = node_dim, edge_dim, int(seed)
+        self.device = resolve_device(device)
+        self._reset()
+
+    def _reset(self) -> None:
+        init, batches, replay = np.random.SeedSequence(self.seed).spawn(3)
+        self.network = StageGCN(
+            self.node_dim,
+            self.edge_dim,
+            self.config.hidden_dim,
+            self.config.num_layers,
+            seed=int(init.generate_state(1, np.uint64)[0] >> 1),
+        ).to(self.device)
+        self.node_scaler = FeatureScaler(self.node_dim)
+        self.edge_scaler = FeatureScaler(self.edge_dim)
+        self.replay = ReplayBuffer(self.config.replay_size, replay)
+        self.calibration = Calibration()
+        self.generator = np.random.default_rng(batches)
+        self.records_seen_ = 0
+
+    @single_threaded()
+    def fit(
+        self, graphs: StageGraphBatch, latency: ArrayLike, task: str | Sequence[str], flop: ArrayLike
+    ) -> FitReport:
+        """Forgets everything and trains on all the records, `fit_epochs` passes, without a time bound.
+
+        Arguments and errors are those of `partial_fit`.
+        """
+        started = time.monotonic()
+        latencies, tasks, flops = self._checked(graphs, latency, task, flop)
+        self._reset()
+        if not len(graphs):
+            return _nothing_done(started)
+        self._remember(graphs, latencies, tasks, flops)
+        by_task = group_ids(tasks, np.arange(len(graphs)))
+        best = [int(ids[np.argmin(latencies[ids])]) for ids in by_task]
+        train, held = self._hold_out(by_task, best)
+        steps = max(
+            self.config.max_steps_per_update, math.ceil(self.config.fit_epochs * len(graphs) / self.config.batch_size)
+        )
+        sampler = BatchSampler(train, [], [], self.config.batch_size, self.generator)
+        source = GivenRecords(graphs, latencies, tasks, flops)
+        return self._train(source, sampler, np.concatenate(held), steps, math.inf, len(graphs), started)
+
+    @single_threaded()
+    def partial_fit(
+        self, graphs: StageGraphBatch, latency: ArrayLike, task: str | Sequence[str], flop: ArrayLike
+    ) -> FitReport:
+        """Learns from new records, starting from what is known. No records: nothing changes.
+
+        Args:
+            graphs: n graphs.
+            latency: (n,) seconds; inf marks a failed measurement.
+            task: one key for all, or n keys.
+            flop: floating-point operations, one number for all or (n,); records of a task share it.
+
+        Raises:
+            InvalidArgumentError: lengths differ, a latency is NaN or <= 0, a flop is not finite and > 0, or a feature
+                is not finite. Nothing has changed then.
+        """
+        started = time.monotonic()
+        latencies, tasks, flops = self._checked(graphs, latency, task, flop)
+        if not len(graphs):
+            return _nothing_done(started)
+        before = self._accuracy(graphs, latencies, tasks)
+        slots = self._remember(graphs, latencies, tasks, flops)
+        kept = slots[slots >= 0]
+        stats = self.replay.tasks_
+        new = group_ids(self.replay.task(kept), kept)
+        best = [stats[self.replay.task(ids[:1])[0]].best_id for ids in new]
+        train, held = self._hold_out(new, best)
+        current = dict.fromkeys(tasks)  # a set that keeps its order, so that runs repeat
+        earlier = [np.setdiff1d(np.array(stats[name].ids, dtype=np.int64), kept) for name in current]
+        others = [np.array(s.ids, dtype=np.int64) for name, s in stats.items() if name not in current]
+        sampler = BatchSampler(train, earlier, others, self.config.batch_size, self.generator)
+        validation = np.concatenate(held) if held else np.zeros(0, dtype=np.int64)
+        steps, seconds = self.config.max_steps_per_update, self.config.max_seconds_per_update
+        report = self._train(self.replay, sampler, validation, steps, seconds, len(graphs), started)
+        report = replace(report, accuracy_before=before)
+        logger.debug("partial_fit: %s", report)
+        return report
+
+    @single_threaded()
+    def predict(
+        self, graphs: StageGraphBatch, task: str | Sequence[str], flop: ArrayLike | None = None
+    ) -> Prediction:
+        """Predictions for n graphs; see `Prediction`.
+
+        Args:
+            graphs: n graphs.
+            task: one key for all, or n keys.
+            flop: floating-point operations, one number or (n,); needed only for the latency of unseen tasks.
+        """
+        count = len(graphs)
+        tasks = task_list(task, count)
+        score, contributions = self._score(graphs)
+        offset, log_best, flops = np.zeros(count), np.zeros(count), np.full(count, np.nan)
+        for ids in group_ids(tasks, np.arange(count)):
+            name = tasks[int(ids[0])]
+            offset[ids] = self._offset(name)
+            log_best[ids] = self._log_best(name)
+            if name in self.replay.tasks_:
+                flops[ids] = self.replay.tasks_[name].flop
+        if flop is not None:
+            flops = np.broadcast_to(np.asarray(flop, dtype=np.float64), (count,))
+        log_absolute = np.clip(score.astype(np.float64) + offset, -100.0, 100.0)
+        relative = np.clip(np.exp2(log_absolute - log_best), 1e-6, 1e3)
+        return Prediction(relative, flops / np.exp2(log_absolute + LOG_REFERENCE), score, contributions)
+
+    @single_threaded()
+    def calibrate(self) -> None:
+        """Brings the offsets of all tasks up to date; `predict` does it for the tasks that it is asked for."""
+        for name in self.replay.tasks_:
+            self._offset(name)
+
+    def _checked(
+        self, graphs: StageGraphBatch, latency: ArrayLike, task: str | Sequence[str], flop: ArrayLike
+    ) -> tuple[NDArray[np.float64], list[str], NDArray[np.float64]]:
+        checked = check_records(len(graphs), latency, task, flop)
+        self.node_scaler.check(graphs.node_features)
+        self.edge_scaler.check(graphs.edge_features)
+        return checked
+
+    def _remember(
+        self, graphs: StageGraphBatch, latency: NDArray[np.float64], task: list[str], flop: NDArray[np.float64]
+    ) -> IntArray:
+        self.node_scaler.partial_fit(graphs.node_features)
+        self.edge_scaler.partial_fit(graphs.edge_features)
+        self.records_seen_ += len(graphs)
+        return self.replay.add(graphs, latency, task, flop)
+
+    def _train(
+        self,
+        source: RecordSource,
+        sampler: BatchSampler,
+        validation: IntArray,
+        max_steps: int,
+        max_seconds: float,
+        records: int,
+        started: float,
+    ) -> FitReport:
+        loss_function = get_loss(self.config.loss)
+        if len(validation) > _MAX_VALIDATION:
+            validation = np.sort(self.generator.choice(validation, _MAX_VALIDATION, replace=False))
+        held_graphs = source.gather(validation) if len(validation) else None
+        held_labels = self._labels(source, validation)
+        parameters = list(self.network.parameters())
+        optimiser = torch.optim.AdamW(
+            parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, max_steps))
+        check_every = max(1, max_steps // _CHECKS)
+        kept, best_loss, checks_since_best = self._snapshot(), math.inf, 0
+        losses: list[float] = []
+        stopped_by = "steps"
+        for step in range(1, max_steps + 1):
+            ids = sampler.draw()
+            if not len(ids):  # nothing was kept: a full buffer, or all new records were dropped
+                break
+            graphs = source.gather(ids)
+            if len(graphs.node_features) > _MAX_NODES_PER_STEP:
+                # Evenly, so that new and replayed records keep their shares.
+                fitting = max(2, len(ids) * _MAX_NODES_PER_STEP // len(graphs.node_features))
+                chosen = np.unique(np.linspace(0, len(ids) - 1, fitting).round().astype(np.int64))
+                ids, graphs = ids[chosen], graphs.select(chosen)
+            score, _ = self.network(*self._tensors(graphs))
+            loss = loss_function(score, *self._labels(source, ids))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            value = float(loss.detach())
+            if not (math.isfinite(value) and bool(torch.isfinite(norm))):
+                logger.warning("loss or gradient is not finite at step %d: the update was rolled back", step)
+                self.network.load_state_dict(kept)
+                stopped_by = "non-finite loss"
+                break
+            optimiser.step()
+            schedule.step()
+            losses.append(value)
+            if held_graphs is not None and (step % check_every == 0 or step == max_steps):
+                held_score, _ = self._score(held_graphs)
+                held_loss = float(loss_function(torch.from_numpy(held_score).to(self.device), *held_labels))
+                if held_loss < best_loss:
+                    kept, best_loss, checks_since_best = self._snapshot(), held_loss, 0
+                else:
+                    checks_since_best += 1
+                    if checks_since_best >= self.config.patience:
+                        stopped_by = "patience"
+                        break
+            if time.monotonic() - started > max_seconds:
+                stopped_by = "seconds"
+                break
+        accuracy = math.nan
+        if held_graphs is not None and math.isfinite(best_loss):
+            self.network.load_state_dict(kept)
+            accuracy = self._accuracy(held_graphs, source.latency(validation), source.task(validation))
+        self._calibrate_centre()
+        last = losses[-10:]
+        return FitReport(
+            records,
+            len(losses),
+            time.monotonic() - started,
+            sum(last) / len(last) if last else math.nan,
+            best_loss if math.isfinite(best_loss) else math.nan,
+            accuracy,
+            stopped_by,
+        )
+
+    def _hold_out(self, ids: list[IntArray], best: list[int]) -> tuple[list[IntArray], list[IntArray]]:
+        options = self.config
+        return hold_out(ids, best, options.validation_fraction, options.min_validation_records, self.generator)
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def _labels(self, source: RecordSource, ids: IntArray) -> tuple[Tensor, Tensor, Tensor]:
+        """log_throughput, log_best and group of the records, as the losses take them."""
+        flop, tasks = source.flop(ids), source.task(ids)
+        best = np.array([self.replay.tasks_[name].best_latency for name in tasks], dtype=np.float64)
+        index = {name: i for i, name in enumerate(dict.fromkeys(tasks))}
+        group = torch.tensor([index[name] for name in tasks], dtype=torch.int64, device=self.device)
+        measured, top = (
+            torch.from_numpy(log_throughput(flop, latency).astype(np.float32)).to(self.device)
+            for latency in (source.latency(ids), best)
+        )
+        return measured, top, group
+
+    def _tensors(self, graphs: StageGraphBatch) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+        node, edge = (
+            torch.from_numpy(np.ascontiguousarray(a)).to(self.device)
+            for a in (
+                self.node_scaler.transform(graphs.node_features),
+                self.edge_scaler.transform(graphs.edge_features),
+            )
+        )
+        index, owner = (torch.from_numpy(a).to(self.device) for a in (graphs.edge_index, graphs.node_graph))
+        return node, index, edge, owner, len(graphs)
+
+    def _score(self, graphs: StageGraphBatch) -> tuple[FloatArray, FloatArray]:
+        """Scores (n,) and contributions (N,)."""
+        scores, contributions = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+        with torch.inference_mode():
+            for start in range(0, len(graphs), _GRAPHS_PER_FORWARD):
+                part = graphs
+                if len(graphs) > _GRAPHS_PER_FORWARD:
+                    part = graphs.select(np.arange(start, min(start + _GRAPHS_PER_FORWARD, len(graphs))))
+                score, contribution = self.network(*self._tensors(part))
+                scores.append(score.cpu().numpy())
+                contributions.append(contribution.cpu().numpy())
+        return np.concatenate(scores), np.concatenate(contributions)
+
+    def _accuracy(self, graphs: StageGraphBatch, latency: NDArray[np.float64], tasks: list[str]) -> float:
+        """Pairwise accuracy, mean over tasks, on at most `_MAX_VALIDATION` graphs; nan where no pair counts."""
+        count = min(len(graphs), _MAX_VALIDATION)
+        score, _ = self._score(graphs if count == len(graphs) else graphs.select(np.arange(count)))
+        groups = group_ids(tasks[:count], np.arange(count))
+        values = np.array([pairwise_accuracy(score[g], latency[g]) for g in groups])
+        values = values[np.isfinite(values)]
+        return float(values.mean()) if len(values) else math.nan
+
+    def _log_best(self, task: str) -> float:
+        """Octaves above 2**30 flop/s of the task's best record; the typical value for a task without one."""
+        stats = self.replay.tasks_.get(task)
+        if stats is None or not math.isfinite(stats.best_latency):
+            return self.calibration.best_score + self.calibration.centre
+        return math.log2(stats.flop) - math.log2(stats.best_latency) - LOG_REFERENCE
+
+    def _offset(self, task: str) -> float:
+        """The task's offset for the present weights, calibrated now if it is out of date."""
+        known = self.calibration
+        if task not in known.fresh and task in self.replay.tasks_:
+            stats = self.replay.tasks_[task]
+            if stats.ids and math.isfinite(stats.best_latency):
+                spread = np.linspace(0, len(stats.ids) - 1, min(_CALIBRATION_RECORDS, len(stats.ids)))
+                ids = np.unique(np.append(np.array(stats.ids)[spread.round().astype(np.int64)], stats.best_id))
+                ids = ids[ids >= 0]
+                score, _ = self._score(self.replay.gather(ids))
+                measured = log_throughput(self.replay.flop(ids), self.replay.latency(ids))
+                known.offset[task] = fit_offset(
+                    score.astype(np.float64), measured, self._log_best(task), known.centre
+                )
+            known.fresh.add(task)
+        return known.offset.get(task, known.centre)
+
+    def _calibrate_centre(self) -> None:
+        """Fits the unseen task's offset on an even sample of all remembered records; marks tasks for calibration."""
+        known = self.calibration
+        known.fresh.clear()
+        if not len(self.replay):
+            return
+        spread = np.linspace(0, len(self.replay) - 1, min(_CENTRING_RECORDS, len(self.replay)))
+        ids = spread.round().astype(np.int64)
+        score, _ = self._score(self.replay.gather(ids))
+        measured = log_throughput(self.replay.flop(ids), self.replay.latency(ids))
+        tasks = self.replay.task(ids)
+        offsets, best_scores = [], []
+        for group in group_ids(tasks, np.arange(len(ids))):
+            if np.isfinite(measured[group]).any():
+                top = self._log_best(tasks[int(group[0])])
+                raw = fit_offset(score[group].astype(np.float64), measured[group], top, known.centre)
+                offsets.append(raw)
+                best_scores.append(top - raw)
+        if offsets:
+            known.centre, known.best_score = float(np.mean(offsets)), float(np.mean(best_scores))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.network!r}, records={self.records_seen_}, device={str(self.device)!r})"
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device of a name. Raises InvalidArgumentError if it is unknown or not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidArgumentError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}") from error
+    if resolved.type not in ("cpu", "cuda"):
+        raise InvalidArgumentError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}")
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise InvalidArgumentError(f"device {device!r} is not there; use device='auto' or 'cpu'")
+    return resolved
+
+
+def _rate(step: int, max_steps: int) -> float:
+    """Share of the peak learning rate: linear warm-up, then a cosine down to a tenth."""
+    cosine = 0.55 + 0.45 * math.cos(math.pi * min(step / max_steps, 1.0))
+    return min((step + 1) / _WARM_UP_STEPS, 1.0) * cosine
+
+
+def _nothing_done(started: float) -> FitReport:
+    return FitReport(0, 0, time.monotonic() - started, math.nan, math.nan, math.nan, "no records")

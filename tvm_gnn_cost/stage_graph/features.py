@@ -1,0 +1,433 @@
+"""Features of how a schedule runs its stages (`schema.DYNAMIC_*`): the readable specification of the native code.
+
+A stage's nest is the non-trivial loops around its body: those of the stages it is attached in, then its own. Level l of
+the nest means that loops l, l + 1, ... run and the outer ones stand still; level 0 is the whole kernel, level n one
+iteration. What a level touches follows from the spans of the axes and the coefficients of the accesses; memory traffic
+follows from the outermost level whose touched bytes fit a cache of a given size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.stage_graph.computation import Access
+from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.loop_nest import LoopNest, NestLoop
+from tvm_gnn_cost.stage_graph.schedule import (
+    BLOCK_ANNOTATIONS,
+    THREAD_ANNOTATIONS,
+    Annotation,
+    ComputeAt,
+    LoopKind,
+)
+from tvm_gnn_cost.stage_graph.schema import (
+    CAPACITIES,
+    DYNAMIC_EDGE_FEATURES,
+    DYNAMIC_NODE_FEATURES,
+    NUM_GROUPS,
+    NUM_INNER,
+)
+from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration, log2p
+
+MAX_THREADS_PER_MULTIPROCESSOR = 2048.0
+MAX_BLOCKS_PER_MULTIPROCESSOR = 32.0
+
+Values = dict[str, float]
+
+
+def dynamic_features(nest: LoopNest, hardware: Hardware) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Float64 (stages, len(DYNAMIC_NODE_FEATURES)) and (edges, len(DYNAMIC_EDGE_FEATURES))."""
+    nodes: list[Values] = [{} for _ in nest.computation.stages]
+    edges: list[Values] = [{} for _ in nest.computation.edges]
+    for i, stage in enumerate(nest.computation.stages):
+        if not stage.is_placeholder and not stage.is_inlined:
+            view = StageView(nest, hardware, i)
+            nodes[i] = view.node()
+            for access, values in view.edges():
+                _accumulate(edges[access.edge], values)
+    for values in edges:
+        _finish_edge(values)
+    return (
+        _table(nodes, [f.name for f in DYNAMIC_NODE_FEATURES]),
+        _table(edges, [f.name for f in DYNAMIC_EDGE_FEATURES]),
+    )
+
+
+def _table(rows: Sequence[Values], names: Sequence[str]) -> NDArray[np.float64]:
+    table = np.zeros((len(rows), len(names)))
+    for row, values in zip(table, rows, strict=True):
+        if values:
+            row[:] = [values[name] for name in names]
+    return table
+
+
+class StageView:
+    """One stage of a schedule, seen through its nest. Makes the features of its node and of the edges it executes."""
+
+    def __init__(self, nest: LoopNest, hardware: Hardware, i: int) -> None:
+        self.nest, self.hardware, self.i = nest, hardware, i
+        self.stage, self.how = nest.computation.stages[i], nest.schedule.stages[i]
+        self.outer = [loop for loop in nest.outer[i] if loop.extent > 1]
+        self.own = [loop for loop in nest.loops[i] if loop.extent > 1]
+        self.loops: list[NestLoop] = self.outer + self.own
+        self.accesses = [a for a in nest.computation.accesses if a.host == i]
+        self.outside = [1.0]  # outside[l]: how often level l runs
+        for loop in self.loops:
+            self.outside.append(self.outside[-1] * loop.extent)
+        self.iterations = self.outside[-1]
+        self._derive_levels()
+        self._derive_groups()
+
+    def _derive_levels(self) -> None:
+        """What every level touches: `output` elements, `lines` (bytes of whole cache lines) of each access and of the
+        output (last), and their sum `touched`."""
+        spatial = len(self.stage.axis_extents)
+        relax = self.stage.scope == "shared"
+        line = float(self.hardware.cache_line_bytes)
+        self.output: list[float] = []
+        self.lines: list[list[float]] = []
+        self.touched: list[float] = []
+        self.regions: list[list[list[float]]] = []
+        for level in range(len(self.loops) + 1):
+            if level == len(self.loops):
+                spans = self.nest.spans(self.i, self.i, len(self.nest.loops[self.i]), False)
+            else:
+                loop = self.loops[level]
+                spans = self.nest.spans(self.i, loop.stage, loop.index - 1, relax and loop.stage != self.i)
+            regions = [self.nest.region(access, spans) for access in self.accesses]
+            lines = [
+                _line_bytes(region, self._element_bytes(access), line)
+                for access, region in zip(self.accesses, regions, strict=True)
+            ]
+            lines.append(_line_bytes(spans[:spatial], float(self.stage.element_bytes), line))
+            self.output.append(_product(spans[:spatial]))
+            self.regions.append(regions)
+            self.lines.append(lines)
+            self.touched.append(sum(lines))
+
+    def _derive_groups(self) -> None:
+        """`groups`: (level where the run starts, product of its loops, whether it reduces), from the inside."""
+        self.groups: list[tuple[int, float, bool]] = []
+        for level in reversed(range(len(self.loops))):
+            loop = self.loops[level]
+            reduces = loop.kind == LoopKind.REDUCTION
+            if self.groups and self.groups[-1][2] == reduces:
+                self.groups[-1] = (level, self.groups[-1][1] * loop.extent, reduces)
+            else:
+                self.groups.append((level, float(loop.extent), reduces))
+
+    def _element_bytes(self, access: Access) -> float:
+        return float(self.nest.computation.stages[access.producer].element_bytes)
+
+    def _extent_of(self, annotations: Sequence[Annotation] | frozenset[Annotation]) -> float:
+        return _product([loop.extent for loop in self.loops if loop.annotation in annotations])
+
+    def _cache_level(self, capacity: float) -> int:
+        """The outermost level whose touched bytes fit, or the innermost one."""
+        for level, touched in enumerate(self.touched):
+            if touched <= capacity:
+                return level
+        return len(self.loops)
+
+    # -- the node ------------------------------------------------------------------------------------------------
+
+    def node(self) -> Values:
+        values = self._place()
+        values |= self._parallelism()
+        values |= self._vectorisation()
+        values |= self._inner_loops()
+        values |= self._memory()
+        values |= self._lane()
+        values |= self._gpu()
+        return values
+
+    def _place(self) -> Values:
+        stage = self.stage
+        domain = _product(stage.axis_extents) * _product(stage.reduce_extents)
+        own = _product([loop.extent for loop in self.own])
+        return {
+            "at_root": float(self.how.compute_at == ComputeAt.ROOT),
+            "at_loop": float(self.how.compute_at == ComputeAt.ITER),
+            "attached_stages": log2p(
+                sum(self.nest.inside(j, self.i, -1) for j in range(len(self.nest.computation.stages)))
+            ),
+            "outer_loops": log2p(len(self.outer)),
+            "own_loops": log2p(len(self.own)),
+            "outer_iterations": log2p(self.iterations / own),
+            "own_iterations": log2p(own),
+            "iterations": log2p(self.iterations),
+            "recomputation": log2p(self.iterations / domain),
+            "inexact_loops": log2p(sum(not loop.exact for loop in self.nest.loops[self.i])),
+        }
+
+    def _parallelism(self) -> Values:
+        cores = float(self.hardware.cores)
+        parallel = self._extent_of((Annotation.PARALLEL,))
+        imbalance = ceil(parallel / cores) * cores / parallel
+        inside = self.iterations
+        for level, loop in enumerate(self.loops):
+            if loop.annotation == Annotation.PARALLEL:
+                inside = self.iterations / self.outside[level + 1]
+        return {
+            "parallel": log2p(parallel),
+            "parallel_per_core": log2p(parallel / cores),
+            "imbalance": imbalance,
+            "iterations_per_core": log2p(self.iterations * imbalance / cores),
+            "inside_parallel": log2p(inside),
+        }
+
+    def _vectorisation(self) -> Values:
+        vector = [loop for loop in self.own if loop.annotation == Annotation.VECTORIZE]
+        length = float(vector[-1].extent) if vector else 1.0
+        filled = length * self.stage.element_bytes / self.hardware.vector_bytes
+        registers = float(ceil(filled))
+        limit = float(self._auto_unroll())
+        body = 1.0
+        for loop in reversed(self.loops):
+            if loop.annotation == Annotation.VECTORIZE:
+                continue
+            if body * loop.extent > limit:
+                break
+            body *= loop.extent
+        return {
+            "vector": log2p(length),
+            "vector_registers": log2p(registers),
+            "vector_waste": 1.0 - filled / registers,
+            "vector_is_reduction": float(bool(vector) and vector[-1].kind == LoopKind.REDUCTION),
+            "unroll": log2p(self._extent_of((Annotation.UNROLL,))),
+            "auto_unroll": log2p(limit),
+            "unrolled_body": log2p(body),
+            "storage_offset": log2p(abs(float(self.how.storage_offset))),
+        }
+
+    def _auto_unroll(self) -> int:
+        """The pragma of the stage, or a larger one of a stage around it: a pragma holds for all that is inside."""
+        largest, how = self.how.auto_unroll_max_step, self.how
+        while how.compute_at == ComputeAt.ITER and how.attach is not None:
+            how = self.nest.schedule.stages[how.attach[0]]
+            largest = max(largest, how.auto_unroll_max_step)
+        return max(0, largest)
+
+    def _inner_loops(self) -> Values:
+        values: Values = {}
+        for k in range(NUM_INNER):
+            loop = self.loops[-1 - k] if k < len(self.loops) else None
+            values[f"inner{k}_extent"] = log2p(loop.extent) if loop else 0.0
+            values[f"inner{k}_reduction"] = float(loop is not None and loop.kind == LoopKind.REDUCTION)
+        for k in range(NUM_GROUPS):
+            level, extent, reduces = self.groups[k] if k < len(self.groups) else (-1, 0.0, False)
+            values[f"group{k}_extent"] = log2p(extent)
+            values[f"group{k}_reduction"] = float(reduces)
+            values[f"group{k}_output"] = log2p(self.output[level]) if level >= 0 else 0.0
+            values[f"group{k}_bytes"] = log2p(self.touched[level]) if level >= 0 else 0.0
+        return values
+
+    def _memory(self) -> Values:
+        values: Values = {}
+        flop = flop_per_iteration(self.stage) * self.iterations
+        for capacity in CAPACITIES:
+            level = self._cache_level(capacity)
+            traffic = self.touched[level] * self.outside[level]
+            values[f"traffic_{int(capacity)}"] = log2p(traffic)
+            values[f"intensity_{int(capacity)}"] = log2p(flop / traffic)
+        values["unique_bytes"] = log2p(self.touched[0])
+        values["allocation"] = log2p(self._allocation(self.i))
+        return values
+
+    def _allocation(self, i: int) -> float:
+        """Bytes of the buffer that one run of stage i fills."""
+        stage, how = self.nest.computation.stages[i], self.nest.schedule.stages[i]
+        extents: Sequence[float] = stage.axis_extents
+        if how.compute_at == ComputeAt.ITER and how.attach is not None:
+            extents = self.nest.spans(i, how.attach[0], how.attach[1], stage.scope == "shared")
+        return _product(extents[: len(stage.axis_extents)]) * stage.element_bytes
+
+    # -- neighbouring iterations -----------------------------------------------------------------------------------
+
+    def _shift(self, i: int, loop: NestLoop) -> list[float]:
+        """How far every axis of stage i moves from one iteration of `loop` to the next."""
+        stage = self.nest.computation.stages[i]
+        shift = [0.0] * (len(stage.axis_extents) + len(stage.reduce_extents))
+        if loop.stage == i:
+            if loop.parts:
+                shift[loop.parts[-1].axis] = float(loop.parts[-1].stride)
+            return shift
+        for access in self.nest.computation.accesses:
+            if access.producer == i and (
+                access.host == loop.stage or self.nest.inside(access.host, loop.stage, loop.index)
+            ):
+                outer = self._shift(access.host, loop)
+                for d, row in enumerate(access.coefficients):
+                    shift[d] = sum(c * s for c, s in zip(row, outer, strict=True))
+                break
+        return shift
+
+    def _stride(self, access: Access, shift: Sequence[float]) -> float:
+        """Elements between the reads of neighbouring iterations, in the producer's row-major buffer."""
+        producer = access.producer
+        shape = self.nest.axis_extents[producer][: len(access.coefficients)]
+        offset, step = 0.0, 1.0
+        for row, size in zip(reversed(access.coefficients), reversed(shape), strict=True):
+            offset += sum(c * s for c, s in zip(row, shift, strict=True)) * step
+            step *= size
+        return abs(offset)
+
+    def _store_stride(self, shift: Sequence[float]) -> float:
+        spatial = len(self.stage.axis_extents)
+        offset, step = 0.0, 1.0
+        for d in reversed(range(spatial)):
+            offset += shift[d] * step
+            step *= self.nest.axis_extents[self.i][d] if self.how.compute_at == ComputeAt.ITER else (
+                self.stage.axis_extents[d]
+            )
+        return abs(offset)
+
+    def _lane(self) -> Values:
+        counts = {"contiguous": 0.0, "invariant": 0.0, "strided": 0.0}
+        store = 0.0
+        if self.loops:
+            shift = self._shift(self.i, self.loops[-1])
+            store = self._store_stride(shift)
+            for access in self.accesses:
+                counts[_lane_kind(self._stride(access, shift))] += access.reads
+        return {
+            "store_stride": log2p(store),
+            "store_contiguous": float(_lane_kind(store) == "contiguous"),
+            "store_invariant": float(_lane_kind(store) == "invariant"),
+            **{f"reads_{kind}": log2p(count) for kind, count in counts.items()},
+        }
+
+    # -- GPU -------------------------------------------------------------------------------------------------------
+
+    def _gpu(self) -> Values:
+        names = ("blocks", "threads", "vthreads", "warps", "warp_waste", "blocks_per_core", "iterations_per_thread",
+                 "shared_bytes", "local_bytes", "resident_blocks", "occupancy")  # fmt: skip
+        if not self.hardware.is_gpu:
+            return dict.fromkeys(names, 0.0)
+        hardware = self.hardware
+        blocks, threads = self._extent_of(BLOCK_ANNOTATIONS), self._extent_of(THREAD_ANNOTATIONS)
+        warp = float(max(1, hardware.warp_size))
+        warps = float(ceil(threads / warp))
+        shared, local = kernel_memory(self.nest, self.i)
+        resident = min(MAX_BLOCKS_PER_MULTIPROCESSOR, MAX_THREADS_PER_MULTIPROCESSOR // (warps * warp))
+        if shared > 0.0:
+            resident = min(resident, 2.0 * hardware.max_shared_bytes // shared)
+        return {
+            "blocks": log2p(blocks),
+            "threads": log2p(threads),
+            "vthreads": log2p(self._extent_of((Annotation.VTHREAD,))),
+            "warps": log2p(warps),
+            "warp_waste": 1.0 - threads / (warps * warp),
+            "blocks_per_core": log2p(blocks / hardware.cores),
+            "iterations_per_thread": log2p(self.iterations / (blocks * threads)),
+            "shared_bytes": log2p(shared),
+            "local_bytes": log2p(local),
+            "resident_blocks": log2p(resident),
+            "occupancy": resident * warps * warp / MAX_THREADS_PER_MULTIPROCESSOR,
+        }
+
+    # -- edges -----------------------------------------------------------------------------------------------------
+
+    def edges(self) -> list[tuple[Access, Values]]:
+        """The linear quantities of every access; `_accumulate` and `_finish_edge` make an edge's features of them."""
+        lane = self._shift(self.i, self.loops[-1]) if self.loops else None
+        threads = [loop for loop in self.loops if loop.annotation == Annotation.THREAD_X]
+        thread = self._shift(self.i, threads[-1]) if threads else None
+        cached = [self._cache_level(c) for c in CAPACITIES]
+        result = []
+        for k, access in enumerate(self.accesses):
+            how = self.nest.schedule.stages[access.producer]
+            attached = how.compute_at == ComputeAt.ITER
+            element = self._element_bytes(access)
+            distinct = _product(self.regions[0][k])
+            stride = self._stride(access, lane) if lane is not None else 0.0
+            kind = _lane_kind(stride) if lane is not None else ""
+            values: Values = {
+                "edge_attached": float(attached),
+                "edge_tile_bytes": self._allocation(access.producer) if attached else distinct * element,
+                "edge_loads": access.reads * self.iterations,
+                "distinct": distinct,
+                "edge_lane_stride": stride,
+                "edge_contiguous": float(kind == "contiguous"),
+                "edge_invariant": float(kind == "invariant"),
+                "edge_thread_stride": self._stride(access, thread) if thread is not None else 0.0,
+            }
+            for g in range(NUM_GROUPS):
+                level = self.groups[g][0] if g < len(self.groups) else -1
+                values[f"edge_group{g}_bytes"] = self.lines[level][k] if level >= 0 else 0.0
+            for capacity, level in zip(CAPACITIES, cached, strict=True):
+                values[f"edge_traffic_{int(capacity)}"] = self.lines[level][k] * self.outside[level]
+            result.append((access, values))
+        return result
+
+
+_LARGEST = frozenset(
+    {"edge_attached", "edge_tile_bytes", "edge_lane_stride", "edge_contiguous", "edge_invariant", "edge_thread_stride"}
+)
+_PLAIN = frozenset({"edge_attached", "edge_contiguous", "edge_invariant"})
+
+
+def _accumulate(edge: Values, values: Values) -> None:
+    """Several accesses may use one edge: amounts add up, of the rest the largest counts."""
+    for name, value in values.items():
+        before = edge.get(name, 0.0)
+        edge[name] = max(before, value) if name in _LARGEST else before + value
+
+
+def _finish_edge(edge: Values) -> None:
+    if edge:
+        distinct = edge.pop("distinct")
+        edge["edge_reuse"] = edge["edge_loads"] / distinct
+        for name, value in edge.items():
+            if name not in _PLAIN:
+                edge[name] = log2p(value)
+
+
+def kernel_memory(nest: LoopNest, i: int) -> tuple[float, float]:
+    """Shared bytes of a block, and local bytes of a thread, of the kernel that stage i belongs to."""
+    computation, schedule = nest.computation, nest.schedule
+    root = i
+    while True:
+        how = schedule.stages[root]
+        if how.compute_at != ComputeAt.ITER or how.attach is None:
+            break
+        root = how.attach[0]
+    shared = local = 0.0
+    for j, stage in enumerate(computation.stages):
+        how = schedule.stages[j]
+        if how.compute_at != ComputeAt.ITER or how.attach is None or not nest.inside(j, root, -1):
+            continue
+        is_shared = stage.scope == "shared"
+        spans = nest.spans(j, how.attach[0], how.attach[1], is_shared)
+        size = _product(spans[: len(stage.axis_extents)]) * stage.element_bytes
+        if is_shared:
+            shared += size
+        else:
+            local += size * _product([x.extent for x in nest.outer[j] if x.annotation == Annotation.VTHREAD])
+    return shared, local
+
+
+def _line_bytes(region: Sequence[float], element_bytes: float, line: float) -> float:
+    """Bytes of the cache lines that a box of elements touches, when its rows start on line boundaries."""
+    rows, row = 1.0, element_bytes
+    if region:
+        rows, row = _product(region[:-1]), region[-1] * element_bytes
+    return rows * ceil(row / line) * line
+
+
+def _lane_kind(stride: float) -> str:
+    if stride == 0.0:
+        return "invariant"
+    return "contiguous" if stride <= 1.0 else "strided"
+
+
+def _product(values: Sequence[float]) -> float:
+    result = 1.0
+    for value in values:
+        result *= value
+    return result
+

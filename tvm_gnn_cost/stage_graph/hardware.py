@@ -1,0 +1,61 @@
+"""The machine a task is compiled for, as far as TVM's `HardwareParams` describe it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.stage_graph.schema import HARDWARE_FEATURES
+from tvm_gnn_cost.stage_graph.static_features import log2p
+
+
+_GPU_DEVICE_TYPES = frozenset({2, 4, 7, 8, 10, 11})
+"""DLPack's CUDA, OpenCL, Vulkan, Metal, ROCm and TVM's OpenGL."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Sizes in bytes, limits for one thread block. Zero where the target has no such thing."""
+
+    is_gpu: bool
+    cores: int
+    vector_bytes: int
+    cache_line_bytes: int
+    max_shared_bytes: int
+    max_local_bytes: int
+    max_threads: int
+    max_vthread: int
+    warp_size: int
+
+    @staticmethod
+    def of(task: Any) -> Hardware:
+        """The hardware of a `SearchTask`. TVM decides what is a GPU as `IsGPUTask` does (search_policy/utils.h)."""
+        p = task.hardware_params
+        is_gpu = int(task.target.get_target_device_type()) in _GPU_DEVICE_TYPES
+        return Hardware(
+            is_gpu,
+            max(1, int(p.num_cores)) if int(p.num_cores) > 0 else 1,
+            max(1, int(p.vector_unit_bytes)),
+            max(1, int(p.cache_line_bytes)),
+            max(0, int(p.max_shared_memory_per_block)) if is_gpu else 0,
+            max(0, int(p.max_local_memory_per_block)) if is_gpu else 0,
+            max(0, int(p.max_threads_per_block)) if is_gpu else 0,
+            max(0, int(p.max_vthread_extent)) if is_gpu else 0,
+            max(0, int(p.warp_size)) if is_gpu else 0,
+        )
+
+    def features(self) -> NDArray[np.float64]:
+        """float64 (len(HARDWARE_FEATURES),)."""
+        values = {
+            "is_gpu": float(self.is_gpu),
+            "cores": log2p(self.cores),
+            "vector_bytes": log2p(self.vector_bytes),
+            "cache_line_bytes": log2p(self.cache_line_bytes),
+            "max_shared_bytes": log2p(self.max_shared_bytes),
+            "max_threads": log2p(self.max_threads),
+            "warp_size": log2p(self.warp_size),
+        }
+        return np.array([values[f.name] for f in HARDWARE_FEATURES])

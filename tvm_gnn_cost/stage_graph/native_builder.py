@@ -1,0 +1,205 @@
+"""The fast way from TVM's states to stage graphs: the specification in Python, its work in C++.
+
+States are decoded and their features computed by `_native.GraphExtractor`. What the stages compute is still read in
+Python, once for each structure (`schedule.Structure`) that turns up, and handed over. The result equals that of
+`builder.StageGraphBuilder` to the last bit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from enum import IntEnum
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
+from tvm_gnn_cost.stage_graph.computation import Computation
+from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
+from tvm_gnn_cost.stage_graph.native import NativeReader, as_array
+from tvm_gnn_cost.stage_graph.reader import read_schedule
+from tvm_gnn_cost.stage_graph.schedule import Structure
+from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration
+
+logger = logging.getLogger(__name__)
+
+
+def make_builder(task: Any) -> StageGraphBuilder:
+    """The fastest builder that may be used here."""
+    reader = NativeReader.load()
+    return StageGraphBuilder(task) if reader is None else NativeStageGraphBuilder(task, reader)
+
+
+class StateStatus(IntEnum):
+    """What became of a state."""
+
+    DONE = 0
+    NOT_REGISTERED = 1
+    NOT_INFERRED = 2
+    UNREADABLE = 3
+
+
+class Extraction(NamedTuple):
+    """What `_native.GraphExtractor.extract` returns."""
+
+    node_features: NDArray[np.float32]
+    edge_index: NDArray[np.int64]
+    edge_features: NDArray[np.float32]
+    node_ptr: NDArray[np.int64]
+    edge_ptr: NDArray[np.int64]
+    scored_nodes: NDArray[np.bool_]
+    resources: NDArray[np.float64]
+    status: NDArray[np.int8]
+    unregistered: NDArray[np.int64]
+    first_error: str
+
+
+class NativeStageGraphBuilder(StageGraphBuilder):
+    """A StageGraphBuilder that builds natively; where that fails for a whole batch, in Python.
+
+    Args:
+        task: the `SearchTask` whose states are read.
+        reader: from `NativeReader.load`.
+        n_threads: at most so many threads; 0: one a core.
+    """
+
+    def __init__(self, task: Any, reader: NativeReader, n_threads: int = 0) -> None:
+        super().__init__(task)
+        self._reader, self._n_threads = reader, n_threads
+        self._extractor = reader.graph_extractor(self.hardware)
+
+    def build(self, states: Sequence[Any]) -> BuiltGraphs:
+        """As StageGraphBuilder's; never raises for a bad state."""
+        try:
+            return self.build_natively(states)
+        except RuntimeError as error:
+            logger.warning("%d states are read through Python, which is slower: %s", len(states), error)
+            return super().build(states)
+
+    def build_natively(self, states: Sequence[Any]) -> BuiltGraphs:
+        """As `build`, but raises RuntimeError where `build` turns to Python."""
+        objects = _state_objects(states)
+        found = self._extract(objects)
+        inferred = np.flatnonzero(found.status == StateStatus.NOT_INFERRED)
+        if len(inferred):
+            objects = list(objects)
+            for i in inferred:
+                objects[i] = self._infer_bound(objects[i])
+            found = self._extract(objects, accept_undefined=True)
+        if len(found.unregistered) and self._register([objects[i] for i in found.unregistered]):
+            found = self._extract(objects, accept_undefined=len(inferred) > 0)
+        readable = found.status == StateStatus.DONE
+        if not readable.all():
+            self._warn(states, readable, found.first_error)
+        return BuiltGraphs(StageGraphBatch(*found[:5]), readable, found.scored_nodes, found.resources)
+
+    def _extract(self, objects: Any, accept_undefined: bool = False) -> Extraction:
+        return Extraction(
+            *self._reader.call(
+                objects,
+                lambda address, types: self._extractor.extract(address, types, self._n_threads, accept_undefined),
+            )
+        )
+
+    def _infer_bound(self, state_object: Any) -> Any:
+        try:
+            return self.task.compute_dag.infer_bound_from_state(state_object).state_object
+        except Exception:  # counted with the states that cannot be read
+            return None
+
+    def _register(self, representatives: Sequence[Any]) -> bool:
+        """Reads what the stages of these states compute and hands it over. Returns whether there was any."""
+        registered = False
+        for state_object in representatives:
+            try:
+                structure = read_schedule(self.task, state_object).structure()
+                computation = self._computations.read(structure, state_object)
+                static_nodes, static_edges = self.static_features(computation)
+                self._extractor.register_computation(
+                    structure=encode_structure(structure),
+                    static_nodes=static_nodes.astype(np.float32).ravel(),
+                    static_edges=static_edges.astype(np.float32).ravel(),
+                    **encode_computation(computation),
+                )
+                registered = True
+            except Exception as error:  # its states are counted with those that cannot be read
+                logger.debug("a set of stages of task %s cannot be read: %r", self.task.workload_key, error)
+        return registered
+
+    def _warn(self, states: Sequence[Any], readable: NDArray[np.bool_], native_error: str) -> None:
+        """Says how many states were left out, and why the first: through Python, which knows best."""
+        first = int(np.flatnonzero(~readable)[0])
+        try:
+            self.graph(states[first])
+            reason = native_error or "no computation"
+        except Exception as error:
+            message = str(error).strip().splitlines() or ["no message"]
+            reason = f"{type(error).__name__}: {message[-1]}"
+        logger.warning(
+            "%d of %d states of task %s cannot be read and count as invalid; the first is number %d (%s)",
+            int((~readable).sum()),
+            len(states),
+            self.task.workload_key,
+            first,
+            reason,
+        )
+
+
+def _state_objects(states: Sequence[Any]) -> Any:
+    """The states as what `as_array` takes: None stands for what is no state."""
+    from tvm.auto_scheduler.loop_state import StateObject
+    from tvm.ir.container import Array
+
+    if isinstance(states, Array):
+        return states
+    objects = [getattr(state, "state_object", state) for state in states]
+    return as_array([state if isinstance(state, StateObject) else None for state in objects])
+
+
+# --- the flat encodings that `_native.GraphExtractor.register_computation` documents ---
+
+
+def encode_structure(structure: Structure) -> NDArray[np.int64]:
+    """A structure as int64 (any number,)."""
+    flat = [len(structure.inlined), len(structure.inserts)]
+    for insert in structure.inserts:
+        flat += [len(insert), *insert]
+    for is_inlined, factors in zip(structure.inlined, structure.rfactors, strict=True):
+        flat += [int(is_inlined), len(factors), *factors]
+    return np.array(flat, np.int64)
+
+
+def encode_computation(computation: Computation) -> dict[str, NDArray[Any]]:
+    """A computation as flat arrays, by argument."""
+    stages, accesses = computation.stages, computation.accesses
+    return {
+        "stages": _integers(
+            (
+                s.is_placeholder,
+                s.is_inlined,
+                s.scope == "shared",
+                s.element_bytes,
+                len(s.axis_extents),
+                len(s.reduce_extents),
+            )
+            for s in stages
+        ),
+        "axis_extents": _integers(s.axis_extents + s.reduce_extents for s in stages),
+        "flop": np.array([flop_per_iteration(s) for s in stages], np.float64),
+        "edges": _integers(computation.edges),
+        "accesses": _integers((a.host, a.producer, a.edge, a.affine, len(a.coefficients)) for a in accesses),
+        "reads": np.array([a.reads for a in accesses], np.float64),
+        "dimensions": _floats(pair for a in accesses for pair in zip(a.spread, a.limit, strict=True)),
+        "coefficients": _floats(row for a in accesses for row in a.coefficients),
+    }
+
+
+def _integers(rows: Any) -> NDArray[np.int64]:
+    return np.array(list(chain.from_iterable(rows)), np.int64)
+
+
+def _floats(rows: Any) -> NDArray[np.float64]:
+    return np.array(list(chain.from_iterable(rows)), np.float64)

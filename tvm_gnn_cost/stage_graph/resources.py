@@ -1,0 +1,111 @@
+"""What a schedule asks of a GPU, against what `VerifyGPUCode` allows (`src/tir/analysis/verify_gpu_code.cc`).
+
+`StorageRewrite` may let arrays share memory, so the sum over a kernel's arrays is an upper bound; arrays that one stage
+reads live at the same time, so the sum over these is a lower one. A loop annotated "vectorize" may stay scalar.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.stage_graph.features import kernel_memory
+from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
+from tvm_gnn_cost.stage_graph.schedule import THREAD_ANNOTATIONS, Annotation, ComputeAt
+
+RESOURCES = (
+    "unequal_threads",
+    "threads",
+    "vthread",
+    "shared_bytes_at_least",
+    "shared_bytes_at_most",
+    "local_bytes_at_most",
+    "vector_bytes_at_most",
+)
+"""Columns: a flag; threads of a block and its largest virtual thread; bytes of a block; bytes of the widest access."""
+
+_CERTAIN = 4
+"""The first columns are at most what the lowered code has, the rest at least."""
+
+
+def resources(nest: LoopNest) -> NDArray[np.float64]:
+    """Float64 (len(RESOURCES),): the largest demand of any kernel of the schedule."""
+    demand = dict.fromkeys(RESOURCES, 0.0)
+    bound: dict[tuple[int, int], int] = {}
+    stages = nest.computation.stages
+    for i, stage in enumerate(stages):
+        if stage.is_placeholder or stage.is_inlined:
+            continue
+        root = _root(nest, i)
+        threads = 1.0
+        for loop in nest.outer[i] + nest.loops[i]:
+            if loop.annotation in THREAD_ANNOTATIONS:
+                threads *= loop.extent
+                if bound.setdefault((root, loop.annotation), loop.extent) != loop.extent:
+                    demand["unequal_threads"] = 1.0
+            elif loop.annotation == Annotation.VTHREAD:
+                demand["vthread"] = max(demand["vthread"], float(loop.extent))
+            elif loop.annotation == Annotation.VECTORIZE and loop.stage == i:
+                width = float(loop.extent * _widest(nest, i))
+                demand["vector_bytes_at_most"] = max(demand["vector_bytes_at_most"], width)
+        demand["threads"] = max(demand["threads"], threads)
+        demand["shared_bytes_at_least"] = max(demand["shared_bytes_at_least"], _shared_by(nest, i))
+        if nest.schedule.stages[i].compute_at == ComputeAt.ROOT:
+            shared, local = kernel_memory(nest, i)
+            demand["shared_bytes_at_most"] = max(demand["shared_bytes_at_most"], shared)
+            demand["local_bytes_at_most"] = max(demand["local_bytes_at_most"], local)
+    return np.array([demand[name] for name in RESOURCES])
+
+
+def _root(nest: LoopNest, i: int) -> int:
+    how = nest.schedule.stages[i]
+    while how.compute_at == ComputeAt.ITER and how.attach is not None:
+        i = how.attach[0]
+        how = nest.schedule.stages[i]
+    return i
+
+
+def _shared_by(nest: LoopNest, i: int) -> float:
+    """Bytes of the shared arrays that stage i reads, as far as their size is exact."""
+    total, counted = 0.0, set()
+    for access in nest.computation.accesses:
+        stage, how = nest.computation.stages[access.producer], nest.schedule.stages[access.producer]
+        if access.host != i or stage.scope != "shared" or not access.affine or access.producer in counted:
+            continue
+        if how.compute_at == ComputeAt.ITER and how.attach is not None:
+            counted.add(access.producer)
+            size = float(stage.element_bytes)
+            for span in nest.spans(access.producer, *how.attach, True)[: len(stage.axis_extents)]:
+                size *= span
+            total += size
+    return total
+
+
+def _widest(nest: LoopNest, i: int) -> int:
+    """Bytes of the widest element that a statement of stage i reads or writes."""
+    stages = nest.computation.stages
+    reads = [stages[a.producer].element_bytes for a in nest.computation.accesses if a.host == i]
+    return max([stages[i].element_bytes, *reads])
+
+
+def limits(hardware: Hardware) -> NDArray[np.float64]:
+    """Float64 (len(RESOURCES),): the most that the target allows."""
+    return np.array(
+        [
+            0.0,
+            float(hardware.max_threads),
+            float(hardware.max_vthread),
+            float(hardware.max_shared_bytes),
+            float(hardware.max_shared_bytes),
+            float(hardware.max_local_bytes),
+            float(hardware.vector_bytes),
+        ]
+    )
+
+
+def verdicts(demand: NDArray[np.float64], hardware: Hardware) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(breaks a limit for certain, in doubt) for `demand` of shape (number of states, len(RESOURCES))."""
+    over = demand > limits(hardware)
+    broken = over[:, :_CERTAIN].any(axis=1)
+    return broken, over[:, _CERTAIN:].any(axis=1) & ~broken

@@ -1,0 +1,534 @@
+"""Tuning with the time accounted for: what `tvm-gnn-cost tune`, `compare` and the demo run.
+
+A run measures with TVM's own TaskScheduler, builder and runner; around them this module
+
+1. writes every measured batch to the log at once, so that Ctrl-C, a kill or a full disk loses no measurement;
+2. splits wall-clock time into search, measure and train;
+3. keeps a trace (latency of each trial, when it was measured), and tells an observer as it goes;
+4. stops at the next safe point when asked to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.records import RecordLog, append_records, read_records, repair_log
+from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+
+if TYPE_CHECKING:
+    from tvm.auto_scheduler import SearchTask
+    from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
+    from tvm.auto_scheduler.search_policy import SearchPolicy
+
+logger = logging.getLogger("tvm_gnn_cost")
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """How a schedule is built and measured.
+
+    Attributes:
+        repeat: readings per schedule; all are logged, and the best counts, as interference only slows a run down.
+        min_repeat_ms: the least duration of a reading, in milliseconds.
+        number: the least number of runs in a reading.
+        build_timeout_s: a build is killed after so many seconds.
+        run_timeout_s: a run is killed after so many seconds.
+        cooldown_s: pause after each schedule, in seconds.
+        flush_cache: flush the CPU's caches between readings; a reading is then a single run.
+    """
+
+    repeat: int = 3
+    min_repeat_ms: int = 50
+    number: int = 3
+    build_timeout_s: int = 20
+    run_timeout_s: int = 10
+    cooldown_s: float = 0.0
+    flush_cache: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("repeat", "number", "build_timeout_s", "run_timeout_s"):
+            _require_int(name, getattr(self, name), 1)
+        _require_int("min_repeat_ms", self.min_repeat_ms, 0)
+        if not self.cooldown_s >= 0:
+            raise InvalidArgumentError(f"cooldown_s is {self.cooldown_s!r}; it must be at least 0 seconds")
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """A tuning run's budget.
+
+    Attributes:
+        trials: schedules to measure in all, over all tasks; a resumed run counts those in its log.
+        trials_per_round: schedules measured between two trainings of the model.
+        measure: how they are measured.
+    """
+
+    trials: int = 256
+    trials_per_round: int = 64
+    measure: MeasureOptions = field(default_factory=MeasureOptions)
+
+    def __post_init__(self) -> None:
+        _require_int("trials", self.trials, 1)
+        _require_int("trials_per_round", self.trials_per_round, 1)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One measured schedule.
+
+    Attributes:
+        task: the index of its task.
+        latency_s: the best of its readings in seconds; None for a failed measurement.
+        elapsed_s: seconds from the run's start to the end of its measurement.
+        error_no: `MeasureErrorNo` of TVM; 0 is success.
+    """
+
+    task: int
+    latency_s: float | None
+    elapsed_s: float
+    error_no: int = 0
+
+
+@dataclass(frozen=True)
+class PhaseTimes:
+    """Wall-clock seconds of a run, by what they went into; `score_s` is the model's part of `search_s`."""
+
+    search_s: float
+    measure_s: float
+    train_s: float
+    score_s: float
+    total_s: float
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a tuning run did.
+
+    Attributes:
+        trials: in the order of measurement; those that a resumed run found in its log are not among them.
+        times: where the time went.
+        best_latency_s: each task's best latency, those of a resumed log included; None where nothing ran.
+        weights: how often each task occurs.
+        flops: each task's floating-point operations.
+        resumed: trials found in the log.
+        interrupted: whether it was stopped before its budget was used.
+        exhausted: whether it ended early because no unmeasured schedule was left.
+        log_file: the record log.
+    """
+
+    trials: tuple[Trial, ...]
+    times: PhaseTimes
+    best_latency_s: tuple[float | None, ...]
+    weights: tuple[float, ...]
+    flops: tuple[float, ...]
+    resumed: int
+    interrupted: bool
+    exhausted: bool
+    log_file: str
+
+    @property
+    def total_latency_s(self) -> float | None:
+        """The weighted sum of the tasks' best latencies; None unless each task has one."""
+        return weighted_latency(self.best_latency_s, self.weights)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A moment of a tuning run, as an observer sees it.
+
+    Attributes:
+        phase: "search", "measure" or "train".
+        trials: measured so far, resumed ones included.
+        budget: to be measured in all.
+        failed: how many of this run's trials failed.
+        latency_s: the weighted sum of the best latencies so far; None until each task has one.
+        elapsed_s: seconds since the run's start.
+        task: the index of the task at hand.
+    """
+
+    phase: str
+    trials: int
+    budget: int
+    failed: int
+    latency_s: float | None
+    elapsed_s: float
+    task: int
+
+
+class Observer(Protocol):
+    """Called from the tuning thread, and must not raise."""
+
+    def __call__(self, progress: Progress) -> None: ...
+
+
+def tune_tasks(
+    tasks: Sequence[SearchTask],
+    model: PythonBasedModel,
+    log_file: str | os.PathLike[str],
+    options: TuneOptions | None = None,
+    *,
+    weights: Sequence[float] | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    search_params: dict[str, Any] | None = None,
+    observer: Observer | None = None,
+) -> TuneResult:
+    """Tune tasks that share a cost model, writing every measurement to `log_file`.
+
+    In the main thread Ctrl-C stops the run at the next safe point, and the result says `interrupted`; a second one also
+    cuts the model's training or scoring short. What was measured is in the log.
+
+    Args:
+        tasks: auto_scheduler SearchTasks.
+        model: any PythonBasedModel: a `GNNCostModel`, or TVM's `XGBModel`.
+        log_file: the record log; a log that already holds something needs `resume=True`.
+        options: the budget and how to measure.
+        weights: how often each task occurs; None is once each.
+        resume: go on from `log_file`: the model learns it, and what it measured is not measured again.
+        seed: of the search policies.
+        search_params: `SketchPolicy` parameters that differ from TVM's defaults.
+        observer: told of every change of phase and every measured batch.
+
+    Raises InvalidArgumentError for arguments that do not fit, RecordError for a log that cannot be read or written.
+    """
+    require_auto_scheduler()
+    options = options or TuneOptions()
+    tasks = list(tasks)
+    if not tasks:
+        raise InvalidArgumentError("tasks is empty; there is nothing to tune")
+    weights = [1.0] * len(tasks) if weights is None else [float(w) for w in weights]
+    if len(weights) != len(tasks):
+        raise InvalidArgumentError(f"{len(weights)} weights for {len(tasks)} tasks")
+    log = Path(log_file)
+    has_log = log.exists() and log.stat().st_size > 0
+    if has_log and not resume:
+        raise InvalidArgumentError(f"log file {log} already holds records: resume from it, or name another")
+    if has_log:
+        repair_log(log)
+        has_log = log.stat().st_size > 0
+
+    run = _Run(tasks, weights, options, log, observer)
+    with contextlib.ExitStack() as stack:
+        history = _history(run, log, stack) if has_log else None
+        exhausted = False
+        if run.remaining() > 0:
+            stack.enter_context(_interruptible(run))
+            with contextlib.suppress(_Stopped):
+                _tune(run, tasks, weights, model, options, history, seed, search_params)
+                exhausted = run.remaining() > 0
+        return run.result(exhausted=exhausted)
+
+
+def _tune(
+    run: _Run,
+    tasks: list[SearchTask],
+    weights: list[float],
+    model: PythonBasedModel,
+    options: TuneOptions,
+    history: str | None,
+    seed: int,
+    search_params: dict[str, Any] | None,
+) -> None:
+    auto_scheduler = require_auto_scheduler()
+    from tvm_gnn_cost.search import make_search_policies
+
+    measure = options.measure
+    remaining = run.remaining()
+    tune_option = auto_scheduler.TuningOptions(
+        # TaskScheduler refuses a budget below one trial for each task; `_budgeted` holds to the real one
+        num_measure_trials=max(remaining, len(tasks)),
+        num_measures_per_round=options.trials_per_round,
+        builder=auto_scheduler.LocalBuilder(timeout=measure.build_timeout_s),
+        runner=auto_scheduler.LocalRunner(
+            timeout=measure.run_timeout_s,
+            number=measure.number,
+            repeat=measure.repeat,
+            min_repeat_ms=measure.min_repeat_ms,
+            cooldown_interval=measure.cooldown_s,
+            enable_cpu_cache_flush=measure.flush_cache,
+        ),
+        measure_callbacks=[_batch_callback(run)],
+        verbose=0,
+    )
+    policies = make_search_policies(
+        tasks, _timed_model(model, run), load_log_file=history, params=search_params, seed=seed, verbose=0
+    )
+    # no callbacks: TaskScheduler's own print tables and leave a file in the working directory
+    scheduler = auto_scheduler.TaskScheduler(tasks, weights, load_log_file=history, callbacks=[])
+    scheduler.tune(tune_option, search_policy=[_budgeted(p, i, run) for i, p in enumerate(policies)])
+
+
+def _history(run: _Run, log: Path, stack: contextlib.ExitStack) -> str | None:
+    """Count what a log holds; the path of a log of the good records, as TVM's reader stops at a bad one."""
+    records = read_records(log)
+    run.preload(records)
+    if not records.inputs:
+        return None
+    if not records.skipped:
+        return str(log)
+    copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-"))) / "records.json"
+    append_records(copy, records.inputs, records.results)
+    return str(copy)
+
+
+def weighted_latency(latencies_s: Sequence[float | None], weights: Sequence[float]) -> float | None:
+    """The sum of weight * latency in seconds; None where a latency is missing."""
+    total = 0.0
+    for latency, weight in zip(latencies_s, weights, strict=True):
+        if latency is None:
+            return None
+        total += latency * weight
+    return total
+
+
+def result_latency(result: Any) -> float | None:
+    """The latency in seconds of a MeasureResult: the best of its readings, as noise only slows; None if it failed."""
+    costs = [float(cost) for cost in result.costs]
+    if int(result.error_no) != 0 or not costs or not np.isfinite(costs).all() or min(costs) <= 0:
+        return None
+    return min(costs)
+
+
+class _Stopped(Exception):
+    """Raised inside TVM's callbacks to leave a run at a safe point. TVM's FFI drops what is no `Exception`."""
+
+
+class _Run:
+    """The state of one run: its clock, its trace and its log."""
+
+    def __init__(
+        self,
+        tasks: list[SearchTask],
+        weights: list[float],
+        options: TuneOptions,
+        log: Path,
+        observer: Observer | None,
+    ) -> None:
+        self.trials: list[Trial] = []
+        self.resumed = 0
+        self.stop_requested = False
+        self.interruptible = False
+        self._index = {task.workload_key: i for i, task in enumerate(tasks)}
+        self._flops = tuple(float(task.compute_dag.flop_ct) for task in tasks)
+        self._weights = weights
+        self._best: list[float | None] = [None] * len(tasks)
+        self._options = options
+        self._log = log
+        self._observer = observer
+        self._task = 0
+        self._phase = "search"
+        self._seconds = {"search": 0.0, "measure": 0.0, "train": 0.0}
+        self._score_s = 0.0
+        self._failed = 0
+        self._start = self._mark = self._model_end = time.perf_counter()
+        self._start_wall = time.time()
+
+    def preload(self, records: RecordLog) -> None:
+        """Count the measurements of these tasks that a log holds."""
+        for inp, res in zip(records.inputs, records.results, strict=True):
+            task = self._index.get(inp.task.workload_key)
+            if task is not None:
+                self.resumed += 1
+                self._improve(task, result_latency(res))
+
+    def remaining(self) -> int:
+        """Trials left in the budget."""
+        return max(self._options.trials - self.resumed - len(self.trials), 0)
+
+    def begin(self, phase: str, at: float | None = None) -> None:
+        """Close the present phase and open another, now or `at` a time of `perf_counter`."""
+        now = time.perf_counter() if at is None else at
+        self._seconds[self._phase] += now - self._mark
+        self._mark = now
+        self._phase = phase
+        self._notify()
+
+    def select(self, task: int) -> None:
+        """A round of one task begins."""
+        self._task = task
+        self.check_stop()
+        self.begin("search")
+
+    def check_stop(self) -> None:
+        if self.stop_requested:
+            raise _Stopped
+
+    @contextlib.contextmanager
+    def in_model(self, phase: str) -> Iterator[None]:
+        """Around a call of the model, the only place that a second Ctrl-C may cut short."""
+        self.check_stop()
+        if self._phase != phase:
+            self.begin(phase)
+        begin = time.perf_counter()
+        self.interruptible = True
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise _Stopped from None
+        finally:
+            self.interruptible = False
+        self._model_end = time.perf_counter()
+        if phase == "search":
+            self._score_s += self._model_end - begin
+        self.check_stop()
+
+    def measured(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
+        """Take in a measured batch. What failed while stopping is dropped: Ctrl-C also reached the worker."""
+        if self.stop_requested:
+            kept = [(i, r) for i, r in zip(inputs, results, strict=True) if int(r.error_no) == 0]
+            inputs, results = [i for i, _ in kept], [r for _, r in kept]
+        if self._phase == "search":  # the candidates were chosen when the model had scored the last of them
+            self.begin("measure", at=max(self._model_end, self._mark))
+        append_records(self._log, inputs, results)
+        elapsed = time.perf_counter() - self._start
+        for inp, res in zip(inputs, results, strict=True):
+            task = self._index.get(str(inp.task.workload_key), self._task)
+            latency = result_latency(res)
+            self._improve(task, latency)
+            self._failed += latency is None
+            at = min(max(float(res.timestamp) - self._start_wall, 0.0), elapsed)
+            self.trials.append(Trial(task, latency, at, int(res.error_no)))
+        self.begin("measure")
+        self.check_stop()
+
+    def result(self, *, exhausted: bool) -> TuneResult:
+        self.begin(self._phase)
+        seconds = self._seconds
+        return TuneResult(
+            trials=tuple(self.trials),
+            times=PhaseTimes(
+                seconds["search"],
+                seconds["measure"],
+                seconds["train"],
+                self._score_s,
+                time.perf_counter() - self._start,
+            ),
+            best_latency_s=tuple(self._best),
+            weights=tuple(self._weights),
+            flops=self._flops,
+            resumed=self.resumed,
+            interrupted=self.stop_requested,
+            exhausted=exhausted,
+            log_file=str(self._log),
+        )
+
+    def _improve(self, task: int, latency: float | None) -> None:
+        best = self._best[task]
+        if latency is not None and (best is None or latency < best):
+            self._best[task] = latency
+
+    def _notify(self) -> None:
+        if self._observer is not None:
+            self._observer(
+                Progress(
+                    self._phase,
+                    self.resumed + len(self.trials),
+                    self._options.trials,
+                    self._failed,
+                    weighted_latency(self._best, self._weights),
+                    time.perf_counter() - self._start,
+                    self._task,
+                )
+            )
+
+
+def _timed_model(model: PythonBasedModel, run: _Run) -> PythonBasedModel:
+    """`model` behind a stopwatch: the same scores and updates."""
+    from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel as Base
+
+    class TimedModel(Base):  # type: ignore[misc, valid-type]
+        def update(self, inputs: Any, results: Any) -> None:
+            with run.in_model("train"):
+                model.update(inputs, results)
+
+        def predict(self, task: Any, states: Any) -> Any:
+            with run.in_model("search"):
+                scores = model.predict(task, states)
+            return scores
+
+        def predict_stages(self, task: Any, states: Any) -> Any:
+            with run.in_model("search"):
+                scores = model.predict_stages(task, states)
+            return scores
+
+        def update_from_file(self, file_name: str, n_lines: int | None = None) -> None:
+            with run.in_model("train"):
+                model.update_from_file(file_name, n_lines)
+
+        def save(self, file_name: str) -> None:
+            model.save(file_name)
+
+        def load(self, file_name: str) -> None:
+            model.load(file_name)
+
+    return TimedModel()
+
+
+def _budgeted(policy: SearchPolicy, task: int, run: _Run) -> SearchPolicy:
+    """`policy`, measuring no more than the run's budget: TaskScheduler alone rounds it up to whole rounds."""
+    from tvm.auto_scheduler.search_policy import SearchPolicy as Base
+
+    class Budgeted(Base):  # type: ignore[misc, valid-type]
+        # A SearchPolicy only because TaskScheduler asks for one; it calls nothing but this method.
+        def continue_search_one_round(self, num_measure: int, measurer: Any) -> tuple[Any, Any]:
+            run.select(task)
+            budget = min(num_measure, run.remaining())
+            if budget == 0:
+                return [], []
+            inputs, results = policy.continue_search_one_round(budget, measurer)
+            run.begin("search")
+            return inputs, results
+
+    return Budgeted()
+
+
+def _batch_callback(run: _Run) -> Any:
+    from tvm.auto_scheduler.measure import PythonBasedMeasureCallback
+
+    class BatchCallback(PythonBasedMeasureCallback):  # type: ignore[misc]
+        def callback(self, policy: Any, inputs: Any, results: Any) -> None:
+            run.measured(list(inputs), list(results))
+
+    return BatchCallback()
+
+
+@contextlib.contextmanager
+def _interruptible(run: _Run) -> Iterator[None]:
+    """Turns Ctrl-C into a request to stop, in the main thread; elsewhere signals are not ours.
+
+    A KeyboardInterrupt must not reach TVM's callbacks: its FFI swallows it, and goes on with what was never computed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if run.stop_requested and run.interruptible:
+            raise KeyboardInterrupt
+        run.stop_requested = True
+        logger.warning("stopping when the batch being measured is done; what is measured is kept")
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _require_int(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidArgumentError(f"{name} is {value!r}; it must be an integer of at least {least}")

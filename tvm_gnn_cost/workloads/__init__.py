@@ -1,0 +1,34 @@
+"""Named workloads, targets and networks: everything a tuning run or a log refers to by name.
+
+Importing this loads no TVM; the first call that needs it does.
+"""
+
+from __future__ import annotations
+
+from tvm_gnn_cost.workloads.networks import Network, load_network, network_names, network_tasks, without_downloads
+from tvm_gnn_cost.workloads.operators import (
+    PREFIX,
+    make_task,
+    register_all,
+    resolve,
+    workload_names,
+    workload_signatures,
+)
+from tvm_gnn_cost.workloads.targets import hardware_params_for, host_target, parse_target
+
+__all__ = [
+    "PREFIX",
+    "Network",
+    "hardware_params_for",
+    "host_target",
+    "load_network",
+    "make_task",
+    "network_names",
+    "network_tasks",
+    "parse_target",
+    "register_all",
+    "resolve",
+    "without_downloads",
+    "workload_names",
+    "workload_signatures",
+]

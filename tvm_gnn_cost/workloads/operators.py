@@ -1,0 +1,219 @@
+"""The registry of named workloads: TVM's own operator set, the chains beside it, and the Ansor paper's configurations.
+
+Every workload is registered with auto_scheduler as `tvm_gnn_cost.<name>`, so a log written today rebuilds tomorrow.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tvm_gnn_cost.errors import WorkloadError
+from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+from tvm_gnn_cost.workloads.targets import hardware_params_for, parse_target
+
+if TYPE_CHECKING:
+    from tvm.auto_scheduler import HardwareParams, SearchTask
+    from tvm.target import Target
+
+PREFIX = "tvm_gnn_cost."
+
+Argument = int | float | str
+
+_TE_WORKLOADS = (
+    "batch_matmul_nkkm",
+    "conv1d_nlc",
+    "conv2d_nhwc",
+    "conv3d_ndhwc",
+    "depthwise_conv2d_nhwc",
+    "conv2d_transpose_nhwc",
+    "conv2d_capsule_nhwijc",
+    "norm_bmn",
+    "conv2d_nhwc_bn_relu",
+    "transpose_batch_matmul",
+    "conv2d_winograd_nhwc",
+    "conv2d_winograd_nchw",
+    "matmul",
+    "matmul_relu",
+    "conv2d_nchw",
+    "conv2d_nchw_bias_bn_relu",
+    "max_pool2d_nchw",
+    "softmax_mn",
+)
+
+
+# TVM 0.19 cannot rewrite the layouts of these workloads' weights (`ComputeDAG::RewriteLayout` mistakes the axes of topi's
+# matmul, i0 and i1, for one), and every measurement of theirs would fail; so they keep their layouts.
+_FIXED_LAYOUT = {"dense", "dense_relu", "mlp", "swiglu", "attention", "conv2d_winograd_nchw"}
+
+
+def register_all() -> None:
+    """Register every named workload with auto_scheduler, so that any log of theirs can be read. Runs none of them.
+
+    Registering twice is harmless. Raises TVMNotAvailableError without TVM's auto_scheduler.
+    """
+    auto_scheduler = require_auto_scheduler()
+    for name, function in _functions().items():
+        auto_scheduler.register_workload(PREFIX + name, f=function, override=True)
+
+
+def workload_names() -> list[str]:
+    """The names that `make_task` takes: functions first, then configurations such as `C2D`."""
+    return [*_functions(), *_configurations()]
+
+
+def workload_signatures() -> dict[str, str]:
+    """A line for each workload: its arguments, or for a configuration the shapes that it numbers."""
+    lines = {name: signature_of(function) for name, function in _functions().items()}
+    for name, (function, shapes) in _configurations().items():
+        lines[name] = f"[index=0], 0 to {len(shapes) - 1}: a shape of {function}"
+    return lines
+
+
+def resolve(name: str, args: Sequence[Argument] = ()) -> tuple[str, tuple[Argument, ...]]:
+    """The function and the checked arguments that `name` and `args` stand for; defaults are filled in.
+
+    A configuration (`C2D`) takes the index of one of its shapes (default 0) and resolves to its function. Raises
+    WorkloadError for an unknown name (with close matches) or arguments that do not fit (with the signature).
+    """
+    functions, configurations = _functions(), _configurations()
+    if name in configurations:
+        function_name, shapes = configurations[name]
+        index = args[0] if args else 0
+        if len(args) > 1 or not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(shapes):
+            listing = "; ".join(f"{i}: {' '.join(map(str, shape))}" for i, shape in enumerate(shapes))
+            raise WorkloadError(
+                f"{name} takes the index of one of its {len(shapes)} shapes, not {_join(args)}. "
+                f"Shapes of {function_name}: {listing}"
+            )
+        return resolve(function_name, shapes[index])
+    if name not in functions:
+        raise WorkloadError(_unknown("workload", name, [*functions, *configurations]))
+    return name, _check_arguments(name, functions[name], args)
+
+
+def make_task(
+    name: str,
+    args: Sequence[Argument] = (),
+    target: str | Target = "host",
+    hardware_params: HardwareParams | None = None,
+) -> SearchTask:
+    """An auto_scheduler SearchTask for a named workload.
+
+    Args:
+        name: a workload's name, see `workload_names`.
+        args: its arguments in order; for a configuration such as `C2D` the index of a shape.
+        target: a target, its string, or "host" for this machine's CPU.
+        hardware_params: what the search assumes of the hardware; None takes it from the target.
+
+    Raises WorkloadError for an unknown name or target, or arguments that do not fit.
+    """
+    auto_scheduler = require_auto_scheduler()
+    register_all()
+    function, arguments = resolve(name, args)
+    parsed = parse_target(target)
+    params = hardware_params if hardware_params is not None else hardware_params_for(parsed)
+    try:
+        with parsed:  # some definitions (winograd) ask for the target
+            task = auto_scheduler.SearchTask(
+                func=PREFIX + function,
+                args=arguments,
+                target=parsed,
+                hardware_params=params,
+                layout_rewrite_option=auto_scheduler.LayoutRewriteOption.NO_REWRITE
+                if function in _FIXED_LAYOUT
+                else None,
+                desc=name,
+            )
+    except Exception as error:  # TVM raises many kinds of error for shapes that do not fit together
+        raise WorkloadError(
+            f"{function}({_join(arguments)}) cannot be built for target {parsed}: {_last_line(error)}. "
+            f"Arguments: {signature_of(_functions()[function])}.{_device_hint(error)}"
+        ) from error
+    for tensor in (op.output(i) for op in task.compute_dag.ops for i in range(op.num_outputs)):
+        if any(int(extent) < 1 for extent in tensor.shape):
+            raise WorkloadError(
+                f"{function}({_join(arguments)}): the arguments do not fit together, {tensor.op.name} would have shape "
+                f"{tuple(map(int, tensor.shape))}. Arguments: {signature_of(_functions()[function])}"
+            )
+    return task
+
+
+def signature_of(function: Callable[..., Any]) -> str:
+    """`m n k`, with defaults as `dilation=1`, for a workload function."""
+    parts = []
+    for parameter in inspect.signature(function).parameters.values():
+        has_default = parameter.default is not inspect.Parameter.empty
+        parts.append(f"[{parameter.name}={parameter.default}]" if has_default else parameter.name)
+    return " ".join(parts)
+
+
+def _functions() -> dict[str, Callable[..., Any]]:
+    require_auto_scheduler()
+    from tvm.meta_schedule.testing import te_workload
+
+    from tvm_gnn_cost.workloads.chains import CHAINS
+
+    operators = {name: getattr(te_workload, name) for name in _TE_WORKLOADS}
+    return operators | {function.__name__: function for function in CHAINS}
+
+
+def _configurations() -> dict[str, tuple[str, list[tuple[Argument, ...]]]]:
+    from tvm.meta_schedule.testing.te_workload import CONFIGS
+
+    return {name: (function.__name__, list(shapes)) for name, (function, shapes) in CONFIGS.items()}
+
+
+def _check_arguments(name: str, function: Callable[..., Any], args: Sequence[Argument]) -> tuple[Argument, ...]:
+    signature = inspect.signature(function)
+    expected = f"{name} takes: {signature_of(function)}"
+    try:
+        bound = signature.bind(*args)
+    except TypeError as error:
+        raise WorkloadError(f"{name} got {len(args)} arguments ({error}). {expected}") from error
+    bound.apply_defaults()
+    for parameter, value in bound.arguments.items():
+        wanted = _wanted_type(signature.parameters[parameter])
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise WorkloadError(
+                f"{name}: argument {parameter} is {value!r} ({type(value).__name__}), not {wanted.__name__}. {expected}"
+            )
+        if isinstance(value, int) and value < (0 if "pad" in parameter else 1):
+            raise WorkloadError(f"{name}: argument {parameter} is {value}, which is too small. {expected}")
+    return tuple(bound.arguments.values())
+
+
+def _wanted_type(parameter: inspect.Parameter) -> type:
+    """`int` or `str`: from the annotation (a name, where annotations are strings), else from the default."""
+    if parameter.annotation in (str, "str") or isinstance(parameter.default, str):
+        return str
+    return int
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """'unknown KIND NAME', with the close matches or, where none is close, all names."""
+    names = list(known)
+    lower = {n.lower(): n for n in names}
+    matches = [lower[m] for m in difflib.get_close_matches(name.lower(), lower, n=4, cutoff=0.5)]
+    hint = f"did you mean {', '.join(matches)}?" if matches else f"known: {', '.join(names)}"
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+def _join(args: Sequence[object]) -> str:
+    return ", ".join(map(str, args))
+
+
+def _device_hint(error: BaseException) -> str:
+    if "device_api" not in str(error) and "CUDA" not in str(error):
+        return ""
+    return (
+        " TVM asks the device for its limits and finds none: state them, as in"
+        ' "cuda -max_shared_memory_per_block=49152 -max_threads_per_block=1024"'
+    )
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
