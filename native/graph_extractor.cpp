@@ -52,9 +52,11 @@ struct GraphExtractor::Chunk {
 // One thread's scratch.
 class GraphExtractor::Worker {
  public:
-  Worker(const GraphExtractor& extractor, const TypeTable& types, bool accept_undefined, Chunk& out)
+  Worker(const GraphExtractor& extractor, const TypeTable& types, bool accept_undefined, std::size_t num_states,
+         Chunk& out)
       : extractor_(extractor),
         accept_undefined_(accept_undefined),
+        num_states_(num_states),
         out_(out),
         reader_(types, extractor.layout_),
         features_(extractor.hardware_) {}
@@ -96,6 +98,11 @@ class GraphExtractor::Worker {
     const std::size_t num_nodes = computation.num_stages(), num_edges = computation.edges().size();
     const std::size_t first_node = out_.nodes.size(), first_edge = out_.edges.size();
     const std::size_t first_resource = out_.resources.size();
+    if (out_.graphs.empty()) {  // most states have the size of the first
+      out_.nodes.reserve(num_states_ * num_nodes * node_dim());
+      out_.edges.reserve(num_states_ * num_edges * edge_dim());
+      out_.resources.reserve(num_states_ * resource::kCount);
+    }
     out_.nodes.resize(first_node + num_nodes * node_dim());
     out_.edges.resize(first_edge + num_edges * edge_dim());
     out_.resources.resize(first_resource + resource::kCount);
@@ -119,6 +126,7 @@ class GraphExtractor::Worker {
 
   const GraphExtractor& extractor_;
   const bool accept_undefined_;
+  const std::size_t num_states_;
   Chunk& out_;
   ScheduleReader reader_;
   Schedule schedule_;
@@ -158,7 +166,7 @@ GraphBatch GraphExtractor::extract(std::uintptr_t array, const TypeTable& types,
   std::vector<StateStatus> status(states.size());
   std::vector<Chunk> chunks(thread_count(states.size(), n_threads, kLeastStatesPerThread));
   for_each_chunk(states.size(), chunks.size(), [&](std::size_t chunk, std::size_t begin, std::size_t end) {
-    Worker worker(*this, types, accept_undefined, chunks[chunk]);
+    Worker worker(*this, types, accept_undefined, end - begin, chunks[chunk]);
     for (std::size_t i = begin; i < end; ++i) status[i] = worker.extract(states[i], static_cast<std::int64_t>(i));
   });
 

@@ -142,9 +142,8 @@ bool LoopNest::inside(std::int32_t i, std::int32_t target, std::int32_t position
 
 Span<double> LoopNest::spans(std::int32_t i, std::int32_t target, std::int32_t position, bool relax) {
   const std::size_t num_axes = computation_->stage(i).num_axes;
-  const std::size_t key =
-      2 * (static_cast<std::size_t>(i) * num_positions_ + first_position_[target] + static_cast<std::size_t>(position + 1)) +
-      (relax ? 1 : 0);
+  const std::size_t place = first_position_[target] + static_cast<std::size_t>(position + 1);
+  const std::size_t key = 2 * (static_cast<std::size_t>(i) * num_positions_ + place) + (relax ? 1 : 0);
   if (spans_[key] == nullptr) {
     double* const out = arena_.allocate(num_axes);
     compute_spans(i, target, position, relax, out);

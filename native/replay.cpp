@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMostParts = 1 << 20;
 constexpr std::size_t kMostLoops = 1 << 13;
+constexpr double kLargestExtent = 9007199254740992.0;  // 2^53: larger numbers are not exact
 
 }  // namespace
 
@@ -80,7 +81,7 @@ const std::vector<PartRange>& Replay::run(Span<double> axis_extents, const Sched
                                           Span<std::uint32_t> steps, PartPool& pool) {
   loops_.clear();
   for (std::size_t axis = 0; axis < axis_extents.size(); ++axis) {
-    if (!std::isfinite(axis_extents[axis])) throw ScheduleError("the extent of an axis is not finite");
+    if (!(std::abs(axis_extents[axis]) <= kLargestExtent)) throw ScheduleError("extent of an axis out of bounds");
     const std::uint32_t begin = pool.size();
     pool.push({static_cast<std::uint32_t>(axis), static_cast<std::int64_t>(axis_extents[axis]), 1});
     loops_.push_back({begin, pool.size()});

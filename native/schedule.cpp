@@ -260,8 +260,10 @@ std::vector<Address> state_addresses(std::uintptr_t array, const TypeTable& type
   std::vector<Address> addresses;
   addresses.reserve(static_cast<std::size_t>(states.size()));
   for (std::int64_t i = 0; i < states.size(); ++i) {
-    const bool is_state = no_state == NoState::kRaise || (states[i] != nullptr && memory.type(states[i]) == TypeId::kState);
-    addresses.push_back(is_state ? states.object(memory, i, TypeId::kState) : nullptr);
+    const Address state = states[i];
+    const bool is_state = state != nullptr && memory.type(state) == TypeId::kState;
+    if (!is_state && no_state == NoState::kRaise) states.object(memory, i, TypeId::kState);  // names what is wrong
+    addresses.push_back(is_state ? state : nullptr);
   }
   return addresses;
 }

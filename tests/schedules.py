@@ -46,7 +46,9 @@ def sample_states(task: Any, count: int, seed: int = 1, evolved: bool = False) -
     return [task.compute_dag.infer_bound_from_state(state) for state in raw]
 
 
-def measured(task: Any, states: Sequence[Any], costs: Sequence[float], error_no: int = 0) -> tuple[list[Any], list[Any]]:
+def measured(
+    task: Any, states: Sequence[Any], costs: Sequence[float], error_no: int = 0
+) -> tuple[list[Any], list[Any]]:
     """MeasureInputs and MeasureResults with the given costs in seconds."""
     inputs = [auto_scheduler.MeasureInput(task, state) for state in states]
     results = [auto_scheduler.MeasureResult([float(c)], error_no, "", 0.1, 0.0) for c in costs]

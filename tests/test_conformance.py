@@ -43,7 +43,9 @@ def _models(stock_fails: str = "") -> Any:
 
 
 MODELS = _models()
-REPEATS = _models("stock features order a statement's buffers by their addresses, so its scores may differ from run to run")
+REPEATS = _models(
+    "stock features order a statement's buffers by their addresses, so its scores may differ from run to run"
+)
 Make = Callable[..., Any]
 
 
@@ -73,7 +75,7 @@ def test_scores_before_any_measurement(make: Make, task: Any, states: list[Any])
 
 @MODELS
 def test_learns_normalised_throughput(make: Make, task: Any, states: list[Any], tmp_path: Path) -> None:
-    """TVM's own test of XGBModel (tests/python/auto_scheduler/test_auto_scheduler_cost_model.py), and after a reload."""
+    """TVM's own test of XGBModel (its `test_auto_scheduler_cost_model.py`), and the same after a reload."""
     costs = random_costs(len(states))
     model = _trained(make, task, states)
     throughput = costs.min() / costs

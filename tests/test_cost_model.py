@@ -138,9 +138,7 @@ def test_the_minimum_of_the_repeats_is_learnt(task: Any, states: list[Any]) -> N
     """Interference only slows a run down."""
     noisy, clean = quick_model(), quick_model()
     inputs, results = measured(task, states, random_costs(len(states)))
-    spread = [
-        auto_scheduler.MeasureResult([9.0, float(r.costs[0].value), 5.0], 0, "", 0.1, 0.0) for r in results
-    ]
+    spread = [auto_scheduler.MeasureResult([9.0, float(r.costs[0].value), 5.0], 0, "", 0.1, 0.0) for r in results]
     noisy.update(inputs, spread)
     clean.update(inputs, results)
     np.testing.assert_array_equal(noisy.predict(task, states), clean.predict(task, states))

@@ -1,8 +1,8 @@
 """`GNNCostModel`: the cost model that TVM's auto_scheduler calls, made of stage graphs and a learner.
 
 When to use it: wherever a script has `auto_scheduler.XGBModel()`. It keeps the contracts of the C++ that calls it
-(`src/auto_scheduler/cost_model.cc`, `search_policy/sketch_policy.cc`): scores are finite and positive, higher is better,
-1.0 is as fast as the best measured schedule of the task; a schedule that cannot run scores -inf.
+(`src/auto_scheduler/cost_model.cc`, `search_policy/sketch_policy.cc`): scores are finite and positive, higher is
+better, 1.0 is as fast as the best measured schedule of the task; a schedule that cannot run scores -inf.
 """
 
 from __future__ import annotations
@@ -255,11 +255,15 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         seed, device = self._trainer.seed, str(self._trainer.device)
         trainer, _ = load_checkpoint(path, device, schema_version=SCHEMA_VERSION)
         if config is not None:
-            sizes = {"hidden_dim": trainer.config.hidden_dim, "num_layers": trainer.config.num_layers}
-            trainer.config = replace(config, **sizes)
+            sizes = trainer.config
+            trainer.config = replace(config, hidden_dim=sizes.hidden_dim, num_layers=sizes.num_layers)
         trainer.seed = seed
         trainer.generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[1])
-        self._trainer, self._pretrained = trainer, True
+        self.adopt(trainer)
+
+    def adopt(self, trainer: Trainer) -> None:
+        """Takes over a trained learner: the model is warm from now on."""
+        self._trainer, self._pretrained, self._choose_pretrained = trainer, True, False
 
     def _builder(self, task: Any) -> StageGraphBuilder:
         p = task.hardware_params

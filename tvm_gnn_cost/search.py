@@ -45,7 +45,7 @@ def make_search_policies(
     """
     auto_scheduler = require_auto_scheduler()
     _check(auto_scheduler, tasks, model, params, seed)
-    seeds = [None] * len(tasks)
+    seeds: list[int | None] = [None] * len(tasks)
     if seed is not None:
         # SketchPolicy takes a seed of 0 for "random", so the seeds handed to it are positive
         seeds = [int(s) % (2**30 - 1) + 1 for s in np.random.SeedSequence(seed).generate_state(len(tasks))]

@@ -75,15 +75,16 @@ class StageGraphBuilder:
                 failures.append((i, error))
                 parts.append(empty_graphs(1))
         if failures:
-            first, error = failures[0]
+            first, why = failures[0]
+            lines = str(why).strip().splitlines() or ["no message"]
             logger.warning(
                 "%d of %d states of task %s cannot be read and count as invalid; the first is number %d (%s: %s)",
                 len(failures),
                 len(states),
                 self.task.workload_key,
                 first,
-                type(error).__name__,
-                str(error).strip().splitlines()[-1] if str(error).strip() else "no message",
+                type(why).__name__,
+                lines[-1],
             )
         return BuiltGraphs.of(parts)
 

@@ -119,9 +119,7 @@ class ComputationReader:
             self._computations[structure] = computation
         return computation
 
-    def _read_operations(
-        self, structure: Structure, keys: Sequence[OperationKey], state: Any
-    ) -> list[_Operation]:
+    def _read_operations(self, structure: Structure, keys: Sequence[OperationKey], state: Any) -> list[_Operation]:
         where = [(structure.inserts, key, rfactor) for key, rfactor in zip(keys, structure.rfactors, strict=True)]
         if any(w not in self._operations for w in where):
             stages = rebuild(self._task, state).stages
@@ -179,9 +177,7 @@ def _name_loads(node: Node, by_address: dict[int, OperationKey]) -> Node:
     return Node(node.kind, value, children, node.category)
 
 
-def _analyse(
-    keys: Sequence[OperationKey], operations: Sequence[_Operation], inlined: Sequence[bool]
-) -> Computation:
+def _analyse(keys: Sequence[OperationKey], operations: Sequence[_Operation], inlined: Sequence[bool]) -> Computation:
     position = {key: i for i, key in enumerate(keys)}
     edges: dict[tuple[int, int], int] = {}
     for i, op in enumerate(operations):

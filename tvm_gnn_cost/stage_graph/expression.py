@@ -55,9 +55,7 @@ def read_expression(expression: Any) -> Node:
         return Node("Var", expression.name)
     if kind == "ProducerLoad":
         operation = expression.producer.op
-        return Node(
-            "Load", (operation.name, address(operation)), tuple(read_expression(i) for i in expression.indices)
-        )
+        return Node("Load", (operation.name, address(operation)), tuple(read_expression(i) for i in expression.indices))
     if kind == "Reduce":
         parts = [read_expression(s) for s in expression.source]
         parts += [_only_operations(read_expression(r)) for r in expression.combiner.result]
@@ -65,8 +63,8 @@ def read_expression(expression: Any) -> Node:
     if kind == "Cast":
         return Node("Cast", None, (read_expression(expression.value),), "cast")
     if kind == "Select":
-        children = (expression.condition, expression.true_value, expression.false_value)
-        return Node("Select", None, tuple(read_expression(c) for c in children), "select")
+        branches = (expression.condition, expression.true_value, expression.false_value)
+        return Node("Select", None, tuple(read_expression(c) for c in branches), "select")
     if kind == "Not":
         return Node("Not", None, (read_expression(expression.a),), "integer")
     if kind == "Let":
@@ -162,15 +160,17 @@ def _add(a: LinearForm, b: LinearForm, sign: float) -> LinearForm:
         coefficients[axis] = coefficients.get(axis, 0.0) + sign * c
     low, high = (b.low, b.high) if sign > 0 else (-b.high, -b.low)
     return LinearForm(
-        {k: c for k, c in coefficients.items() if c != 0.0}, a.low + low, a.high + high, a.limit + b.limit, a.affine and b.affine
+        {k: c for k, c in coefficients.items() if c != 0.0},
+        a.low + low,
+        a.high + high,
+        a.limit + b.limit,
+        a.affine and b.affine,
     )
 
 
 def _scale(a: LinearForm, factor: float) -> LinearForm:
     low, high = sorted((a.low * factor, a.high * factor))
-    return LinearForm(
-        {k: c * factor for k, c in a.coefficients.items()}, low, high, a.limit * abs(factor), a.affine
-    )
+    return LinearForm({k: c * factor for k, c in a.coefficients.items()}, low, high, a.limit * abs(factor), a.affine)
 
 
 def _union(forms: Sequence[LinearForm]) -> LinearForm:

@@ -281,8 +281,10 @@ class StageView:
         offset, step = 0.0, 1.0
         for d in reversed(range(spatial)):
             offset += shift[d] * step
-            step *= self.nest.axis_extents[self.i][d] if self.how.compute_at == ComputeAt.ITER else (
-                self.stage.axis_extents[d]
+            step *= (
+                self.nest.axis_extents[self.i][d]
+                if self.how.compute_at == ComputeAt.ITER
+                else (self.stage.axis_extents[d])
             )
         return abs(offset)
 
@@ -430,4 +432,3 @@ def _product(values: Sequence[float]) -> float:
     for value in values:
         result *= value
     return result
-

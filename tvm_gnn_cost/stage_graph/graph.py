@@ -58,8 +58,7 @@ class StageGraphBatch:
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
         return sum(
-            a.nbytes
-            for a in (self.node_features, self.edge_index, self.edge_features, self.node_ptr, self.edge_ptr)
+            a.nbytes for a in (self.node_features, self.edge_index, self.edge_features, self.node_ptr, self.edge_ptr)
         )
 
     @property
@@ -88,8 +87,12 @@ class StageGraphBatch:
             np.concatenate([b.node_features for b in batches]),
             np.concatenate([b.edge_index + o for b, o in zip(batches, node_offset, strict=False)], axis=1),
             np.concatenate([b.edge_features for b in batches]),
-            np.concatenate([b.node_ptr[:-1] + o for b, o in zip(batches, node_offset, strict=False)] + [node_offset[-1:]]),
-            np.concatenate([b.edge_ptr[:-1] + o for b, o in zip(batches, edge_offset, strict=False)] + [edge_offset[-1:]]),
+            np.concatenate(
+                [b.node_ptr[:-1] + o for b, o in zip(batches, node_offset, strict=False)] + [node_offset[-1:]]
+            ),
+            np.concatenate(
+                [b.edge_ptr[:-1] + o for b, o in zip(batches, edge_offset, strict=False)] + [edge_offset[-1:]]
+            ),
         )
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.stage_graph.schema import HARDWARE_FEATURES
 from tvm_gnn_cost.stage_graph.static_features import log2p
 
-
 _GPU_DEVICE_TYPES = frozenset({2, 4, 7, 8, 10, 11})
 """DLPack's CUDA, OpenCL, Vulkan, Metal, ROCm and TVM's OpenGL."""
 

@@ -46,7 +46,8 @@ class NestLoop:
 
 def split_parts(parts: Sequence[Part], factor: int) -> tuple[list[Part], list[Part]]:
     """Splits off the innermost `factor` iterations: (outer parts, inner parts)."""
-    outer, inner = list(parts), []
+    outer: list[Part] = list(parts)
+    inner: list[Part] = []
     rest = max(1, factor)
     while outer and rest > 1:
         part = outer.pop()

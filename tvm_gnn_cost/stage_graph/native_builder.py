@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
 from tvm_gnn_cost.stage_graph.computation import Computation
 from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
-from tvm_gnn_cost.stage_graph.native import NativeReader, as_array
+from tvm_gnn_cost.stage_graph.native import NativeReader, as_array, state_object
 from tvm_gnn_cost.stage_graph.reader import read_schedule
 from tvm_gnn_cost.stage_graph.schedule import Structure
 from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration
@@ -104,19 +104,19 @@ class NativeStageGraphBuilder(StageGraphBuilder):
             )
         )
 
-    def _infer_bound(self, state_object: Any) -> Any:
+    def _infer_bound(self, state: Any) -> Any:
         try:
-            return self.task.compute_dag.infer_bound_from_state(state_object).state_object
+            return self.task.compute_dag.infer_bound_from_state(state).state_object
         except Exception:  # counted with the states that cannot be read
             return None
 
     def _register(self, representatives: Sequence[Any]) -> bool:
         """Reads what the stages of these states compute and hands it over. Returns whether there was any."""
         registered = False
-        for state_object in representatives:
+        for state in representatives:
             try:
-                structure = read_schedule(self.task, state_object).structure()
-                computation = self._computations.read(structure, state_object)
+                structure = read_schedule(self.task, state).structure()
+                computation = self._computations.read(structure, state)
                 static_nodes, static_edges = self.static_features(computation)
                 self._extractor.register_computation(
                     structure=encode_structure(structure),
@@ -149,14 +149,14 @@ class NativeStageGraphBuilder(StageGraphBuilder):
 
 
 def _state_objects(states: Sequence[Any]) -> Any:
-    """The states as what `as_array` takes: None stands for what is no state."""
+    """The states as a TVM Array; None stands for what is no state, and perhaps not TVM's at all."""
     from tvm.auto_scheduler.loop_state import StateObject
     from tvm.ir.container import Array
 
     if isinstance(states, Array):
         return states
-    objects = [getattr(state, "state_object", state) for state in states]
-    return as_array([state if isinstance(state, StateObject) else None for state in objects])
+    objects = (state_object(state) for state in states)
+    return as_array([obj if isinstance(obj, StateObject) else None for obj in objects])
 
 
 # --- the flat encodings that `_native.GraphExtractor.register_computation` documents ---

@@ -56,9 +56,7 @@ def rebuild(task: Any, state_object: Any) -> Any:
     return task.compute_dag.infer_bound_from_state(hollow.state).state_object
 
 
-def schedule_from_parts(
-    stages: list[tuple[int, tuple[Loop, ...]]], steps: list[list[Any]]
-) -> Schedule:
+def schedule_from_parts(stages: list[tuple[int, tuple[Loop, ...]]], steps: list[list[Any]]) -> Schedule:
     """Puts a schedule together from (compute_at, loops) of every stage and the record's transform steps."""
     hidden = _replay_hidden(len(stages), steps)
     return Schedule(

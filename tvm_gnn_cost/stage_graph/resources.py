@@ -107,5 +107,6 @@ def limits(hardware: Hardware) -> NDArray[np.float64]:
 def verdicts(demand: NDArray[np.float64], hardware: Hardware) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(breaks a limit for certain, in doubt) for `demand` of shape (number of states, len(RESOURCES))."""
     over = demand > limits(hardware)
-    broken = over[:, :_CERTAIN].any(axis=1)
-    return broken, over[:, _CERTAIN:].any(axis=1) & ~broken
+    broken: NDArray[np.bool_] = np.any(over[:, :_CERTAIN], axis=1)
+    doubtful: NDArray[np.bool_] = np.any(over[:, _CERTAIN:], axis=1) & ~broken
+    return broken, doubtful

@@ -77,7 +77,7 @@ class Loop:
 class Step:
     """A normalised transform step; others (annotations, pragmas, compute_at ...) show in the stages themselves.
 
-    SPLIT: `index` is the loop, `values` its factors; `inner_to_outer` as in TVM (follow-splits are resolved to factors).
+    SPLIT: `index` is the loop, `values` its factors, `inner_to_outer` as in TVM; follow-splits are resolved to factors.
     FUSE: `values` are the consecutive loops. REORDER: `values[i]` is the old position of new loop i.
     INSERT: a new stage before position `stage_id` (cache write; rfactor, whose `values` are its loop and factor loop)
     or behind it (`index` = 1, cache read, whose `values` are its readers); the stage behind an inserted cache-write or

@@ -95,7 +95,7 @@ DYNAMIC_NODE_FEATURES: tuple[Feature, ...] = (
     _log("inexact_loops", "count", "loops whose extent TVM gives as an expression; it is estimated"),
     _log("parallel", "iterations", "product of the parallel loops around the body"),
     _log("parallel_per_core", "iterations", "parallel iterations for each core"),
-    Feature("imbalance", "ratio", "time of the most loaded core over the mean; 0 for a stage that does not run", 0, 65536),
+    Feature("imbalance", "ratio", "time of the most loaded core over the mean", 0, 65536),
     _log("iterations_per_core", "iterations", "iterations of the body on the most loaded core"),
     _log("inside_parallel", "iterations", "iterations in one step of the innermost parallel loop"),
     _log("vector", "elements", "extent of the vectorised loop"),

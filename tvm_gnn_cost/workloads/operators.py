@@ -44,8 +44,8 @@ _TE_WORKLOADS = (
 )
 
 
-# TVM 0.19 cannot rewrite the layouts of these workloads' weights (`ComputeDAG::RewriteLayout` mistakes the axes of topi's
-# matmul, i0 and i1, for one), and every measurement of theirs would fail; so they keep their layouts.
+# TVM 0.19 cannot rewrite the layouts of these workloads' weights (`ComputeDAG::RewriteLayout` mistakes the axes of
+# topi's matmul, i0 and i1, for one), and every measurement of theirs would fail; so they keep their layouts.
 _FIXED_LAYOUT = {"dense", "dense_relu", "mlp", "swiglu", "attention", "conv2d_winograd_nchw"}
 
 

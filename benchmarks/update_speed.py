@@ -1,0 +1,90 @@
+"""Seconds of one `update` with 64 new records when a model already holds some, and peak memory; ours beside stock.
+
+    python benchmarks/update_speed.py --records 64 512 4096
+
+The records are sampled schedules of one workload with made-up latencies: what an update costs does not depend on them.
+Each model runs in a process of its own, one after the other. Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from predict_speed import WORKLOADS, sample
+from rich.console import Console
+from rich.table import Table
+
+from tvm_gnn_cost import GNNCostModel
+from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+from tvm_gnn_cost.workloads import make_task
+
+NEW_RECORDS = 64
+
+
+def run(model_name: str, held: Sequence[int], workload: str, seed: int) -> dict[str, float]:
+    """Seconds of the update that brings the model to each number of records, and the peak memory in MiB."""
+    auto_scheduler = require_auto_scheduler()
+    task = make_task(workload, WORKLOADS[workload], "llvm")
+    states = sample(task, max(held), seed)
+    costs = np.random.default_rng(seed).uniform(0.5e-3, 1e-3, len(states))
+    inputs = [auto_scheduler.MeasureInput(task, state) for state in states]
+    results = [auto_scheduler.MeasureResult([cost], 0, "", 0.1, 0.0) for cost in costs]
+    model = (
+        GNNCostModel(pretrained=None, seed=seed)
+        if model_name == "gnn"
+        else auto_scheduler.XGBModel(verbose_eval=0, seed=seed + 1)
+    )
+    seconds: dict[str, float] = {}
+    done = 0
+    for count in sorted(held):
+        if count - NEW_RECORDS > done:  # all but the last 64 at once
+            model.update(inputs[done : count - NEW_RECORDS], results[done : count - NEW_RECORDS])
+            done = count - NEW_RECORDS
+        start = time.perf_counter()
+        model.update(inputs[done:count], results[done:count])
+        seconds[str(count)] = time.perf_counter() - start
+        done = count
+    seconds["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return seconds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, nargs="+", default=[64, 512, 4096], help="records held after the update")
+    parser.add_argument("--workload", choices=sorted(WORKLOADS), default="conv2d_nhwc_bn_relu")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=["gnn", "xgb"], help="run one model here and print JSON")
+    options = parser.parse_args(argv)
+    if options.only:
+        print(json.dumps(run(options.only, options.records, options.workload, options.seed)))
+        return 0
+    table = Table("model", *(f"update to {n} records (s)" for n in sorted(options.records)), "peak (MiB)")
+    for name in ("gnn", "xgb"):
+        command = [
+            sys.executable,
+            __file__,
+            "--only",
+            name,
+            "--workload",
+            options.workload,
+            "--seed",
+            str(options.seed),
+        ]
+        child = subprocess.run(
+            [*command, "--records", *map(str, options.records)], capture_output=True, text=True, check=True
+        )
+        found = json.loads(child.stdout.strip().splitlines()[-1])
+        table.add_row(name, *(f"{found[str(n)]:.2f}" for n in sorted(options.records)), f"{found['peak']:.0f}")
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
