@@ -9,6 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_WORKLOAD ?= conv2d_nhwc_bn_relu 1 28 28 128 128 3 1 1
 DEMO_TRIALS   ?= 192
 DEMO_OUTPUT   ?= demo
+DEMO_MEASURE  ?= --repeat 3 --min-repeat-ms 20 --build-timeout 12 --run-timeout 5
 
 NATIVE := $(wildcard CMakeLists.txt native/*.cc native/*.cpp native/*.h native/*.hpp native/*/*.cc native/*/*.h)
 
@@ -30,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	@touch $(STAMP)
 
 demo: $(STAMP) ## Tune a convolution with both models, side by side (minutes)
-	$(BIN)/tvm-gnn-cost compare $(DEMO_WORKLOAD) --trials $(DEMO_TRIALS) --output $(DEMO_OUTPUT) --restart
+	$(BIN)/tvm-gnn-cost compare $(DEMO_WORKLOAD) --trials $(DEMO_TRIALS) $(DEMO_MEASURE) --output $(DEMO_OUTPUT) --restart
 
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest

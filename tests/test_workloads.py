@@ -12,6 +12,7 @@ from tvm.auto_scheduler.workload_registry import WORKLOAD_FUNC_REGISTRY  # noqa:
 from tvm_gnn_cost import WorkloadError, workloads  # noqa: E402
 
 TARGET = "llvm -num-cores=4"
+SMALL_SEARCH = {"sample_init_min_population": 4, "evolutionary_search_population": 16}
 
 # One small shape of every function that is not in a configuration.
 CHAIN_SHAPES = {
@@ -52,9 +53,7 @@ def test_every_workload_makes_a_task() -> None:
 @pytest.mark.parametrize("name", sorted({*CHAIN_SHAPES, "C2D", "GMM", "C2D_WIN_NCHW", "C2D_WIN_NHWC"}))
 def test_schedules_of_a_workload_can_be_built_as_they_are_measured(name: str) -> None:
     task = workloads.make_task(name, CHAIN_SHAPES.get(name, (0,)), TARGET)
-    policy = auto_scheduler.SketchPolicy(
-        task, auto_scheduler.RandomModel(), params={"sample_init_min_population": 4}, seed=1, verbose=0
-    )
+    policy = auto_scheduler.SketchPolicy(task, auto_scheduler.RandomModel(), params=SMALL_SEARCH, seed=1, verbose=0)
     for state in list(policy.sample_initial_population())[:2]:
         task.compute_dag.apply_steps_from_state(state, layout_rewrite=task.layout_rewrite_option)
 

@@ -114,12 +114,14 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         self.callbacks = tuple(callbacks)
         self.last_update: UpdateReport | None = None
         self._trainer = Trainer(config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=seed, device=device)
+        self._config = config
         self._pretrained = False
+        self._learnt_before = 0  # records that the pretrained network had learnt
         self._choose_pretrained = pretrained == "auto"  # by the target of the first task that comes
         self._generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
         self._builders: dict[tuple[Any, ...], StageGraphBuilder] = {}
         if pretrained is not None and not self._choose_pretrained:
-            self._start_from(Path(pretrained), config)
+            self._start_from(Path(pretrained))
 
     # -- what TVM calls --------------------------------------------------------------------------------------------
 
@@ -148,7 +150,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             len(batch.latency),
             int(np.isinf(batch.latency).sum()),
             len(inputs) - len(batch.latency),
-            self._trainer.records_seen_,
+            self.num_records,
             fit.accuracy_before if was_warm else math.nan,
             fit,
         )
@@ -193,12 +195,12 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
     @property
     def is_warm(self) -> bool:
         """Whether scores come from a trained network; else they explore at random."""
-        return self._pretrained or self._trainer.records_seen_ > max(0, self.num_warmup_sample)
+        return self._pretrained or self.num_records > max(0, self.num_warmup_sample)
 
     @property
     def num_records(self) -> int:
-        """Measurements learnt from so far."""
-        return self._trainer.records_seen_
+        """Measurements learnt from so far; those of a pretrained network do not count."""
+        return self._trainer.records_seen_ - self._learnt_before
 
     def predict_latency(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
         """Predicted latency in seconds, float64 (len(states),); nan where the state cannot run or the model is cold."""
@@ -225,6 +227,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             "num_warmup_sample": self.num_warmup_sample,
             "pretrained": self._pretrained,
             "choose_pretrained": self._choose_pretrained,
+            "learnt_before": self._learnt_before,
             "generator": json.loads(json.dumps(self._generator.bit_generator.state)),
         }
         save_checkpoint(file_name, self._trainer, extra, schema_version=SCHEMA_VERSION)
@@ -239,10 +242,16 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             model.num_warmup_sample = int(extra["num_warmup_sample"])
             model._pretrained = bool(extra["pretrained"])
             model._choose_pretrained = bool(extra["choose_pretrained"])
+            model._learnt_before = int(extra["learnt_before"])
             model._generator.bit_generator.state = extra["generator"]
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{file_name}: not the checkpoint of a cost model ({error!r})") from error
         return model
+
+    def adopt(self, trainer: Trainer) -> None:
+        """Takes over a trained learner: the model is warm from now on."""
+        self._trainer, self._pretrained, self._choose_pretrained = trainer, True, False
+        self._learnt_before = trainer.records_seen_
 
     def __repr__(self) -> str:
         state = "warm" if self.is_warm else "cold"
@@ -250,20 +259,16 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _start_from(self, path: Path, config: TrainerConfig | None) -> None:
+    def _start_from(self, path: Path) -> None:
         """Takes over a checkpoint's network, what it knows of tasks, and (unless given) its options."""
         seed, device = self._trainer.seed, str(self._trainer.device)
         trainer, _ = load_checkpoint(path, device, schema_version=SCHEMA_VERSION)
-        if config is not None:
+        if self._config is not None:
             sizes = trainer.config
-            trainer.config = replace(config, hidden_dim=sizes.hidden_dim, num_layers=sizes.num_layers)
+            trainer.config = replace(self._config, hidden_dim=sizes.hidden_dim, num_layers=sizes.num_layers)
         trainer.seed = seed
         trainer.generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[1])
         self.adopt(trainer)
-
-    def adopt(self, trainer: Trainer) -> None:
-        """Takes over a trained learner: the model is warm from now on."""
-        self._trainer, self._pretrained, self._choose_pretrained = trainer, True, False
 
     def _builder(self, task: Any) -> StageGraphBuilder:
         p = task.hardware_params
@@ -286,7 +291,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             if shipped is None:
                 logger.info("GNNCostModel: no pretrained network is shipped for %s; starting cold", task.target)
             elif self._trainer.records_seen_ == 0:
-                self._start_from(shipped, None)
+                self._start_from(shipped)
         return builder
 
     def _score(self, task: Any, states: Sequence[Any]) -> _Scored:

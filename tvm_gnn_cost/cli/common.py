@@ -137,7 +137,7 @@ class ProgressDisplay:
         self._flops = flops
         self._bar: Bar | None = None
         self._task: Any = None
-        self._reported = -1
+        self._reported = 0
 
     def __enter__(self) -> ProgressDisplay:
         if self._console.is_terminal:

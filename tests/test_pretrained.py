@@ -1,0 +1,58 @@
+"""The network that ships with the package."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from schedules import make_task, measured, random_costs, sample_states
+
+from tvm_gnn_cost import GNNCostModel
+from tvm_gnn_cost.cost_model import shipped_checkpoint
+from tvm_gnn_cost.learning import TrainerConfig, pairwise_accuracy
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def test_cpu_targets_start_warm() -> None:
+    task = make_task("conv2d_bn_relu")
+    states = sample_states(task, 8)
+    model = GNNCostModel()
+    scores = model.predict(task, states)
+    assert model.is_warm and model.num_records == 0
+    np.testing.assert_array_equal(scores, GNNCostModel(seed=5).predict(task, states))
+    assert (model.predict_latency(task, states) > 0).all()
+    model.update(*measured(task, states, 1e-3 * random_costs(len(states))))
+    assert model.num_records == len(states)
+
+
+def test_gpu_targets_start_cold() -> None:
+    assert shipped_checkpoint("gpu") is None
+    task = make_task("matmul", "cuda")
+    model = GNNCostModel()
+    model.predict(task, sample_states(task, 4))
+    assert not model.is_warm
+
+
+def test_options_of_the_learner_hold_with_a_pretrained_network() -> None:
+    task = make_task("matmul")
+    states = sample_states(task, 8)
+    model = GNNCostModel(config=TrainerConfig(max_steps_per_update=3))
+    model.update(*measured(task, states, random_costs(len(states))))
+    assert model.last_update is not None and model.last_update.fit.steps == 3
+
+
+def test_it_ranks_a_recorded_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that it was trained on: packaging, schema and scaling fit together."""
+    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    import pools
+
+    name = "cpu_dense_relu-64x1024x512.json"
+    (tmp_path / name).write_bytes(gzip.decompress((pools.CPU_POOLS / f"{name}.gz").read_bytes()))
+    (pool,) = pools.read_pools(tmp_path)
+    prediction: Any = GNNCostModel(pretrained=shipped_checkpoint("cpu"))._trainer.predict(pool.graphs, pool.task)
+    assert pairwise_accuracy(prediction.relative_throughput, pool.latency) > 0.8
