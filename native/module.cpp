@@ -112,6 +112,8 @@ nb::tuple read_schedules(std::uintptr_t address, const TypeIndices& type_indices
 
 NB_MODULE(_native, module) {
   using namespace tvm_gnn_cost;
+  // TVM keeps cost models alive until the process ends (its callbacks refer to them), and their extractors with them.
+  nb::set_leak_warnings(false);
   module.doc() =
       "Reads TVM 0.19's auto_scheduler states from memory. Use it through tvm_gnn_cost.stage_graph.native, which has "
       "it prove itself first.";

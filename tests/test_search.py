@@ -11,7 +11,7 @@ from schedules import make_policy, make_task, measured, random_costs, sample_sta
 from tvm import auto_scheduler
 from tvm.auto_scheduler.task_scheduler import TaskSchedulerCallback
 
-from tvm_gnn_cost import GNNCostModel, InvalidArgumentError, RecordError, make_search_policies
+from tvm_gnn_cost import GNNCostModel, InvalidArgumentError, RecordError, TuningInterrupted, make_search_policies
 from tvm_gnn_cost.learning import TrainerConfig
 from tvm_gnn_cost.records import read_records
 
@@ -153,3 +153,16 @@ def test_an_update_inside_the_search_reaches_the_model() -> None:
         model, task, [task.compute_dag.infer_bound_from_state(s).state_object for s in population]
     )
     assert np.isfinite([float(s.value) for s in scores]).all()
+
+
+def test_ctrl_c_inside_the_model_ends_the_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TVM swallows a KeyboardInterrupt in a callback, and would go on with scores that were never computed."""
+    model = small_model()
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "predict", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        tune([make_task("matmul")], model, tmp_path / "log.json", 8)
+    assert isinstance(caught.value, TuningInterrupted)

@@ -7,10 +7,12 @@ better, 1.0 is as fast as the best measured schedule of the task; a schedule tha
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
+from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError, TuningInterrupted
 from tvm_gnn_cost.learning import FitReport, Trainer, TrainerConfig, load_checkpoint, save_checkpoint
 from tvm_gnn_cost.measurements import check_pairs, result_latency, task_key
 from tvm_gnn_cost.records import read_records
@@ -102,7 +104,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         model_file: str | PathLike[str] | None = None,
         callbacks: Sequence[UpdateCallback] = (),
     ) -> None:
-        super().__init__()
+        self._register()
         if isinstance(num_warmup_sample, bool) or not isinstance(num_warmup_sample, int):
             raise InvalidArgumentError(f"num_warmup_sample must be an int, got {num_warmup_sample!r}")
         if config is not None and not isinstance(config, TrainerConfig):
@@ -259,6 +261,24 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
+    def _register(self) -> None:
+        """What `PythonBasedModel.__init__` does, and Ctrl-C is passed on to the user (see `TuningInterrupted`)."""
+
+        def update(inputs: Any, results: Any) -> None:
+            with _passing_on_interrupts():
+                self.update(inputs, results)
+
+        def predict(task: Any, states: Any, destination: Any) -> None:
+            with _passing_on_interrupts():
+                _fill(destination, self.predict(task, states))
+
+        def predict_stages(task: Any, states: Any, destination: Any) -> None:
+            with _passing_on_interrupts():
+                _fill(destination, self.predict_stages(task, states))
+
+        constructor = _auto_scheduler._ffi_api.PythonBasedModel
+        self.__init_handle_by_constructor__(constructor, update, predict, predict_stages)
+
     def _start_from(self, path: Path) -> None:
         """Takes over a checkpoint's network, what it knows of tasks, and (unless given) its options."""
         seed, device = self._trainer.seed, str(self._trainer.device)
@@ -373,6 +393,20 @@ class _Measured:
     latency: NDArray[np.float64]
     task: list[str]
     flop: NDArray[np.float64]
+
+
+@contextmanager
+def _passing_on_interrupts() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise TuningInterrupted("interrupted by Ctrl-C while the cost model was at work") from interrupt
+
+
+def _fill(destination: Any, values: NDArray[np.float64]) -> None:
+    """Writes the values to the float array that C++ points to."""
+    pointer = ctypes.cast(destination, ctypes.POINTER(ctypes.c_float))
+    np.ctypeslib.as_array(pointer, shape=values.shape)[:] = values
 
 
 def shipped_checkpoint(kind: str) -> Path | None:

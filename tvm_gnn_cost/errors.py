@@ -25,3 +25,11 @@ class RecordError(TVMGNNCostError):
 
 class WorkloadError(TVMGNNCostError, ValueError):
     """An unknown workload, network or target, or arguments that do not fit it."""
+
+
+class TuningInterrupted(TVMGNNCostError, KeyboardInterrupt):
+    """Ctrl-C while TVM's search was calling the cost model.
+
+    TVM swallows a plain KeyboardInterrupt there and goes on with scores that were never computed; this one it passes
+    on, and `except KeyboardInterrupt` still catches it.
+    """

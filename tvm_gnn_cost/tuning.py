@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import tempfile
@@ -23,15 +24,15 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.measurements import result_latency
 from tvm_gnn_cost.records import RecordLog, append_records, read_records, repair_log
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
+    from tvm.auto_scheduler.measure import MeasureResult
     from tvm.auto_scheduler.search_policy import SearchPolicy
 
 logger = logging.getLogger("tvm_gnn_cost")
@@ -295,12 +296,10 @@ def weighted_latency(latencies_s: Sequence[float | None], weights: Sequence[floa
     return total
 
 
-def result_latency(result: Any) -> float | None:
+def measured_latency(result: MeasureResult) -> float | None:
     """The latency in seconds of a MeasureResult: the best of its readings, as noise only slows; None if it failed."""
-    costs = [float(cost) for cost in result.costs]
-    if int(result.error_no) != 0 or not costs or not np.isfinite(costs).all() or min(costs) <= 0:
-        return None
-    return min(costs)
+    latency = result_latency(result)
+    return latency if latency is not None and math.isfinite(latency) else None
 
 
 class _Stopped(Exception):
@@ -343,7 +342,7 @@ class _Run:
             task = self._index.get(inp.task.workload_key)
             if task is not None:
                 self.resumed += 1
-                self._improve(task, result_latency(res))
+                self._improve(task, measured_latency(res))
 
     def remaining(self) -> int:
         """Trials left in the budget."""
@@ -397,7 +396,7 @@ class _Run:
         elapsed = time.perf_counter() - self._start
         for inp, res in zip(inputs, results, strict=True):
             task = self._index.get(str(inp.task.workload_key), self._task)
-            latency = result_latency(res)
+            latency = measured_latency(res)
             self._improve(task, latency)
             self._failed += latency is None
             at = min(max(float(res.timestamp) - self._start_wall, 0.0), elapsed)

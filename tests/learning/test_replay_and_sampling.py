@@ -19,16 +19,12 @@ GRAPHS = random_graphs(200)
 
 
 def offer(buffer: ReplayBuffer, tasks: list[str], latency: list[float]) -> np.ndarray:
-    return buffer.add(
-        GRAPHS.select(np.arange(len(tasks))), np.array(latency, dtype=float), tasks, np.ones(len(tasks))
-    )
+    return buffer.add(GRAPHS.select(np.arange(len(tasks))), np.array(latency, dtype=float), tasks, np.ones(len(tasks)))
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.sampled_from("abcd"), st.sampled_from([1.0, 2.0, 3.0, 0.5, 0.25, math.inf])), max_size=80
-    ),
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([1.0, 2.0, 3.0, 0.5, 0.25, math.inf])), max_size=80),
     st.integers(1, 12),
 )
 def test_bounded_and_best_is_kept(records: list[tuple[str, float]], size: int) -> None:

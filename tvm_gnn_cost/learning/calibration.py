@@ -28,9 +28,7 @@ class Calibration:
     best_score: float = 0.0
 
 
-def fit_offset(
-    score: NDArray[np.float64], log_throughput: NDArray[np.float64], log_best: float, prior: float
-) -> float:
+def fit_offset(score: NDArray[np.float64], log_throughput: NDArray[np.float64], log_best: float, prior: float) -> float:
     """Weighted mean of log_throughput - score over measured records, shrunk towards `prior`.
 
     The weight is the normalised throughput (with a floor of 0.05): what the search asks for is right near the best.

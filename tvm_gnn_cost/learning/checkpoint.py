@@ -158,9 +158,7 @@ def _meta(trainer: Trainer, schema_version: int | str, include_records: bool) ->
         "format_version": FORMAT_VERSION,
         "schema_version": schema_version,
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "safetensors": safetensors.__version__},
-        "config": {
-            name: None if value == math.inf else value for name, value in asdict(trainer.config).items()
-        },
+        "config": {name: None if value == math.inf else value for name, value in asdict(trainer.config).items()},
         "node_dim": trainer.node_dim,
         "edge_dim": trainer.edge_dim,
         "seed": trainer.seed,

@@ -124,9 +124,7 @@ class StageGCN(nn.Module):
             x = x.index_add(0, edge_index[0], self.edge_to_producer(edges))
         reversed_index = edge_index.flip(0)
         outputs = [x]
-        for forward_conv, backward_conv, norm in zip(
-            self.forward_convs, self.backward_convs, self.norms, strict=True
-        ):
+        for forward_conv, backward_conv, norm in zip(self.forward_convs, self.backward_convs, self.norms, strict=True):
             message = forward_conv(x, edge_index) + backward_conv(x, reversed_index)
             x = x + nn.functional.silu(norm(message))
             outputs.append(x)

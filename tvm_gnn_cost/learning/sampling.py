@@ -30,9 +30,7 @@ class BatchSampler:
         batch_size: int,
         generator: np.random.Generator,
     ) -> None:
-        self.new, self.earlier, self.others = (
-            [ids for ids in pool if len(ids)] for pool in (new, earlier, others)
-        )
+        self.new, self.earlier, self.others = ([ids for ids in pool if len(ids)] for pool in (new, earlier, others))
         self.batch_size, self.generator = batch_size, generator
 
     def draw(self) -> IntArray:

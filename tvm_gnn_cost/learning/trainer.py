@@ -94,9 +94,7 @@ class Trainer:
         self.records_seen_ = 0
 
     @single_threaded()
-    def fit(
-        self, graphs: StageGraphBatch, latency: ArrayLike, task: str | Sequence[str], flop: ArrayLike
-    ) -> FitReport:
+    def fit(self, graphs: StageGraphBatch, latency: ArrayLike, task: str | Sequence[str], flop: ArrayLike) -> FitReport:
         """Forgets everything and trains on all the records, `fit_epochs` passes, without a time bound.
 
         Arguments and errors are those of `partial_fit`.
@@ -156,9 +154,7 @@ class Trainer:
         return report
 
     @single_threaded()
-    def predict(
-        self, graphs: StageGraphBatch, task: str | Sequence[str], flop: ArrayLike | None = None
-    ) -> Prediction:
+    def predict(self, graphs: StageGraphBatch, task: str | Sequence[str], flop: ArrayLike | None = None) -> Prediction:
         """Predictions for n graphs; see `Prediction`.
 
         Args:
@@ -351,9 +347,7 @@ class Trainer:
                 ids = ids[ids >= 0]
                 score, _ = self._score(self.replay.gather(ids))
                 measured = log_throughput(self.replay.flop(ids), self.replay.latency(ids))
-                known.offset[task] = fit_offset(
-                    score.astype(np.float64), measured, self._log_best(task), known.centre
-                )
+                known.offset[task] = fit_offset(score.astype(np.float64), measured, self._log_best(task), known.centre)
             known.fresh.add(task)
         return known.offset.get(task, known.centre)
 
