@@ -115,8 +115,8 @@ def search_params(population: int) -> dict[str, int]:
     return {"evolutionary_search_population": population, "sample_init_min_population": min(50, population)}
 
 
-def make_model(name: str, seed: int, pretrained: str, device: str) -> PythonBasedModel:
-    """A cost model by its name on the command line, `gnn` or `xgb`."""
+def make_model(name: str, seed: int, pretrained: str, device: str, num_tasks: int, per_round: int) -> PythonBasedModel:
+    """A cost model by its name on the command line, `gnn` or `xgb`; the latter just as TaskScheduler makes it."""
     if name == "gnn":
         from tvm_gnn_cost.cost_model import GNNCostModel
 
@@ -124,7 +124,8 @@ def make_model(name: str, seed: int, pretrained: str, device: str) -> PythonBase
     if name == "xgb":
         from tvm.auto_scheduler import XGBModel
 
-        return XGBModel(seed=seed + 1)  # XGBModel takes 0 for "no seed"
+        # XGBModel takes 0 for "no seed"; it prints at every training unless verbose_eval is 0
+        return XGBModel(verbose_eval=0, num_warmup_sample=num_tasks * per_round, seed=seed + 1)
     raise InvalidArgumentError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
 
 

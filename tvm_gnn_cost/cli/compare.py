@@ -152,7 +152,8 @@ def _run(
     np.random.seed(seed)
     random.seed(seed)
     started = datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
-    model = make_model(name, seed, settings["pretrained"], settings["device"])
+    per_round = options.trials_per_round
+    model = make_model(name, seed, settings["pretrained"], settings["device"], len(problem.tasks), per_round)
     with ProgressDisplay(console, f"{LABELS[name]}, seed {seed}", problem.flops) as display:
         result = tune_tasks(
             problem.tasks,

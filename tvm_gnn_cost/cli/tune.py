@@ -70,7 +70,7 @@ def tune(
     asked = make_problem(**problem)
     log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
     options = TuneOptions(trials, per_round, MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
-    cost_model = make_model(model, seed, pretrained, device)
+    cost_model = make_model(model, seed, pretrained, device, len(asked.tasks), per_round)
     with ProgressDisplay(console, model, asked.flops) as display:
         result = tune_tasks(
             asked.tasks,
