@@ -7,9 +7,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 # What `make demo` tunes: a 3x3 convolution with bias, batch norm and ReLU.
 DEMO_WORKLOAD ?= conv2d_nhwc_bn_relu 1 28 28 128 128 3 1 1
-DEMO_TRIALS   ?= 128
+DEMO_TRIALS   ?= 64
 DEMO_OUTPUT   ?= demo
-DEMO_MEASURE  ?= --round 32 --repeat 3 --min-repeat-ms 20 --build-timeout 12 --run-timeout 5
+DEMO_MEASURE  ?= --round 16 --population 1024 --repeat 3 --min-repeat-ms 20 --build-timeout 12 --run-timeout 5
 
 NATIVE := $(wildcard CMakeLists.txt native/*.cc native/*.cpp native/*.h native/*.hpp native/*/*.cc native/*/*.h)
 
