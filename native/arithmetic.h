@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -33,9 +32,6 @@ inline double ceiling(double x) {
   if (!std::isfinite(x)) throw ScheduleError("a size that is not finite");
   return std::ceil(x);
 }
-
-// -(-x // 1), which is not a number where x is infinite.
-inline double round_up(double x) { return std::isinf(x) ? std::numeric_limits<double>::quiet_NaN() : std::ceil(x); }
 
 // a // b for positive numbers, with the rounding of CPython's float_floor_div.
 inline double floor_divide(double a, double b) {

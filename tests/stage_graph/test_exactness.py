@@ -12,6 +12,7 @@ from tvm import auto_scheduler, te, tir, topi
 
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
+from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.stage_graph.schedule import Annotation, ComputeAt
 
 KEYWORDS = {
@@ -153,3 +154,24 @@ def test_scalar_output() -> None:
         builder = StageGraphBuilder(task)
         for state in sample_states(task, 8):
             assert np.isfinite(builder.graph(state).node_features).all()
+
+
+@pytest.mark.parametrize("target", ["llvm", "cuda"])
+def test_data_dependent_reads(target: str) -> None:
+    """A gather reads anywhere in its table: the span is the whole dimension, and every feature stays finite."""
+
+    def gather(rows: int, width: int, count: int) -> list[Any]:
+        table = te.placeholder((rows, width), name="table")
+        index = te.placeholder((count,), dtype="int32", name="index")
+        taken = te.compute((count, width), lambda i, j: table[index[i], j], name="taken")
+        return [table, index, te.compute((count, width), lambda i, j: taken[i, j] * 2.0, name="doubled")]
+
+    auto_scheduler.register_workload("test_gather", f=gather, override=True)
+    hardware = make_task("matmul", "cuda").hardware_params if target == "cuda" else None
+    task = auto_scheduler.SearchTask(func="test_gather", args=(1000, 64, 32), target=target, hardware_params=hardware)
+    states = sample_states(task, 6)
+    built = StageGraphBuilder(task).build(states)
+    assert built.readable.all() and np.isfinite(built.graphs.edge_features).all()
+    native = make_builder(task).build(states)
+    np.testing.assert_array_equal(native.graphs.node_features, built.graphs.node_features)
+    np.testing.assert_array_equal(native.graphs.edge_features, built.graphs.edge_features)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import floor, isfinite
 from typing import Any
 
 CATEGORIES = ("float_add", "float_mul", "float_div", "float_compare", "float_math", "integer", "select", "cast")
@@ -150,7 +151,7 @@ def linear_form(node: Node, environment: Environment) -> LinearForm:
         return _scale(a, constant)
     if node.kind in ("Div", "FloorDiv"):
         scaled = _scale(a, 1.0 / constant)
-        return LinearForm(scaled.coefficients, scaled.low // 1, scaled.high // 1, scaled.limit, affine=False)
+        return LinearForm(scaled.coefficients, _floor(scaled.low), _floor(scaled.high), scaled.limit, affine=False)
     return LinearForm(a.coefficients, 0.0, 0.0, min(a.limit, abs(constant)), affine=False)
 
 
@@ -166,6 +167,10 @@ def _add(a: LinearForm, b: LinearForm, sign: float) -> LinearForm:
         a.limit + b.limit,
         a.affine and b.affine,
     )
+
+
+def _floor(x: float) -> float:
+    return float(floor(x)) if isfinite(x) else x
 
 
 def _scale(a: LinearForm, factor: float) -> LinearForm:

@@ -107,7 +107,7 @@ class StageView:
             self.output.append(_product(spans[:spatial]))
             self.regions.append(regions)
             self.lines.append(lines)
-            self.touched.append(sum(lines))
+            self.touched.append(_dot(lines, [1.0] * len(lines)))
 
     def _derive_groups(self) -> None:
         """`groups`: (level where the run starts, product of its loops, whether it reduces), from the inside."""
@@ -262,7 +262,7 @@ class StageView:
             ):
                 outer = self._shift(access.host, loop)
                 for d, row in enumerate(access.coefficients):
-                    shift[d] = sum(c * s for c, s in zip(row, outer, strict=True))
+                    shift[d] = _dot(row, outer)
                 break
         return shift
 
@@ -272,7 +272,7 @@ class StageView:
         shape = self.nest.axis_extents[producer][: len(access.coefficients)]
         offset, step = 0.0, 1.0
         for row, size in zip(reversed(access.coefficients), reversed(shape), strict=True):
-            offset += sum(c * s for c, s in zip(row, shift, strict=True)) * step
+            offset += _dot(row, shift) * step
             step *= size
         return abs(offset)
 
@@ -425,6 +425,14 @@ def _lane_kind(stride: float) -> str:
     if stride == 0.0:
         return "invariant"
     return "contiguous" if stride <= 1.0 else "strided"
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    """The plain sum of products; from Python 3.12 on, `sum` compensates rounding, which the native code does not."""
+    result = 0.0
+    for x, y in zip(a, b, strict=True):
+        result += x * y
+    return result
 
 
 def _product(values: Sequence[float]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from tvm_gnn_cost.stage_graph.computation import Access, Computation
 from tvm_gnn_cost.stage_graph.schedule import (
@@ -228,7 +229,7 @@ class LoopNest:
             for coefficient, axis_span in zip(row, spans, strict=True):
                 if coefficient != 0.0:
                     span += abs(coefficient) * (axis_span - 1.0)
-            result.append(float(min(-(-span // 1), limit, size)))
+            result.append(float(ceil(min(span, limit, float(size)))))  # a data-dependent index spans its dimension
         return result
 
 
