@@ -103,10 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     table = Table("workload", "target", "stock (s)", "ours (s)", "ratio", "graphs (us/state)", "first call (s)")
     ratios = []
+    console = Console()
     for target in options.targets:
         for name in options.workloads:
             seconds = measure(name, target, options.states, options.repeats, options.seed)
             ratios.append(seconds["stock"] / seconds["ours"])
+            console.print(f"{name} on {target}: {ratios[-1]:.0f}x")
             table.add_row(
                 name,
                 target,
@@ -116,7 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{1e6 * seconds['graphs'] / options.states:.1f}",
                 f"{seconds['first']:.2f}",
             )
-    console = Console()
     console.print(table)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     console.print(
