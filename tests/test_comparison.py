@@ -10,7 +10,7 @@ import pytest
 from tvm_gnn_cost import InvalidArgumentError, RecordError
 from tvm_gnn_cost.comparison import Comparison, Run, speed_up
 from tvm_gnn_cost.report.plots import PlotsNotAvailableError, median_curve, plot_comparison
-from tvm_gnn_cost.tuning import PhaseTimes, Trial
+from tvm_gnn_cost.tuning_types import PhaseTimes, Trial
 
 
 def make_run(model: str, seed: int, latencies: list[float | None], pace: float = 1.0) -> Run:

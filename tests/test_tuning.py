@@ -16,7 +16,8 @@ from tvm.auto_scheduler import XGBModel  # noqa: E402
 from tvm.auto_scheduler.measure_record import RecordReader  # noqa: E402
 
 from tvm_gnn_cost import InvalidArgumentError, workloads  # noqa: E402
-from tvm_gnn_cost.tuning import MeasureOptions, Progress, TuneOptions, tune_tasks  # noqa: E402
+from tvm_gnn_cost.tuning import tune_tasks  # noqa: E402
+from tvm_gnn_cost.tuning_types import MeasureOptions, Progress, TuneOptions  # noqa: E402
 
 QUICK = MeasureOptions(repeat=2, min_repeat_ms=1)
 SMALL_SEARCH: dict[str, Any] = {"evolutionary_search_population": 32, "evolutionary_search_num_iters": 1}

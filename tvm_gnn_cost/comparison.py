@@ -15,7 +15,7 @@ from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.records import write_atomically
-from tvm_gnn_cost.tuning import PhaseTimes, Trial, TuneResult, weighted_latency
+from tvm_gnn_cost.tuning_types import PhaseTimes, Trial, TuneResult, weighted_latency
 
 SCHEMA = 1
 

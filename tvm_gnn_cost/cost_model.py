@@ -8,7 +8,6 @@ better, 1.0 is as fast as the best measured schedule of the task; a schedule tha
 from __future__ import annotations
 
 import ctypes
-import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -230,7 +229,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             "pretrained": self._pretrained,
             "choose_pretrained": self._choose_pretrained,
             "learnt_before": self._learnt_before,
-            "generator": json.loads(json.dumps(self._generator.bit_generator.state)),
+            "generator": self._generator.bit_generator.state,
         }
         save_checkpoint(file_name, self._trainer, extra, schema_version=SCHEMA_VERSION)
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
-from tvm_gnn_cost.tuning import MeasureOptions, Progress
+from tvm_gnn_cost.tuning_types import MeasureOptions, Progress
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask

@@ -27,7 +27,8 @@ from tvm_gnn_cost.cli.common import (
 from tvm_gnn_cost.comparison import Comparison, Run, speed_up
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.machine import describe_machine, describe_versions
-from tvm_gnn_cost.tuning import MeasureOptions, TuneOptions, tune_tasks
+from tvm_gnn_cost.tuning import tune_tasks
+from tvm_gnn_cost.tuning_types import MeasureOptions, TuneOptions
 
 RESULT_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"

@@ -21,7 +21,8 @@ from tvm_gnn_cost.cli.common import (
     problem_options,
     search_params,
 )
-from tvm_gnn_cost.tuning import MeasureOptions, TuneOptions, TuneResult, tune_tasks
+from tvm_gnn_cost.tuning import tune_tasks
+from tvm_gnn_cost.tuning_types import MeasureOptions, TuneOptions, TuneResult
 
 
 @click.command(short_help="Tune a workload or a network.")

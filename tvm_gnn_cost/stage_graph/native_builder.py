@@ -106,7 +106,7 @@ class NativeStageGraphBuilder(StageGraphBuilder):
 
     def _infer_bound(self, state: Any) -> Any:
         try:
-            return self.task.compute_dag.infer_bound_from_state(state).state_object
+            return self.infer_bound(state)
         except Exception:  # counted with the states that cannot be read
             return None
 
