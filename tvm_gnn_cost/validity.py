@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
+from tvm_gnn_cost.stage_graph.reader import state_object
 from tvm_gnn_cost.stage_graph.resources import verdicts
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,5 @@ def lowers(states: Sequence[Any], task: Any) -> NDArray[np.bool_]:
     """Stock TVM's verdict, bool (number of states,): a state that it cannot lower or verify has no features."""
     from tvm.auto_scheduler.feature import get_per_store_features_from_states
 
-    state_objects = [getattr(state, "state_object", state) for state in states]
-    features = get_per_store_features_from_states(state_objects, task)
+    features = get_per_store_features_from_states([state_object(state) for state in states], task)
     return np.array([not (f.min() == f.max() == 0) for f in features], dtype=bool)

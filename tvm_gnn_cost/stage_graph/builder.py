@@ -15,7 +15,7 @@ from tvm_gnn_cost.stage_graph.features import dynamic_features
 from tvm_gnn_cost.stage_graph.graph import StageGraph, StageGraphBatch
 from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
-from tvm_gnn_cost.stage_graph.reader import read_schedule
+from tvm_gnn_cost.stage_graph.reader import read_schedule, state_object
 from tvm_gnn_cost.stage_graph.resources import RESOURCES, resources
 from tvm_gnn_cost.stage_graph.schedule import UNDEFINED_EXTENT, ComputeAt, Schedule
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM
@@ -94,22 +94,22 @@ class StageGraphBuilder:
 
     def loop_nest(self, state: Any) -> LoopNest:
         """The loop nests of one state."""
-        state_object = getattr(state, "state_object", state)
-        if not len(state_object.stages):  # a record's state: steps alone
-            state_object = self.infer_bound(state_object)
-        schedule = read_schedule(self.task, state_object)
+        obj = state_object(state)
+        if not len(obj.stages):  # a record's state: steps alone
+            obj = self.infer_bound(obj)
+        schedule = read_schedule(self.task, obj)
         if not is_bound_inferred(schedule):
-            state_object = self.infer_bound(state_object)
-            schedule = read_schedule(self.task, state_object)
-        return LoopNest(self.computation(schedule, state_object), schedule)
+            obj = self.infer_bound(obj)
+            schedule = read_schedule(self.task, obj)
+        return LoopNest(self.computation(schedule, obj), schedule)
 
-    def infer_bound(self, state_object: Any) -> Any:
+    def infer_bound(self, state: Any) -> Any:
         """The StateObject with TVM's inferred bounds; rebuilt from its steps if it has no stages."""
-        return self.task.compute_dag.infer_bound_from_state(state_object).state_object
+        return self.task.compute_dag.infer_bound_from_state(state).state_object
 
-    def computation(self, schedule: Schedule, state_object: Any) -> Computation:
-        """What the stages of a schedule compute."""
-        return self._computations.read(schedule.structure(), state_object)
+    def computation(self, schedule: Schedule, state: Any) -> Computation:
+        """What the stages of a schedule compute; `state` is the StateObject it was read from."""
+        return self._computations.read(schedule.structure(), state)
 
     def static_features(self, computation: Computation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The features of nodes and edges that all schedules of a computation share."""

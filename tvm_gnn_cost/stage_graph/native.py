@@ -28,6 +28,7 @@ import numpy as np
 
 from tvm_gnn_cost import __version__
 from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.reader import state_object
 from tvm_gnn_cost.stage_graph.schedule import ComputeAt, Loop, Schedule, StageSchedule, Step, StepKind
 from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
@@ -136,14 +137,6 @@ def as_array(states: Any) -> Any:
     from tvm.runtime import convert
 
     return states if isinstance(states, Array) else convert([state_object(state) for state in states])
-
-
-def state_object(state: Any) -> Any:
-    """The `StateObject` of a `State`; what is none stays as it is."""
-    from tvm.auto_scheduler.loop_state import State
-
-    # An attribute that a TVM object lacks costs 40 us to ask for, so a StateObject is not asked for its own.
-    return state.state_object if isinstance(state, State) else state
 
 
 def object_address(obj: Any) -> int:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
 from tvm_gnn_cost.stage_graph.computation import Computation
 from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
-from tvm_gnn_cost.stage_graph.native import NativeReader, as_array, state_object
-from tvm_gnn_cost.stage_graph.reader import read_schedule
+from tvm_gnn_cost.stage_graph.native import NativeReader, as_array
+from tvm_gnn_cost.stage_graph.reader import read_schedule, state_object
 from tvm_gnn_cost.stage_graph.schedule import Structure
 from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration
 

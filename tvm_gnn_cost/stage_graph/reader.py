@@ -22,29 +22,37 @@ from tvm_gnn_cost.stage_graph.schedule import (
 )
 
 
+def state_object(state: Any) -> Any:
+    """The `StateObject` of a `State`; what is none stays as it is."""
+    from tvm.auto_scheduler.loop_state import State
+
+    # An attribute that a TVM object lacks costs 40 us to ask for, so a StateObject is not asked for its own.
+    return state.state_object if isinstance(state, State) else state
+
+
 def read_schedule(task: Any, state: Any) -> Schedule:
     """The schedule of a bound-inferred `State` or `StateObject` of `task`."""
-    state_object = getattr(state, "state_object", state)
-    return schedule_from_parts(_stages(state_object), record_steps(task, state_object))
+    obj = state_object(state)
+    return schedule_from_parts(_stages(obj), record_steps(task, obj))
 
 
-def record_line(task: Any, state_object: Any) -> str:
+def record_line(task: Any, state: Any) -> str:
     """The state as a line of a record log, with an empty result."""
     from tvm import auto_scheduler
 
     line: str = auto_scheduler.measure_record.dump_record_to_string(
-        auto_scheduler.MeasureInput(task, state_object), auto_scheduler.MeasureResult([0.0], 0, "", 0.0, 0.0)
+        auto_scheduler.MeasureInput(task, state_object(state)), auto_scheduler.MeasureResult([0.0], 0, "", 0.0, 0.0)
     )
     return line
 
 
-def record_steps(task: Any, state_object: Any) -> list[list[Any]]:
+def record_steps(task: Any, state: Any) -> list[list[Any]]:
     """The transform steps as TVM writes them to a record: ["SP", stage, loop, extent, factors, inner_to_outer], ..."""
-    steps: list[list[Any]] = json.loads(record_line(task, state_object))["i"][1][1]
+    steps: list[list[Any]] = json.loads(record_line(task, state))["i"][1][1]
     return steps
 
 
-def rebuild(task: Any, state_object: Any) -> Any:
+def rebuild(task: Any, state: Any) -> Any:
     """The state built anew from its steps.
 
     TVM fills tile sizes into a sketch without rebuilding its operations, so the operations of a sampled state with
@@ -52,7 +60,7 @@ def rebuild(task: Any, state_object: Any) -> Any:
     """
     from tvm import auto_scheduler
 
-    hollow, _ = auto_scheduler.measure_record.load_record_from_string(record_line(task, state_object))
+    hollow, _ = auto_scheduler.measure_record.load_record_from_string(record_line(task, state))
     return task.compute_dag.infer_bound_from_state(hollow.state).state_object
 
 
@@ -74,9 +82,9 @@ def schedule_from_parts(stages: list[tuple[int, tuple[Loop, ...]]], steps: list[
     )
 
 
-def _stages(state_object: Any) -> list[tuple[int, tuple[Loop, ...]]]:
+def _stages(state: Any) -> list[tuple[int, tuple[Loop, ...]]]:
     result = []
-    for stage in state_object.stages:
+    for stage in state.stages:
         loops = []
         for it in stage.iters:
             extent = UNDEFINED_EXTENT if it.range is None else _constant(it.range.extent)
