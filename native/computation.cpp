@@ -26,6 +26,7 @@ Computation::Computation(const ComputationTables& tables)
   add_stages(tables);
   add_edges(tables);
   add_accesses(tables);
+  add_evaluations(tables);
   index_accesses();
 }
 
@@ -97,6 +98,17 @@ void Computation::add_accesses(const ComputationTables& tables) {
   }
   require(2 * dimension == tables.dimensions.size(), "dimensions");
   require(coefficient == tables.coefficients.size(), "coefficients");
+}
+
+void Computation::add_evaluations(const ComputationTables& tables) {
+  require(tables.evaluations.size() % 3 == 0, "evaluations");
+  for (std::size_t e = 0; e < tables.evaluations.size(); e += 3) {
+    const std::int64_t host = tables.evaluations[e], stage = tables.evaluations[e + 1];
+    require(in_range(host, stages_.size()) && in_range(stage, stages_.size()), "evaluation");
+    require(stages_[host].runs() && stages_[stage].is_inlined, "stages of an evaluation");
+    evaluations_.push_back({static_cast<std::int32_t>(host), static_cast<std::int32_t>(stage),
+                            static_cast<double>(tables.evaluations[e + 2])});
+  }
 }
 
 void Computation::index_accesses() {

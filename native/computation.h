@@ -48,6 +48,13 @@ struct Access {
   std::uint32_t num_dimensions;
 };
 
+// How often one iteration of a stage evaluates one that is inlined.
+struct Evaluation {
+  std::int32_t host;
+  std::int32_t stage;
+  double count;
+};
+
 struct Edge {
   std::int32_t producer;
   std::int32_t consumer;
@@ -64,6 +71,7 @@ struct ComputationTables {
   Span<double> reads;               // (accesses,)
   Span<double> dimensions;          // (dimensions, 2): spread, limit
   Span<double> coefficients;        // of every dimension, one for each axis of the access's host
+  Span<std::int64_t> evaluations;   // (evaluations, 3): host, inlined stage, count
   Span<float> static_nodes;         // (stages, kStaticNodeFeatures)
   Span<float> static_edges;         // (edges, kStaticEdgeFeatures)
 };
@@ -76,6 +84,7 @@ class Computation {
   std::size_t num_stages() const { return stages_.size(); }
   const StageComputation& stage(std::size_t i) const { return stages_[i]; }
   const std::vector<Edge>& edges() const { return edges_; }
+  const std::vector<Evaluation>& evaluations() const { return evaluations_; }
   std::size_t num_axes() const { return axis_extents_.size(); }
 
   Span<std::int64_t> axes(const StageComputation& stage) const {
@@ -103,11 +112,13 @@ class Computation {
   void add_stages(const ComputationTables& tables);
   void add_edges(const ComputationTables& tables);
   void add_accesses(const ComputationTables& tables);
+  void add_evaluations(const ComputationTables& tables);
   void index_accesses();
 
   std::vector<StageComputation> stages_;
   std::vector<std::int64_t> axis_extents_;
   std::vector<Edge> edges_;
+  std::vector<Evaluation> evaluations_;
   std::vector<Access> accesses_;  // by host
   std::vector<Dimension> dimensions_;
   std::vector<Term> terms_;

@@ -33,6 +33,13 @@ Span<T> first(Span<T> values, std::size_t count) {
   return {values.begin(), count};
 }
 
+// Iterations that compute every element of a stage once.
+double domain_size(const Computation& computation, const StageComputation& stage) {
+  const Span<std::int64_t> axes = computation.axes(stage);
+  return product(first(axes, stage.num_spatial)) *
+         product(Span<std::int64_t>(axes.begin() + stage.num_spatial, axes.size() - stage.num_spatial));
+}
+
 // Bytes of the cache lines that a box of elements touches, when its rows start on line boundaries.
 double line_bytes(Span<double> region, double element_bytes, double line) {
   double rows = 1.0, row = element_bytes;
@@ -50,8 +57,9 @@ double dot(Span<Term> terms, Span<double> values) {
 }
 
 bool is_largest(int column) {
-  return column == edge::edge_attached || column == edge::edge_tile_bytes || column == edge::edge_lane_stride ||
-         column == edge::edge_contiguous || column == edge::edge_invariant || column == edge::edge_thread_stride;
+  return column == edge::edge_attached || column == edge::edge_tile_bytes || column == edge::edge_flow ||
+         column == edge::edge_lane_stride || column == edge::edge_contiguous || column == edge::edge_invariant ||
+         column == edge::edge_vector_stride || column == edge::edge_thread_stride;
 }
 
 bool is_plain(int column) {
@@ -59,17 +67,22 @@ bool is_plain(int column) {
 }
 
 // Several accesses may use one edge: amounts add up, of the rest the largest counts.
-void accumulate(EdgeSums& sums, const std::array<double, edge::kCount>& values, double distinct) {
+void accumulate(EdgeSums& sums, const EdgeSums& added) {
   sums.is_used = true;
-  sums.distinct = sums.distinct + distinct;
+  sums.distinct = sums.distinct + added.distinct;
+  for (int g = 0; g < kNumGroups; ++g) sums.group_distinct[g] = sums.group_distinct[g] + added.group_distinct[g];
   for (int column = 0; column < edge::kCount; ++column) {
     double& sum = sums.values[column];
-    sum = is_largest(column) ? std::max(sum, values[column]) : sum + values[column];
+    sum = is_largest(column) ? std::max(sum, added.values[column]) : sum + added.values[column];
   }
 }
 
 void finish_edge(EdgeSums& sums, Row row) {
   sums.values[edge::edge_reuse] = divide(sums.values[edge::edge_loads], sums.distinct);
+  for (int g = 0; g < kNumGroups; ++g) {
+    double& reuse = sums.values[edge::edge_group_reuse[g]];
+    reuse = divide(reuse, sums.group_distinct[g]);
+  }
   for (int column = 0; column < edge::kCount; ++column) {
     row.set(column, is_plain(column) ? sums.values[column] : log2p(sums.values[column]));
   }
@@ -129,6 +142,10 @@ void StageView::look(LoopNest& nest, KernelMemory& kernels, std::int32_t i) {
   outside_.assign(1, 1.0);
   for (const NestLoop* loop : loops_) outside_.push_back(outside_.back() * static_cast<double>(loop->extent));
   iterations_ = outside_.back();
+  vector_loop_ = nullptr;
+  for (std::size_t level = num_outer_; level < loops_.size(); ++level) {
+    if (loop(level).annotation == Annotation::kVectorize) vector_loop_ = &loop(level);
+  }
   derive_levels();
   derive_groups();
   derive_lane();
@@ -151,7 +168,7 @@ void StageView::derive_levels() {
       double* const box = nest_->arena().allocate(access.num_dimensions);
       nest_->region(access, spans, box);
       const Span<double> region{box, access.num_dimensions};
-      if (level == 0) distinct_.push_back(product(region));
+      distinct_.push_back(product(region));
       lines_.push_back(line_bytes(region, element_bytes(access), line));
       touched += lines_.back();
     }
@@ -161,9 +178,9 @@ void StageView::derive_levels() {
     touched_.push_back(touched);
     output_.push_back(product(written));
   }
-  for (std::size_t c = 0; c < kCapacities.size(); ++c) {  // the outermost level that fits, or the innermost one
+  for (std::size_t c = 0; c < kNumCaches; ++c) {  // the outermost level that fits, or the innermost one
     std::size_t level = 0;
-    while (level < loops_.size() && !(touched_[level] <= kCapacities[c])) ++level;
+    while (level < loops_.size() && !(touched_[level] <= hardware_.cache_bytes[c])) ++level;
     cache_levels_[c] = level;
   }
 }
@@ -215,10 +232,7 @@ void StageView::write_node(Row row) {
 }
 
 void StageView::write_place(Row row) const {
-  const Span<std::int64_t> axes = nest_->computation().axes(*stage_);
-  const double domain =
-      product(first(axes, stage_->num_spatial)) *
-      product(Span<std::int64_t>(axes.begin() + stage_->num_spatial, axes.size() - stage_->num_spatial));
+  const double domain = domain_size(nest_->computation(), *stage_);
   double own = 1.0, inexact = 0.0;
   for (std::size_t level = num_outer_; level < loops_.size(); ++level) own *= static_cast<double>(loop(level).extent);
   for (const NestLoop& loop : nest_->loops(i_)) inexact += loop.exact ? 0.0 : 1.0;
@@ -237,11 +251,12 @@ void StageView::write_place(Row row) const {
 
 void StageView::write_parallelism(Row row) const {
   const double cores = hardware_.cores;
-  const double parallel = extent_of(annotations(Annotation::kParallel));
+  const Annotations set = hardware_.is_gpu ? kBlockAnnotations : annotations(Annotation::kParallel);
+  const double parallel = extent_of(set);
   const double imbalance = ceiling(parallel / cores) * cores / parallel;
   double inside = iterations_;
   for (std::size_t level = 0; level < loops_.size(); ++level) {
-    if (loop(level).annotation == Annotation::kParallel) inside = iterations_ / outside_[level + 1];
+    if (loop(level).is(set)) inside = iterations_ / outside_[level + 1];
   }
   row.set(node::parallel, log2p(parallel));
   row.set(node::parallel_per_core, log2p(parallel / cores));
@@ -251,28 +266,25 @@ void StageView::write_parallelism(Row row) const {
 }
 
 void StageView::write_vectorisation(Row row) const {
-  const NestLoop* vector = nullptr;
-  for (std::size_t level = num_outer_; level < loops_.size(); ++level) {
-    if (loop(level).annotation == Annotation::kVectorize) vector = &loop(level);
-  }
-  const double length = vector != nullptr ? static_cast<double>(vector->extent) : 1.0;
-  const double filled = length * static_cast<double>(stage_->element_bytes) / hardware_.vector_bytes;
+  const double length = vector_loop_ != nullptr ? static_cast<double>(vector_loop_->extent) : 1.0;
+  const double filled = length * static_cast<double>(stage_->element_bytes) / hardware_.simd_bytes;
   const double registers = ceiling(filled);
   const double limit = auto_unroll();
-  double body = 1.0;
+  double reads = 0.0, body = 1.0;
+  for (const Access& access : accesses()) reads += access.reads;
   for (std::size_t level = loops_.size(); level-- > 0;) {
     if (loop(level).annotation == Annotation::kVectorize) continue;
     const auto extent = static_cast<double>(loop(level).extent);
-    if (body * extent > limit) break;
+    if (loop(level).annotation != Annotation::kUnroll && body * extent > limit) break;
     body *= extent;
   }
   row.set(node::vector, log2p(length));
   row.set(node::vector_registers, log2p(registers));
   row.set(node::vector_waste, 1.0 - filled / registers);
-  row.set(node::vector_is_reduction, vector != nullptr && vector->kind == LoopKind::kReduction);
   row.set(node::unroll, log2p(extent_of(annotations(Annotation::kUnroll))));
   row.set(node::auto_unroll, log2p(limit));
   row.set(node::unrolled_body, log2p(body));
+  row.set(node::body_instructions, log2p(body * (stage_->flop + reads) * registers));
   row.set(node::storage_offset, log2p(std::abs(static_cast<double>(nest_->how(i_).storage_offset))));
 }
 
@@ -287,6 +299,7 @@ double StageView::auto_unroll() const {
 }
 
 void StageView::write_inner_loops(Row row) const {
+  const double flop = stage_->flop * iterations_;
   for (std::size_t k = 0; k < kNumInner; ++k) {
     const NestLoop* const inner = k < loops_.size() ? loops_[loops_.size() - 1 - k] : nullptr;
     row.set(node::inner_extent[k], inner != nullptr ? log2p(static_cast<double>(inner->extent)) : 0.0);
@@ -298,13 +311,15 @@ void StageView::write_inner_loops(Row row) const {
     row.set(node::group_reduction[k], group.reduces);
     row.set(node::group_output[k], log2p(output_[group.level]));
     row.set(node::group_bytes[k], log2p(touched_[group.level]));
+    row.set(node::group_intensity[k], log2p(divide(flop / outside_[group.level], touched_[group.level])));
   }
 }
 
 void StageView::write_memory(Row row) const {
   const double flop = stage_->flop * iterations_;
-  for (std::size_t c = 0; c < kCapacities.size(); ++c) {
+  for (std::size_t c = 0; c < kNumCaches; ++c) {
     const double traffic = touched_[cache_levels_[c]] * outside_[cache_levels_[c]];
+    row.set(node::refills[c], log2p(outside_[cache_levels_[c]]));
     row.set(node::traffic[c], log2p(traffic));
     row.set(node::intensity[c], log2p(divide(flop, traffic)));
   }
@@ -374,6 +389,7 @@ double StageView::store_stride(Span<double> shift) const {
 
 void StageView::write_lane(Row row) const {
   double contiguous = 0.0, invariant = 0.0, strided = 0.0;
+  const double vector_store = vector_loop_ != nullptr ? store_stride(shift(i_, *vector_loop_)) : 0.0;
   if (!loops_.empty()) {
     for (std::size_t k = 0; k < lane_strides_.size(); ++k) {
       const Lane kind = lane_kind(lane_strides_[k]);
@@ -381,6 +397,7 @@ void StageView::write_lane(Row row) const {
     }
   }
   row.set(node::store_stride, log2p(lane_store_));
+  row.set(node::store_vector_stride, log2p(vector_store));
   row.set(node::store_contiguous, lane_kind(lane_store_) == Lane::kContiguous);
   row.set(node::store_invariant, lane_kind(lane_store_) == Lane::kInvariant);
   row.set(node::reads_contiguous, log2p(contiguous));
@@ -396,20 +413,19 @@ void StageView::write_gpu(Row row) const {
   const double warp = std::max(1.0, hardware_.warp_size);
   const double warps = ceiling(threads / warp);
   const auto [shared, local] = kernels_->of(i_);
-  double resident =
-      std::min(kMaxBlocksPerMultiprocessor, floor_divide(kMaxThreadsPerMultiprocessor, warps * warp));
-  if (shared > 0.0) resident = std::min(resident, floor_divide(2.0 * hardware_.max_shared_bytes, shared));
-  row.set(node::blocks, log2p(blocks));
+  const double registers = std::min(hardware_.register_bytes, kOtherRegisterBytes + local);
+  double resident = std::min(hardware_.max_blocks, floor_divide(hardware_.max_threads, warps * warp));
+  resident = std::min(resident, floor_divide(hardware_.register_file_bytes, warps * warp * registers));
+  if (shared > 0.0) resident = std::min(resident, floor_divide(hardware_.shared_bytes, shared));
   row.set(node::threads, log2p(threads));
   row.set(node::vthreads, log2p(extent_of(annotations(Annotation::kVThread))));
   row.set(node::warps, log2p(warps));
   row.set(node::warp_waste, 1.0 - threads / (warps * warp));
-  row.set(node::blocks_per_core, log2p(blocks / hardware_.cores));
   row.set(node::iterations_per_thread, log2p(iterations_ / (blocks * threads)));
   row.set(node::shared_bytes, log2p(shared));
   row.set(node::local_bytes, log2p(local));
   row.set(node::resident_blocks, log2p(resident));
-  row.set(node::occupancy, resident * warps * warp / kMaxThreadsPerMultiprocessor);
+  row.set(node::occupancy, resident * warps * warp / hardware_.max_threads);
 }
 
 // --- edges ---
@@ -419,27 +435,40 @@ void StageView::add_edges(std::vector<EdgeSums>& edges) {
   for (const NestLoop* loop : loops_) {
     if (loop->annotation == Annotation::kThreadX) thread_loop = loop;
   }
-  const Span<double> thread = thread_loop != nullptr ? shift(i_, *thread_loop) : Span<double>(nullptr, 0);
+  const Span<double> nowhere(nullptr, 0);
+  const Span<double> thread = thread_loop != nullptr ? shift(i_, *thread_loop) : nowhere;
+  const Span<double> vector = vector_loop_ != nullptr ? shift(i_, *vector_loop_) : nowhere;
   for (std::size_t k = 0; k < accesses().size(); ++k) {
     const Access& access = accesses()[k];
     const bool attached = nest_->how(access.producer).compute_at == ComputeAt::kIter;
     const bool has_lane = !loops_.empty();
     const Lane kind = lane_kind(lane_strides_[k]);
-    std::array<double, edge::kCount> values{};
+    const double tile = attached ? allocation(access.producer) : distinct(0, k) * element_bytes(access);
+    double runs = 1.0;
+    for (const std::uint32_t id : nest_->outer(access.producer)) runs *= static_cast<double>(nest_->loop(id).extent);
+    EdgeSums sums;
+    auto& values = sums.values;
     values[edge::edge_attached] = attached;
-    values[edge::edge_tile_bytes] = attached ? allocation(access.producer) : distinct_[k] * element_bytes(access);
+    values[edge::edge_tile_bytes] = tile;
+    values[edge::edge_flow] = tile * runs;
     values[edge::edge_loads] = access.reads * iterations_;
     values[edge::edge_lane_stride] = lane_strides_[k];
     values[edge::edge_contiguous] = has_lane && kind == Lane::kContiguous;
     values[edge::edge_invariant] = has_lane && kind == Lane::kInvariant;
+    values[edge::edge_vector_stride] = vector_loop_ != nullptr ? stride(access, vector) : 0.0;
     values[edge::edge_thread_stride] = thread_loop != nullptr ? stride(access, thread) : 0.0;
+    sums.distinct = distinct(0, k);
+    sums.group_distinct.fill(1.0);
     for (std::size_t g = 0; g < std::min<std::size_t>(kNumGroups, groups_.size()); ++g) {
-      values[edge::edge_group_bytes[g]] = lines(groups_[g].level, k);
+      const std::size_t level = groups_[g].level;
+      values[edge::edge_group_bytes[g]] = lines(level, k);
+      values[edge::edge_group_reuse[g]] = access.reads * iterations_ / outside_[level];
+      sums.group_distinct[g] = distinct(level, k);
     }
-    for (std::size_t c = 0; c < kCapacities.size(); ++c) {
+    for (std::size_t c = 0; c < kNumCaches; ++c) {
       values[edge::edge_traffic[c]] = lines(cache_levels_[c], k) * outside_[cache_levels_[c]];
     }
-    accumulate(edges[access.edge], values, distinct_[k]);
+    accumulate(edges[access.edge], sums);
   }
 }
 
@@ -449,11 +478,23 @@ void DynamicFeatures::write(LoopNest& nest, KernelMemory& kernels, float* nodes,
                             std::size_t edge_stride) {
   const Computation& computation = nest.computation();
   sums_.assign(computation.edges().size(), EdgeSums{});
+  iterations_.assign(computation.num_stages(), 0.0);
   for (std::size_t i = 0; i < computation.num_stages(); ++i) {
     if (!computation.stage(i).runs()) continue;
     view_.look(nest, kernels, static_cast<std::int32_t>(i));
     view_.write_node(Row(nodes + i * node_stride));
     view_.add_edges(sums_);
+    iterations_[i] = view_.iterations();
+  }
+  for (const Evaluation& evaluation : computation.evaluations()) {
+    iterations_[evaluation.stage] += evaluation.count * iterations_[evaluation.host];
+  }
+  for (std::size_t i = 0; i < computation.num_stages(); ++i) {
+    const StageComputation& stage = computation.stage(i);
+    if (!stage.is_inlined || iterations_[i] == 0.0) continue;
+    Row row(nodes + i * node_stride);
+    row.set(node::iterations, log2p(iterations_[i]));
+    row.set(node::recomputation, log2p(divide(iterations_[i], domain_size(computation, stage))));
   }
   for (std::size_t e = 0; e < sums_.size(); ++e) {
     if (sums_[e].is_used) finish_edge(sums_[e], Row(edges + e * edge_stride));

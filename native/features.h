@@ -15,10 +15,16 @@ namespace tvm_gnn_cost {
 struct Hardware {
   bool is_gpu = false;
   double cores = 1.0;
-  double vector_bytes = 1.0;
+  double simd_bytes = 1.0;
   double cache_line_bytes = 1.0;
-  double max_shared_bytes = 0.0;
   double warp_size = 0.0;
+  std::array<double, kNumCaches> cache_bytes{};
+  // Of a GPU: registers of a thread; threads, blocks, registers and shared memory of a multiprocessor.
+  double register_bytes = 0.0;
+  double max_threads = 0.0;
+  double max_blocks = 0.0;
+  double register_file_bytes = 0.0;
+  double shared_bytes = 0.0;
 };
 
 struct KernelBytes {
@@ -53,8 +59,9 @@ class Row {
 // What the accesses through one edge add up to.
 struct EdgeSums {
   bool is_used = false;
-  double distinct = 0.0;
   std::array<double, edge::kCount> values{};
+  double distinct = 0.0;
+  std::array<double, kNumGroups> group_distinct{};
 };
 
 // One stage of a schedule, seen through its nest. Makes the features of its node and of the edges it executes.
@@ -66,6 +73,7 @@ class StageView {
   void look(LoopNest& nest, KernelMemory& kernels, std::int32_t i);
   void write_node(Row row);
   void add_edges(std::vector<EdgeSums>& edges);
+  double iterations() const { return iterations_; }
 
  private:
   // A run of loops of one kind: the level where it starts, and the product of its loops.
@@ -89,6 +97,7 @@ class StageView {
 
   const NestLoop& loop(std::size_t level) const { return *loops_[level]; }
   double lines(std::size_t level, std::size_t access) const { return lines_[level * (accesses().size() + 1) + access]; }
+  double distinct(std::size_t level, std::size_t access) const { return distinct_[level * accesses().size() + access]; }
   Span<Access> accesses() const { return nest_->computation().accesses_of(i_); }
   double element_bytes(const Access& access) const;
   double extent_of(Annotations set) const;
@@ -111,9 +120,10 @@ class StageView {
   std::vector<double> output_;   // by level: elements written
   std::vector<double> lines_;    // by level and access (the output last): bytes of whole cache lines
   std::vector<double> touched_;  // by level: their sum
-  std::vector<double> distinct_;  // by access: elements read in all
-  std::array<std::size_t, kCapacities.size()> cache_levels_{};
+  std::vector<double> distinct_;  // by level and access: elements read
+  std::array<std::size_t, kNumCaches> cache_levels_{};
   std::vector<Group> groups_;  // from the inside
+  const NestLoop* vector_loop_ = nullptr;
   std::vector<double> lane_strides_;
   double lane_store_ = 0.0;
 };
@@ -131,6 +141,7 @@ class DynamicFeatures {
  private:
   StageView view_;
   std::vector<EdgeSums> sums_;
+  std::vector<double> iterations_;  // by stage
 };
 
 }  // namespace tvm_gnn_cost

@@ -145,8 +145,8 @@ GraphExtractor::GraphExtractor(const Hardware& hardware, std::vector<float> hard
     throw std::invalid_argument(std::to_string(hardware_features_.size()) + " hardware features, not " +
                                 std::to_string(kHardwareFeatures));
   }
-  if (hardware_.cores <= 0.0 || hardware_.vector_bytes <= 0.0 || hardware_.cache_line_bytes <= 0.0) {
-    throw std::invalid_argument("cores, vector_bytes and cache_line_bytes must be positive");
+  if (hardware_.cores <= 0.0 || hardware_.simd_bytes <= 0.0 || hardware_.cache_line_bytes <= 0.0) {
+    throw std::invalid_argument("cores, simd_bytes and cache_line_bytes must be positive");
   }
 }
 

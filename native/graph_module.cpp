@@ -40,9 +40,16 @@ nb::object to_array(const std::vector<T>& values) {
   return to_array(std::move(buffer), {values.size()});
 }
 
-void make_extractor(GraphExtractor* self, bool is_gpu, double cores, double vector_bytes, double cache_line_bytes,
-                    double max_shared_bytes, double warp_size, const Flat<float>& features, const Offsets& moved) {
-  const Hardware hardware{is_gpu, cores, vector_bytes, cache_line_bytes, max_shared_bytes, warp_size};
+void make_extractor(GraphExtractor* self, bool is_gpu, double cores, double simd_bytes, double cache_line_bytes,
+                    double warp_size, const Flat<double>& cache_bytes, double register_bytes, double max_threads,
+                    double max_blocks, double register_file_bytes, double shared_bytes, const Flat<float>& features,
+                    const Offsets& moved) {
+  Hardware hardware{is_gpu,      cores,      simd_bytes,          cache_line_bytes, warp_size, {}, register_bytes,
+                    max_threads, max_blocks, register_file_bytes, shared_bytes};
+  if (cache_bytes.size() != hardware.cache_bytes.size()) {
+    throw std::invalid_argument(std::to_string(cache_bytes.size()) + " caches, not " + std::to_string(kNumCaches));
+  }
+  std::copy_n(cache_bytes.data(), cache_bytes.size(), hardware.cache_bytes.begin());
   new (self) GraphExtractor(hardware, {features.data(), features.data() + features.size()}, make_layout(moved));
 }
 
@@ -50,9 +57,9 @@ void register_computation(GraphExtractor& self, const Flat<std::int64_t>& struct
                           const Flat<std::int64_t>& axis_extents, const Flat<double>& flop,
                           const Flat<std::int64_t>& edges, const Flat<std::int64_t>& accesses,
                           const Flat<double>& reads, const Flat<double>& dimensions, const Flat<double>& coefficients,
-                          const Flat<float>& static_nodes, const Flat<float>& static_edges) {
+                          const Flat<std::int64_t>& evaluations, const Flat<float>& static_nodes, const Flat<float>& static_edges) {
   Computation computation({span(stages), span(axis_extents), span(flop), span(edges), span(accesses), span(reads),
-                           span(dimensions), span(coefficients), span(static_nodes), span(static_edges)});
+                           span(dimensions), span(coefficients), span(evaluations), span(static_nodes), span(static_edges)});
   StructureKey key(structure.data(), structure.data() + structure.size());
   const nb::gil_scoped_release release;  // another thread may be extracting
   self.register_computation(std::move(key), std::move(computation));
@@ -84,13 +91,16 @@ nb::tuple extract(const GraphExtractor& self, std::uintptr_t address, const Type
 void bind_graph_extractor(nb::module_& module) {
   module.attr("SCHEMA_VERSION") = kSchemaVersion;
   nb::class_<GraphExtractor>(module, "GraphExtractor", "Makes stage graphs of one task's states.")
-      .def("__init__", &make_extractor, nb::kw_only(), nb::arg("is_gpu"), nb::arg("cores"), nb::arg("vector_bytes"),
-           nb::arg("cache_line_bytes"), nb::arg("max_shared_bytes"), nb::arg("warp_size"), nb::arg("features"),
-           nb::arg("moved_fields") = Offsets(),
-           R"(The numbers are those of hardware.Hardware; `features` its feature vector, float32.)")
+      .def("__init__", &make_extractor, nb::kw_only(), nb::arg("is_gpu"), nb::arg("cores"), nb::arg("simd_bytes"),
+           nb::arg("cache_line_bytes"), nb::arg("warp_size"), nb::arg("cache_bytes"), nb::arg("register_bytes"),
+           nb::arg("max_threads"), nb::arg("max_blocks"), nb::arg("register_file_bytes"), nb::arg("shared_bytes"),
+           nb::arg("features"), nb::arg("moved_fields") = Offsets(),
+           R"(The numbers are those of hardware.Hardware and, from register_bytes on, of its processor; `features` is
+its feature vector, float32.)")
       .def("register_computation", &register_computation, nb::kw_only(), nb::arg("structure"), nb::arg("stages"),
            nb::arg("axis_extents"), nb::arg("flop"), nb::arg("edges"), nb::arg("accesses"), nb::arg("reads"),
-           nb::arg("dimensions"), nb::arg("coefficients"), nb::arg("static_nodes"), nb::arg("static_edges"),
+           nb::arg("dimensions"), nb::arg("coefficients"), nb::arg("evaluations"), nb::arg("static_nodes"),
+           nb::arg("static_edges"),
            R"(Tells what the schedules of a structure compute. All arrays are flat.
 
 Args:
@@ -105,6 +115,7 @@ Args:
     reads: float64, per access.
     dimensions: float64, per dimension of every access: spread, limit.
     coefficients: float64, per dimension of every access: one for each axis of the host.
+    evaluations: int64, per evaluation: host, inlined stage, how often an iteration of the host evaluates it.
     static_nodes, static_edges: float32, the static features of every node and edge.
 
 Raises ValueError if the arrays do not fit together.)")

@@ -5,16 +5,15 @@
 
 namespace tvm_gnn_cost {
 
-inline constexpr int kSchemaVersion = 1;
-inline constexpr std::array<double, 5> kCapacities = {512.0, 16384.0, 262144.0, 1048576.0, 33554432.0};
+inline constexpr int kSchemaVersion = 2;
+inline constexpr int kNumCaches = 4;
 inline constexpr int kNumGroups = 6;
 inline constexpr int kNumInner = 3;
-inline constexpr double kMaxThreadsPerMultiprocessor = 2048.0;
-inline constexpr double kMaxBlocksPerMultiprocessor = 32.0;
+inline constexpr double kOtherRegisterBytes = 128.0;
 
 // The columns of a node: static features, then those of the enumeration `node`, then those of the hardware.
 inline constexpr int kStaticNodeFeatures = 43;
-inline constexpr int kHardwareFeatures = 7;
+inline constexpr int kHardwareFeatures = 13;
 // The columns of an edge: static features, then those of the enumeration `edge`.
 inline constexpr int kStaticEdgeFeatures = 10;
 
@@ -38,10 +37,10 @@ enum Column : int {
   vector,
   vector_registers,
   vector_waste,
-  vector_is_reduction,
   unroll,
   auto_unroll,
   unrolled_body,
+  body_instructions,
   storage_offset,
   inner0_extent,
   inner0_reduction,
@@ -53,50 +52,57 @@ enum Column : int {
   group0_reduction,
   group0_output,
   group0_bytes,
+  group0_intensity,
   group1_extent,
   group1_reduction,
   group1_output,
   group1_bytes,
+  group1_intensity,
   group2_extent,
   group2_reduction,
   group2_output,
   group2_bytes,
+  group2_intensity,
   group3_extent,
   group3_reduction,
   group3_output,
   group3_bytes,
+  group3_intensity,
   group4_extent,
   group4_reduction,
   group4_output,
   group4_bytes,
+  group4_intensity,
   group5_extent,
   group5_reduction,
   group5_output,
   group5_bytes,
-  traffic_512,
-  traffic_16384,
-  traffic_262144,
-  traffic_1048576,
-  traffic_33554432,
-  intensity_512,
-  intensity_16384,
-  intensity_262144,
-  intensity_1048576,
-  intensity_33554432,
+  group5_intensity,
+  refills_registers,
+  refills_l1,
+  refills_l2,
+  refills_l3,
+  traffic_registers,
+  traffic_l1,
+  traffic_l2,
+  traffic_l3,
+  intensity_registers,
+  intensity_l1,
+  intensity_l2,
+  intensity_l3,
   unique_bytes,
   allocation,
   store_stride,
+  store_vector_stride,
   store_contiguous,
   store_invariant,
   reads_contiguous,
   reads_invariant,
   reads_strided,
-  blocks,
   threads,
   vthreads,
   warps,
   warp_waste,
-  blocks_per_core,
   iterations_per_thread,
   shared_bytes,
   local_bytes,
@@ -146,19 +152,31 @@ inline constexpr std::array<Column, 6> group_bytes = {
     group4_bytes,
     group5_bytes,
 };
-inline constexpr std::array<Column, 5> traffic = {
-    traffic_512,
-    traffic_16384,
-    traffic_262144,
-    traffic_1048576,
-    traffic_33554432,
+inline constexpr std::array<Column, 6> group_intensity = {
+    group0_intensity,
+    group1_intensity,
+    group2_intensity,
+    group3_intensity,
+    group4_intensity,
+    group5_intensity,
 };
-inline constexpr std::array<Column, 5> intensity = {
-    intensity_512,
-    intensity_16384,
-    intensity_262144,
-    intensity_1048576,
-    intensity_33554432,
+inline constexpr std::array<Column, 4> refills = {
+    refills_registers,
+    refills_l1,
+    refills_l2,
+    refills_l3,
+};
+inline constexpr std::array<Column, 4> traffic = {
+    traffic_registers,
+    traffic_l1,
+    traffic_l2,
+    traffic_l3,
+};
+inline constexpr std::array<Column, 4> intensity = {
+    intensity_registers,
+    intensity_l1,
+    intensity_l2,
+    intensity_l3,
 };
 }  // namespace node
 
@@ -166,11 +184,13 @@ namespace edge {
 enum Column : int {
   edge_attached,
   edge_tile_bytes,
+  edge_flow,
   edge_loads,
   edge_reuse,
   edge_lane_stride,
   edge_contiguous,
   edge_invariant,
+  edge_vector_stride,
   edge_thread_stride,
   edge_group0_bytes,
   edge_group1_bytes,
@@ -178,11 +198,16 @@ enum Column : int {
   edge_group3_bytes,
   edge_group4_bytes,
   edge_group5_bytes,
-  edge_traffic_512,
-  edge_traffic_16384,
-  edge_traffic_262144,
-  edge_traffic_1048576,
-  edge_traffic_33554432,
+  edge_group0_reuse,
+  edge_group1_reuse,
+  edge_group2_reuse,
+  edge_group3_reuse,
+  edge_group4_reuse,
+  edge_group5_reuse,
+  edge_traffic_registers,
+  edge_traffic_l1,
+  edge_traffic_l2,
+  edge_traffic_l3,
   kCount,
 };
 inline constexpr std::array<Column, 6> edge_group_bytes = {
@@ -193,12 +218,19 @@ inline constexpr std::array<Column, 6> edge_group_bytes = {
     edge_group4_bytes,
     edge_group5_bytes,
 };
-inline constexpr std::array<Column, 5> edge_traffic = {
-    edge_traffic_512,
-    edge_traffic_16384,
-    edge_traffic_262144,
-    edge_traffic_1048576,
-    edge_traffic_33554432,
+inline constexpr std::array<Column, 6> edge_group_reuse = {
+    edge_group0_reuse,
+    edge_group1_reuse,
+    edge_group2_reuse,
+    edge_group3_reuse,
+    edge_group4_reuse,
+    edge_group5_reuse,
+};
+inline constexpr std::array<Column, 4> edge_traffic = {
+    edge_traffic_registers,
+    edge_traffic_l1,
+    edge_traffic_l2,
+    edge_traffic_l3,
 };
 }  // namespace edge
 

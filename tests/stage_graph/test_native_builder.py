@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +18,7 @@ from tvm.meta_schedule.testing import te_workload  # noqa: E402
 
 from tvm_gnn_cost.stage_graph import native_builder  # noqa: E402
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder  # noqa: E402
+from tvm_gnn_cost.stage_graph.computation import Computation
 from tvm_gnn_cost.stage_graph.native import NativeReader  # noqa: E402
 from tvm_gnn_cost.stage_graph.native_builder import (  # noqa: E402
     NativeStageGraphBuilder,
@@ -174,9 +171,13 @@ def test_a_state_whose_stages_cannot_be_read_is_left_out(
     builders = [NativeStageGraphBuilder(task, reader), StageGraphBuilder(task)]
     for builder in builders:
         read = builder._computations.read
-        monkeypatch.setattr(
-            builder._computations, "read", lambda s, state, read=read: read(s, None if s == bad else state)
-        )
+
+        def refusing(structure: Structure, state: Any, read: Any = read) -> Computation:
+            if structure == bad:
+                raise ValueError("not today")
+            return read(structure, state)
+
+        monkeypatch.setattr(builder._computations, "read", refusing)
     native, python = (builder.build(states) for builder in builders)
     assert graph_difference(native, python) is None
     assert native.readable.tolist() == [structure != bad for structure in structures]
@@ -225,7 +226,7 @@ def test_the_proof_notices_other_features(reader: NativeReader, monkeypatch: pyt
     encode = native_builder.encode_computation
     monkeypatch.setattr(native_builder, "encode_computation", lambda c: encode(c) | {"flop": encode(c)["flop"] + 1.0})
     difference = first_graph_difference(reader, cases)
-    assert difference is not None and "intensity" in difference
+    assert difference is not None and "body_instructions" in difference
 
 
 def test_tables_that_do_not_fit_together_are_refused(reader: NativeReader, norm: tuple[Any, list[Any]]) -> None:
@@ -237,8 +238,9 @@ def test_tables_that_do_not_fit_together_are_refused(reader: NativeReader, norm:
     tables = encode_computation(computation) | {"static_nodes": nodes, "static_edges": edges}
     structure = encode_structure(schedule.structure())
     for name, table in tables.items():
+        shorter = table[:-1] if len(table) else np.zeros(1, table.dtype)
         with pytest.raises(ValueError, match="do not fit together"):
-            builder._extractor.register_computation(structure=structure, **tables | {name: table[:-1]})
+            builder._extractor.register_computation(structure=structure, **tables | {name: shorter})
     for name in ("stages", "edges", "accesses"):
         with pytest.raises(ValueError, match="do not fit together"):
             builder._extractor.register_computation(structure=structure, **tables | {name: tables[name] - 1000})
@@ -267,9 +269,3 @@ def test_data_dependent_reads_are_treated_alike(reader: NativeReader) -> None:
     states = inferred(task, search(task))
     native = NativeStageGraphBuilder(task, reader).build(states)
     assert graph_difference(native, StageGraphBuilder(task).build(states)) is None
-
-
-def test_the_generated_header_is_up_to_date() -> None:
-    script = Path(__file__).parents[2] / "native" / "generate_schema.py"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    assert subprocess.run([sys.executable, str(script), "--check"], env=environment).returncode == 0

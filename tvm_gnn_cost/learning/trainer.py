@@ -25,6 +25,7 @@ from .replay import ReplayBuffer
 from .results import FitReport, Prediction
 from .sampling import BatchSampler, hold_out
 from .scaling import FeatureScaler
+from .scoring import Scorer
 from .threads import single_threaded
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ _CHECKS = 20  # validations per update or fit
 _WARM_UP_STEPS = 10
 _MAX_NODES_PER_STEP = 2048  # a step's cost follows the nodes: large graphs go in smaller batches
 _MAX_VALIDATION = 1024  # records
-_GRAPHS_PER_FORWARD = 2048
 _CALIBRATION_RECORDS = 256  # per task
 _CENTRING_RECORDS = 1024  # of all tasks
 
@@ -234,7 +234,7 @@ class Trainer:
                 fitting = max(2, len(ids) * _MAX_NODES_PER_STEP // len(graphs.node_features))
                 chosen = np.unique(np.linspace(0, len(ids) - 1, fitting).round().astype(np.int64))
                 ids, graphs = ids[chosen], graphs.select(chosen)
-            score, _ = self.network(*self._tensors(graphs))
+            score, _ = self.network(*self._scorer.tensors(graphs))
             loss = loss_function(score, *self._labels(source, ids))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -296,29 +296,13 @@ class Trainer:
         )
         return measured, top, group
 
-    def _tensors(self, graphs: StageGraphBatch) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
-        node, edge = (
-            torch.from_numpy(np.ascontiguousarray(a)).to(self.device)
-            for a in (
-                self.node_scaler.transform(graphs.node_features),
-                self.edge_scaler.transform(graphs.edge_features),
-            )
-        )
-        index, owner = (torch.from_numpy(a).to(self.device) for a in (graphs.edge_index, graphs.node_graph))
-        return node, index, edge, owner, len(graphs)
-
     def _score(self, graphs: StageGraphBatch) -> tuple[FloatArray, FloatArray]:
         """Scores (n,) and contributions (N,)."""
-        scores, contributions = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
-        with torch.inference_mode():
-            for start in range(0, len(graphs), _GRAPHS_PER_FORWARD):
-                part = graphs
-                if len(graphs) > _GRAPHS_PER_FORWARD:
-                    part = graphs.select(np.arange(start, min(start + _GRAPHS_PER_FORWARD, len(graphs))))
-                score, contribution = self.network(*self._tensors(part))
-                scores.append(score.cpu().numpy())
-                contributions.append(contribution.cpu().numpy())
-        return np.concatenate(scores), np.concatenate(contributions)
+        return self._scorer(graphs)
+
+    @property
+    def _scorer(self) -> Scorer:
+        return Scorer(self.network, self.node_scaler, self.edge_scaler, self.device)
 
     def _accuracy(self, graphs: StageGraphBatch, latency: NDArray[np.float64], tasks: list[str]) -> float:
         """Pairwise accuracy, mean over tasks, on at most `_MAX_VALIDATION` graphs; nan where no pair counts."""

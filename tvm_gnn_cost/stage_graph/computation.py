@@ -6,20 +6,14 @@ task (a sketch gives a few; each rfactor extent one more) and shared by all sche
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvm_gnn_cost.stage_graph.expression import (
-    CATEGORIES,
-    Environment,
-    LinearForm,
-    Node,
-    address,
-    linear_form,
-    read_expression,
-)
+from tvm_gnn_cost.stage_graph.expression import LinearForm, address, linear_form
+from tvm_gnn_cost.stage_graph.operation import Operation, OperationKey, operation_keys, read_operation
 from tvm_gnn_cost.stage_graph.reader import rebuild
+from tvm_gnn_cost.stage_graph.rfactor import RfactorFamily
 from tvm_gnn_cost.stage_graph.schedule import Structure
 
 MAX_LOADS = 4096
@@ -70,129 +64,91 @@ class Access:
 
 @dataclass(frozen=True)
 class Computation:
-    """Stages in TVM's order, edges (producer, consumer) between all stages, and the accesses that run."""
+    """Stages in TVM's order, edges (producer, consumer) between all stages, the accesses that run, and the evaluations
+    (host, inlined stage, how often an iteration of the host evaluates it)."""
 
     stages: tuple[StageComputation, ...]
     edges: tuple[tuple[int, int], ...]
     accesses: tuple[Access, ...]
+    evaluations: tuple[tuple[int, int, int], ...]
 
 
-OperationKey = tuple[str, int]
-"""A stage by its operation's name, and how many stages before it have the same name."""
-
-
-@dataclass(frozen=True)
-class _Operation:
-    """One TE operation, read once. The loads in `body` name the stages they read by their OperationKey."""
-
-    name: str
-    is_placeholder: bool
-    axis_names: tuple[str, ...]
-    axis_extents: tuple[int, ...]
-    reduce_extents: tuple[int, ...]
-    body: tuple[Node, ...]
-    element_bytes: int
-    is_float: bool
-    is_constant: bool
-    counts: tuple[float, ...]
+Inserts = tuple[tuple[int, ...], ...]
 
 
 class ComputationReader:
     """Reads the computations of one task, each once.
 
     Operations are cached by everything that may change them (inserted stages; the factors of an rfactor), so that a
-    new combination of rfactor extents or inlined stages costs no visit to TVM's expressions.
+    new combination of rfactor extents or inlined stages costs no visit to TVM's expressions. Nor does a new extent once
+    a few of its family were read.
     """
 
     def __init__(self, task: Any) -> None:
         self._task = task
-        self._operations: dict[tuple[Any, ...], _Operation] = {}
+        self._keys: dict[Inserts, list[OperationKey]] = {}
+        self._operations: dict[tuple[Inserts, OperationKey, tuple[int, ...]], Operation] = {}
+        self._families: dict[tuple[Inserts, OperationKey], RfactorFamily] = {}
         self._computations: dict[Structure, Computation] = {}
 
     def read(self, structure: Structure, state: Any) -> Computation:
         """The computation of the schedules with this structure; `state` is any `StateObject` that has it."""
         computation = self._computations.get(structure)
         if computation is None:
-            keys = _operation_keys([stage.op.name for stage in state.stages])
-            operations = self._read_operations(structure, keys, state)
+            if structure.inserts not in self._keys:
+                self._keys[structure.inserts] = operation_keys([stage.op.name for stage in state.stages])
+            keys = self._keys[structure.inserts]
+            known = [self._find(structure, i, key) for i, key in enumerate(keys)]
+            operations = [operation for operation in known if operation is not None]
+            if len(operations) < len(keys):
+                operations = self._read_operations(structure, keys, state)
             computation = _analyse(keys, operations, structure.inlined)
             self._computations[structure] = computation
         return computation
 
-    def _read_operations(self, structure: Structure, keys: Sequence[OperationKey], state: Any) -> list[_Operation]:
-        where = [(structure.inserts, key, rfactor) for key, rfactor in zip(keys, structure.rfactors, strict=True)]
-        if any(w not in self._operations for w in where):
-            stages = rebuild(self._task, state).stages
-            by_address = {address(stage.op): key for stage, key in zip(stages, keys, strict=True)}
-            for w, stage in zip(where, stages, strict=True):
-                if w not in self._operations:
-                    self._operations[w] = _read_operation(stage, by_address)
-        return [self._operations[w] for w in where]
+    def _find(self, structure: Structure, i: int, key: OperationKey) -> Operation | None:
+        rfactor = structure.rfactors[i]
+        operation = self._operations.get((structure.inserts, key, rfactor))
+        family = self._families.get((structure.inserts, key))
+        if operation is None and family is not None and len(rfactor) == 1:
+            operation = family.get(rfactor[0])
+            if operation is not None:
+                self._operations[structure.inserts, key, rfactor] = operation
+        return operation
+
+    def _read_operations(self, structure: Structure, keys: Sequence[OperationKey], state: Any) -> list[Operation]:
+        """The operations of all stages; those that are not known are read."""
+        stages = rebuild(self._task, state).stages
+        by_address = {address(stage.op): key for stage, key in zip(stages, keys, strict=True)}
+        operations = []
+        for key, rfactor, stage in zip(keys, structure.rfactors, stages, strict=True):
+            where = (structure.inserts, key, rfactor)
+            if where not in self._operations:
+                self._operations[where] = read_operation(stage, by_address)
+                if len(rfactor) == 1:
+                    family = self._families.setdefault((structure.inserts, key), RfactorFamily())
+                    family.add(rfactor[0], self._operations[where])
+            operations.append(self._operations[where])
+        return operations
 
 
-def _operation_keys(names: Sequence[str]) -> list[OperationKey]:
-    return [(name, list(names[:i]).count(name)) for i, name in enumerate(names)]
-
-
-def _read_operation(stage: Any, by_address: dict[int, OperationKey]) -> _Operation:
-    op = stage.op
-    is_placeholder = int(stage.op_type) == 0
-    dtype = str(op.output(0).dtype)
-    digits = "".join(c for c in dtype.split("x")[0] if c.isdigit())
-    axes = [] if is_placeholder else [*op.axis, *op.reduce_axis]
-    body = () if is_placeholder else tuple(_name_loads(read_expression(b), by_address) for b in _bodies(op))
-    return _Operation(
-        op.name,
-        is_placeholder,
-        tuple(a.var.name for a in axes),
-        tuple(_extent(d) for d in (op.output(0).shape if is_placeholder else (a.dom.extent for a in op.axis))),
-        () if is_placeholder else tuple(_extent(a.dom.extent) for a in op.reduce_axis),
-        body,
-        max(1, int(digits or 8) // 8),
-        "float" in dtype,
-        bool(op.attrs and "const_matrix" in op.attrs),
-        tuple(_count(body)),
-    )
-
-
-def _extent(value: Any) -> int:
-    constant = getattr(value, "value", None)
-    return int(constant) if isinstance(constant, int) else 1
-
-
-def _bodies(op: Any) -> list[Any]:
-    """A multi-output reduction repeats all its sources in every body: read it once."""
-    bodies = list(op.body)
-    return bodies[:1] if type(bodies[0]).__name__ == "Reduce" else bodies
-
-
-def _name_loads(node: Node, by_address: dict[int, OperationKey]) -> Node:
-    """Names the stages that are read. Cache steps rebuild operations, so an address may be stale: such a stage is
-    found by its name, which is then its own."""
-    children = tuple(_name_loads(c, by_address) for c in node.children)
-    value = node.value
-    if node.kind == "Load":
-        name, where = node.value
-        value = by_address.get(where, (name, 0))
-    return Node(node.kind, value, children, node.category)
-
-
-def _analyse(keys: Sequence[OperationKey], operations: Sequence[_Operation], inlined: Sequence[bool]) -> Computation:
+def _analyse(keys: Sequence[OperationKey], operations: Sequence[Operation], inlined: Sequence[bool]) -> Computation:
     position = {key: i for i, key in enumerate(keys)}
     edges: dict[tuple[int, int], int] = {}
     for i, op in enumerate(operations):
-        for body in op.body:
-            for load in _loads(body):
-                producer = position.get(load.value)
-                if producer is not None and producer != i:
-                    edges.setdefault((producer, i), len(edges))
+        for load in op.loads:
+            producer = position.get(load.value)
+            if producer is not None and producer != i:
+                edges.setdefault((producer, i), len(edges))
     accesses: list[Access] = []
+    evaluations: list[tuple[int, int, int]] = []
     stages = []
     for i, op in enumerate(operations):
         walk = _HostWalk(i, operations, inlined, edges, position)
         if not op.is_placeholder and not inlined[i]:
             walk.run()
             accesses.extend(walk.accesses())
+            evaluations.extend((i, stage, count) for stage, count in walk.evaluations.items())
         stages.append(
             StageComputation(
                 op.name,
@@ -207,29 +163,7 @@ def _analyse(keys: Sequence[OperationKey], operations: Sequence[_Operation], inl
                 tuple(walk.operations),
             )
         )
-    return Computation(tuple(stages), tuple(edges), tuple(accesses))
-
-
-def _loads(node: Node) -> list[Node]:
-    found, stack = [], [node]
-    while stack:
-        current = stack.pop()
-        if current.kind == "Load":
-            found.append(current)
-        stack.extend(current.children)
-    return found
-
-
-def _count(bodies: Sequence[Node]) -> list[float]:
-    """Operations per iteration of the bodies; index arithmetic inside loads is not counted."""
-    counts, stack = [0.0] * len(CATEGORIES), list(bodies)
-    while stack:
-        node = stack.pop()
-        if node.category is not None:
-            counts[CATEGORIES.index(node.category)] += 1.0
-        if node.kind != "Load":
-            stack.extend(node.children)
-    return counts
+    return Computation(tuple(stages), tuple(edges), tuple(accesses), tuple(evaluations))
 
 
 class _HostWalk:
@@ -238,7 +172,7 @@ class _HostWalk:
     def __init__(
         self,
         host: int,
-        operations: Sequence[_Operation],
+        operations: Sequence[Operation],
         inlined: Sequence[bool],
         edges: dict[tuple[int, int], int],
         position: dict[OperationKey, int],
@@ -247,31 +181,33 @@ class _HostWalk:
         self._position = position
         self._loads_seen = 0
         self.operations = list(operations[host].counts)
+        self.evaluations: dict[int, int] = {}
         # (producer, edge, coefficients) -> (forms of the indices, one tuple a read)
         self._merged: dict[tuple[Any, ...], list[tuple[LinearForm, ...]]] = {}
 
     def run(self) -> None:
-        op = self._all[self._host]
-        environment = {name: LinearForm({axis: 1.0}) for axis, name in enumerate(op.axis_names)}
-        self._visit(self._host, op.body, environment)
+        self._visit(self._host, self._all[self._host].indices)
 
-    def _visit(self, reader: int, bodies: Sequence[Node], environment: Environment) -> None:
-        for body in bodies:
-            for load in _loads(body):
-                self._loads_seen += 1
-                if self._loads_seen > MAX_LOADS:
-                    return
-                producer = self._position.get(load.value)
-                if producer is None or producer == reader:
-                    continue
-                indices = tuple(linear_form(c, environment) for c in load.children)
-                if self._inlined[producer]:
-                    inner = self._all[producer]
-                    if not inner.is_constant:
-                        self.operations = [a + b for a, b in zip(self.operations, inner.counts, strict=True)]
-                    self._visit(producer, inner.body, dict(zip(inner.axis_names, indices, strict=False)))
-                else:
-                    self._record(producer, self._edges[(producer, reader)], indices)
+    def _visit(self, reader: int, all_indices: Iterable[tuple[LinearForm, ...]]) -> None:
+        """Follows the loads of `reader`, whose indices are given over the host's axes."""
+        for load, indices in zip(self._all[reader].loads, all_indices, strict=True):
+            self._loads_seen += 1
+            if self._loads_seen > MAX_LOADS:
+                return
+            producer = self._position.get(load.value)
+            if producer is None or producer == reader:
+                continue
+            if self._inlined[producer]:
+                inner = self._all[producer]
+                self.evaluations[producer] = self.evaluations.get(producer, 0) + 1
+                if not inner.is_constant:
+                    self.operations = [a + b for a, b in zip(self.operations, inner.counts, strict=True)]
+                environment = dict(zip(inner.axis_names, indices, strict=False))
+                self._visit(
+                    producer, (tuple(linear_form(c, environment) for c in load.children) for load in inner.loads)
+                )
+            else:
+                self._record(producer, self._edges[(producer, reader)], indices)
 
     def _record(self, producer: int, edge: int, indices: tuple[LinearForm, ...]) -> None:
         axes = range(len(self._all[self._host].axis_names))

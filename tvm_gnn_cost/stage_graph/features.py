@@ -25,7 +25,7 @@ from tvm_gnn_cost.stage_graph.schedule import (
     LoopKind,
 )
 from tvm_gnn_cost.stage_graph.schema import (
-    CAPACITIES,
+    CACHES,
     DYNAMIC_EDGE_FEATURES,
     DYNAMIC_NODE_FEATURES,
     NUM_GROUPS,
@@ -33,8 +33,8 @@ from tvm_gnn_cost.stage_graph.schema import (
 )
 from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration, log2p
 
-MAX_THREADS_PER_MULTIPROCESSOR = 2048.0
-MAX_BLOCKS_PER_MULTIPROCESSOR = 32.0
+OTHER_REGISTER_BYTES = 128.0
+"""Registers of a GPU thread for indices and operands, beside its local arrays: an estimate."""
 
 Values = dict[str, float]
 
@@ -43,12 +43,20 @@ def dynamic_features(nest: LoopNest, hardware: Hardware) -> tuple[NDArray[np.flo
     """Float64 (stages, len(DYNAMIC_NODE_FEATURES)) and (edges, len(DYNAMIC_EDGE_FEATURES))."""
     nodes: list[Values] = [{} for _ in nest.computation.stages]
     edges: list[Values] = [{} for _ in nest.computation.edges]
+    iterations = [0.0] * len(nodes)
     for i, stage in enumerate(nest.computation.stages):
         if not stage.is_placeholder and not stage.is_inlined:
             view = StageView(nest, hardware, i)
             nodes[i] = view.node()
+            iterations[i] = view.iterations
             for access, values in view.edges():
                 _accumulate(edges[access.edge], values)
+    for host, i, count in nest.computation.evaluations:
+        iterations[i] += count * iterations[host]
+    for i, stage in enumerate(nest.computation.stages):
+        if stage.is_inlined and iterations[i]:
+            domain = _product(stage.axis_extents) * _product(stage.reduce_extents)
+            nodes[i] = {"iterations": log2p(iterations[i]), "recomputation": log2p(iterations[i] / domain)}
     for values in edges:
         _finish_edge(values)
     return (
@@ -61,7 +69,7 @@ def _table(rows: Sequence[Values], names: Sequence[str]) -> NDArray[np.float64]:
     table = np.zeros((len(rows), len(names)))
     for row, values in zip(table, rows, strict=True):
         if values:
-            row[:] = [values[name] for name in names]
+            row[:] = [values.get(name, 0.0) for name in names]
     return table
 
 
@@ -81,6 +89,8 @@ class StageView:
         self.iterations = self.outside[-1]
         self._derive_levels()
         self._derive_groups()
+        vector = [loop for loop in self.own if loop.annotation == Annotation.VECTORIZE]
+        self.vector_loop = vector[-1] if vector else None
 
     def _derive_levels(self) -> None:
         """What every level touches: `output` elements, `lines` (bytes of whole cache lines) of each access and of the
@@ -126,12 +136,12 @@ class StageView:
     def _extent_of(self, annotations: Sequence[Annotation] | frozenset[Annotation]) -> float:
         return _product([loop.extent for loop in self.loops if loop.annotation in annotations])
 
-    def _cache_level(self, capacity: float) -> int:
-        """The outermost level whose touched bytes fit, or the innermost one."""
-        for level, touched in enumerate(self.touched):
-            if touched <= capacity:
-                return level
-        return len(self.loops)
+    def _cache_levels(self) -> list[int]:
+        """For each of CACHES, the outermost level whose touched bytes fit, or the innermost one."""
+        return [
+            next((level for level, touched in enumerate(self.touched) if touched <= capacity), len(self.loops))
+            for capacity in self.hardware.cache_bytes
+        ]
 
     # -- the node ------------------------------------------------------------------------------------------------
 
@@ -166,11 +176,12 @@ class StageView:
 
     def _parallelism(self) -> Values:
         cores = float(self.hardware.cores)
-        parallel = self._extent_of((Annotation.PARALLEL,))
+        annotations = BLOCK_ANNOTATIONS if self.hardware.is_gpu else frozenset({Annotation.PARALLEL})
+        parallel = self._extent_of(annotations)
         imbalance = ceil(parallel / cores) * cores / parallel
         inside = self.iterations
         for level, loop in enumerate(self.loops):
-            if loop.annotation == Annotation.PARALLEL:
+            if loop.annotation in annotations:
                 inside = self.iterations / self.outside[level + 1]
         return {
             "parallel": log2p(parallel),
@@ -181,26 +192,27 @@ class StageView:
         }
 
     def _vectorisation(self) -> Values:
-        vector = [loop for loop in self.own if loop.annotation == Annotation.VECTORIZE]
-        length = float(vector[-1].extent) if vector else 1.0
-        filled = length * self.stage.element_bytes / self.hardware.vector_bytes
+        vector = self.vector_loop
+        length = float(vector.extent) if vector else 1.0
+        filled = length * self.stage.element_bytes / self.hardware.simd_bytes
         registers = float(ceil(filled))
         limit = float(self._auto_unroll())
+        operations = flop_per_iteration(self.stage) + _sum([access.reads for access in self.accesses])
         body = 1.0
         for loop in reversed(self.loops):
             if loop.annotation == Annotation.VECTORIZE:
                 continue
-            if body * loop.extent > limit:
+            if loop.annotation != Annotation.UNROLL and body * loop.extent > limit:
                 break
             body *= loop.extent
         return {
             "vector": log2p(length),
             "vector_registers": log2p(registers),
             "vector_waste": 1.0 - filled / registers,
-            "vector_is_reduction": float(bool(vector) and vector[-1].kind == LoopKind.REDUCTION),
             "unroll": log2p(self._extent_of((Annotation.UNROLL,))),
             "auto_unroll": log2p(limit),
             "unrolled_body": log2p(body),
+            "body_instructions": log2p(body * operations * registers),
             "storage_offset": log2p(abs(float(self.how.storage_offset))),
         }
 
@@ -214,6 +226,7 @@ class StageView:
 
     def _inner_loops(self) -> Values:
         values: Values = {}
+        flop = flop_per_iteration(self.stage) * self.iterations
         for k in range(NUM_INNER):
             loop = self.loops[-1 - k] if k < len(self.loops) else None
             values[f"inner{k}_extent"] = log2p(loop.extent) if loop else 0.0
@@ -224,16 +237,19 @@ class StageView:
             values[f"group{k}_reduction"] = float(reduces)
             values[f"group{k}_output"] = log2p(self.output[level]) if level >= 0 else 0.0
             values[f"group{k}_bytes"] = log2p(self.touched[level]) if level >= 0 else 0.0
+            values[f"group{k}_intensity"] = (
+                log2p(flop / self.outside[level] / self.touched[level]) if level >= 0 else 0.0
+            )
         return values
 
     def _memory(self) -> Values:
         values: Values = {}
         flop = flop_per_iteration(self.stage) * self.iterations
-        for capacity in CAPACITIES:
-            level = self._cache_level(capacity)
+        for cache, level in zip(CACHES, self._cache_levels(), strict=True):
             traffic = self.touched[level] * self.outside[level]
-            values[f"traffic_{int(capacity)}"] = log2p(traffic)
-            values[f"intensity_{int(capacity)}"] = log2p(flop / traffic)
+            values[f"refills_{cache}"] = log2p(self.outside[level])
+            values[f"traffic_{cache}"] = log2p(traffic)
+            values[f"intensity_{cache}"] = log2p(flop / traffic)
         values["unique_bytes"] = log2p(self.touched[0])
         values["allocation"] = log2p(self._allocation(self.i))
         return values
@@ -290,14 +306,17 @@ class StageView:
 
     def _lane(self) -> Values:
         counts = {"contiguous": 0.0, "invariant": 0.0, "strided": 0.0}
-        store = 0.0
+        store = vector_store = 0.0
         if self.loops:
             shift = self._shift(self.i, self.loops[-1])
             store = self._store_stride(shift)
             for access in self.accesses:
                 counts[_lane_kind(self._stride(access, shift))] += access.reads
+        if self.vector_loop is not None:
+            vector_store = self._store_stride(self._shift(self.i, self.vector_loop))
         return {
             "store_stride": log2p(store),
+            "store_vector_stride": log2p(vector_store),
             "store_contiguous": float(_lane_kind(store) == "contiguous"),
             "store_invariant": float(_lane_kind(store) == "invariant"),
             **{f"reads_{kind}": log2p(count) for kind, count in counts.items()},
@@ -306,7 +325,7 @@ class StageView:
     # -- GPU -------------------------------------------------------------------------------------------------------
 
     def _gpu(self) -> Values:
-        names = ("blocks", "threads", "vthreads", "warps", "warp_waste", "blocks_per_core", "iterations_per_thread",
+        names = ("threads", "vthreads", "warps", "warp_waste", "iterations_per_thread",
                  "shared_bytes", "local_bytes", "resident_blocks", "occupancy")  # fmt: skip
         if not self.hardware.is_gpu:
             return dict.fromkeys(names, 0.0)
@@ -315,21 +334,22 @@ class StageView:
         warp = float(max(1, hardware.warp_size))
         warps = float(ceil(threads / warp))
         shared, local = kernel_memory(self.nest, self.i)
-        resident = min(MAX_BLOCKS_PER_MULTIPROCESSOR, MAX_THREADS_PER_MULTIPROCESSOR // (warps * warp))
+        core = hardware.processor
+        registers = min(float(core.register_bytes), OTHER_REGISTER_BYTES + local)
+        resident = min(float(core.max_blocks), core.max_threads // (warps * warp))
+        resident = min(resident, core.register_file_bytes // (warps * warp * registers))
         if shared > 0.0:
-            resident = min(resident, 2.0 * hardware.max_shared_bytes // shared)
+            resident = min(resident, core.shared_bytes // shared)
         return {
-            "blocks": log2p(blocks),
             "threads": log2p(threads),
             "vthreads": log2p(self._extent_of((Annotation.VTHREAD,))),
             "warps": log2p(warps),
             "warp_waste": 1.0 - threads / (warps * warp),
-            "blocks_per_core": log2p(blocks / hardware.cores),
             "iterations_per_thread": log2p(self.iterations / (blocks * threads)),
             "shared_bytes": log2p(shared),
             "local_bytes": log2p(local),
             "resident_blocks": log2p(resident),
-            "occupancy": resident * warps * warp / MAX_THREADS_PER_MULTIPROCESSOR,
+            "occupancy": resident * warps * warp / core.max_threads,
         }
 
     # -- edges -----------------------------------------------------------------------------------------------------
@@ -339,36 +359,54 @@ class StageView:
         lane = self._shift(self.i, self.loops[-1]) if self.loops else None
         threads = [loop for loop in self.loops if loop.annotation == Annotation.THREAD_X]
         thread = self._shift(self.i, threads[-1]) if threads else None
-        cached = [self._cache_level(c) for c in CAPACITIES]
+        vector = self._shift(self.i, self.vector_loop) if self.vector_loop is not None else None
+        cached = self._cache_levels()
         result = []
         for k, access in enumerate(self.accesses):
             how = self.nest.schedule.stages[access.producer]
             attached = how.compute_at == ComputeAt.ITER
             element = self._element_bytes(access)
             distinct = _product(self.regions[0][k])
+            tile = self._allocation(access.producer) if attached else distinct * element
             stride = self._stride(access, lane) if lane is not None else 0.0
             kind = _lane_kind(stride) if lane is not None else ""
             values: Values = {
                 "edge_attached": float(attached),
-                "edge_tile_bytes": self._allocation(access.producer) if attached else distinct * element,
+                "edge_tile_bytes": tile,
+                "edge_flow": tile * _product([loop.extent for loop in self.nest.outer[access.producer]]),
                 "edge_loads": access.reads * self.iterations,
                 "distinct": distinct,
                 "edge_lane_stride": stride,
                 "edge_contiguous": float(kind == "contiguous"),
                 "edge_invariant": float(kind == "invariant"),
+                "edge_vector_stride": self._stride(access, vector) if vector is not None else 0.0,
                 "edge_thread_stride": self._stride(access, thread) if thread is not None else 0.0,
             }
             for g in range(NUM_GROUPS):
                 level = self.groups[g][0] if g < len(self.groups) else -1
                 values[f"edge_group{g}_bytes"] = self.lines[level][k] if level >= 0 else 0.0
-            for capacity, level in zip(CAPACITIES, cached, strict=True):
-                values[f"edge_traffic_{int(capacity)}"] = self.lines[level][k] * self.outside[level]
+                # _finish_edge divides by what is distinct
+                values[f"edge_group{g}_reuse"] = (
+                    access.reads * self.iterations / self.outside[level] if level >= 0 else 0.0
+                )
+                values[f"distinct{g}"] = _product(self.regions[level][k]) if level >= 0 else 1.0
+            for cache, level in zip(CACHES, cached, strict=True):
+                values[f"edge_traffic_{cache}"] = self.lines[level][k] * self.outside[level]
             result.append((access, values))
         return result
 
 
 _LARGEST = frozenset(
-    {"edge_attached", "edge_tile_bytes", "edge_lane_stride", "edge_contiguous", "edge_invariant", "edge_thread_stride"}
+    {
+        "edge_attached",
+        "edge_tile_bytes",
+        "edge_flow",
+        "edge_lane_stride",
+        "edge_contiguous",
+        "edge_invariant",
+        "edge_vector_stride",
+        "edge_thread_stride",
+    }
 )
 _PLAIN = frozenset({"edge_attached", "edge_contiguous", "edge_invariant"})
 
@@ -384,6 +422,8 @@ def _finish_edge(edge: Values) -> None:
     if edge:
         distinct = edge.pop("distinct")
         edge["edge_reuse"] = edge["edge_loads"] / distinct
+        for g in range(NUM_GROUPS):
+            edge[f"edge_group{g}_reuse"] /= edge.pop(f"distinct{g}")
         for name, value in edge.items():
             if name not in _PLAIN:
                 edge[name] = log2p(value)
@@ -432,6 +472,14 @@ def _dot(a: Sequence[float], b: Sequence[float]) -> float:
     result = 0.0
     for x, y in zip(a, b, strict=True):
         result += x * y
+    return result
+
+
+def _sum(values: Sequence[float]) -> float:
+    """The plain sum, as `_dot`'s."""
+    result = 0.0
+    for value in values:
+        result += value
     return result
 
 

@@ -76,6 +76,18 @@ class StageGraphBatch:
             self.node_features[nodes], self.edge_index[:, edges] + shift, self.edge_features[edges], node_ptr, edge_ptr
         )
 
+    def slice(self, begin: int, end: int) -> StageGraphBatch:
+        """The batch of graphs begin:end; its feature arrays are views."""
+        nodes = slice(int(self.node_ptr[begin]), int(self.node_ptr[end]))
+        edges = slice(int(self.edge_ptr[begin]), int(self.edge_ptr[end]))
+        return StageGraphBatch(
+            self.node_features[nodes],
+            self.edge_index[:, edges] - nodes.start,
+            self.edge_features[edges],
+            self.node_ptr[begin : end + 1] - nodes.start,
+            self.edge_ptr[begin : end + 1] - edges.start,
+        )
+
     @staticmethod
     def concatenate(batches: Sequence[StageGraphBatch]) -> StageGraphBatch:
         """One batch of all graphs of `batches`, in order. Raises ValueError for an empty sequence."""

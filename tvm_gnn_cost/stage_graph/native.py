@@ -109,10 +109,15 @@ class NativeReader:
         return self._native.GraphExtractor(
             is_gpu=hardware.is_gpu,
             cores=hardware.cores,
-            vector_bytes=hardware.vector_bytes,
+            simd_bytes=hardware.simd_bytes,
             cache_line_bytes=hardware.cache_line_bytes,
-            max_shared_bytes=hardware.max_shared_bytes,
             warp_size=hardware.warp_size,
+            cache_bytes=np.array(hardware.cache_bytes, np.float64),
+            register_bytes=hardware.processor.register_bytes,
+            max_threads=hardware.processor.max_threads,
+            max_blocks=hardware.processor.max_blocks,
+            register_file_bytes=hardware.processor.register_file_bytes,
+            shared_bytes=hardware.processor.shared_bytes,
             features=hardware.features().astype(np.float32),
             moved_fields=self._moved_fields,
         )

@@ -20,7 +20,7 @@ from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
 from tvm_gnn_cost.stage_graph.computation import Computation
 from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
 from tvm_gnn_cost.stage_graph.native import NativeReader, as_array
-from tvm_gnn_cost.stage_graph.reader import read_schedule, state_object
+from tvm_gnn_cost.stage_graph.reader import state_object
 from tvm_gnn_cost.stage_graph.schedule import Structure
 from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration
 
@@ -113,9 +113,10 @@ class NativeStageGraphBuilder(StageGraphBuilder):
     def _register(self, representatives: Sequence[Any]) -> bool:
         """Reads what the stages of these states compute and hands it over. Returns whether there was any."""
         registered = False
-        for state in representatives:
+        schedules = self._reader.read_schedules(representatives)
+        for state, schedule in zip(representatives, schedules, strict=True):
             try:
-                structure = read_schedule(self.task, state).structure()
+                structure = schedule.structure()
                 computation = self._computations.read(structure, state)
                 static_nodes, static_edges = self.static_features(computation)
                 self._extractor.register_computation(
@@ -194,6 +195,7 @@ def encode_computation(computation: Computation) -> dict[str, NDArray[Any]]:
         "reads": np.array([a.reads for a in accesses], np.float64),
         "dimensions": _floats(pair for a in accesses for pair in zip(a.spread, a.limit, strict=True)),
         "coefficients": _floats(row for a in accesses for row in a.coefficients),
+        "evaluations": _integers(computation.evaluations),
     }
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-CAPACITIES = (512.0, 16384.0, 262144.0, 1048576.0, 33554432.0)
-"""Bytes: the sizes of an imagined cache at which traffic is estimated (registers, L1, small L2, L2, L3)."""
+CACHES = ("registers", "l1", "l2", "l3")
+"""The memories of a processor, from the fastest: `Hardware.cache_bytes` says how much each holds."""
 
 NUM_GROUPS = 6
 """Runs of loops of one kind (spatial or reduction) that are described, from the innermost outwards."""
@@ -90,10 +90,10 @@ DYNAMIC_NODE_FEATURES: tuple[Feature, ...] = (
     _log("own_loops", "count", "the stage's own loops, trivial ones left out"),
     _log("outer_iterations", "iterations", "product of the loops around the stage that belong to others"),
     _log("own_iterations", "iterations", "product of the stage's own loops"),
-    _log("iterations", "iterations", "product of all loops around the body"),
-    _log("recomputation", "ratio", "iterations over the size of the domain"),
+    _log("iterations", "iterations", "product of all loops around the body; evaluations, if inlined"),
+    _log("recomputation", "ratio", "iterations over the size of the domain: more than 1 if computed again"),
     _log("inexact_loops", "count", "loops whose extent TVM gives as an expression; it is estimated"),
-    _log("parallel", "iterations", "product of the parallel loops around the body"),
+    _log("parallel", "iterations", "product of the parallel loops around the body; of a GPU, its blocks"),
     _log("parallel_per_core", "iterations", "parallel iterations for each core"),
     Feature("imbalance", "ratio", "time of the most loaded core over the mean", 0, 65536),
     _log("iterations_per_core", "iterations", "iterations of the body on the most loaded core"),
@@ -101,10 +101,10 @@ DYNAMIC_NODE_FEATURES: tuple[Feature, ...] = (
     _log("vector", "elements", "extent of the vectorised loop"),
     _log("vector_registers", "registers", "vector registers that one vectorised iteration fills"),
     Feature("vector_waste", "ratio", "part of the last vector register that stays empty", 0, 1),
-    _flag("vector_is_reduction", "the vectorised loop is a reduction"),
     _log("unroll", "iterations", "product of the loops annotated unroll"),
     _log("auto_unroll", "iterations", "the pragma auto_unroll_max_step"),
-    _log("unrolled_body", "iterations", "iterations of the innermost loops that fit under auto_unroll_max_step"),
+    _log("unrolled_body", "iterations", "iterations of the unrolled innermost loops, annotated or by the pragma"),
+    _log("body_instructions", "instructions", "operations and reads of that body, a vector counted once a register"),
     _log("storage_offset", "elements", "offset of the storage_align primitive"),
     *(
         feature
@@ -122,42 +122,43 @@ DYNAMIC_NODE_FEATURES: tuple[Feature, ...] = (
             _flag(f"group{i}_reduction", f"run {i} is of reduction loops"),
             _log(f"group{i}_output", "elements", f"elements of the stage written by run {i} and the loops inside it"),
             _log(f"group{i}_bytes", "bytes", f"bytes touched by run {i} and the loops inside it"),
+            _log(f"group{i}_intensity", "operations a byte", f"flop of run {i} over the bytes it touches"),
         )
     ),
+    *(_log(f"refills_{c}", "times", f"how often the largest tile that fits the {c} is exchanged") for c in CACHES),
+    *(_log(f"traffic_{c}", "bytes", f"bytes moved in all into and out of the {c}") for c in CACHES),
     *(
-        _log(f"traffic_{int(c)}", "bytes", f"bytes moved in all to and from a cache of {int(c)} bytes")
-        for c in CAPACITIES
-    ),
-    *(
-        _log(f"intensity_{int(c)}", "operations a byte", f"flop over the bytes moved to a cache of {int(c)} bytes")
-        for c in CAPACITIES
+        _log(f"intensity_{c}", "operations a byte", f"flop over the bytes moved into and out of the {c}")
+        for c in CACHES
     ),
     _log("unique_bytes", "bytes", "bytes touched in all, every one counted once a run"),
     _log("allocation", "bytes", "bytes that one run of the stage writes: the size of its buffer"),
     _log("store_stride", "elements", "distance of neighbouring writes of the innermost loop"),
+    _log("store_vector_stride", "elements", "distance of neighbouring writes of the vectorised loop"),
     _flag("store_contiguous", "the innermost loop writes neighbours"),
     _flag("store_invariant", "the innermost loop writes the same element again"),
     _log("reads_contiguous", "reads", "reads an iteration of which the innermost loop reads neighbours"),
     _log("reads_invariant", "reads", "reads an iteration that the innermost loop does not change"),
     _log("reads_strided", "reads", "reads an iteration that jump in the innermost loop"),
-    _log("blocks", "blocks", "product of the loops bound to block indices"),
     _log("threads", "threads", "product of the loops bound to thread indices"),
     _log("vthreads", "threads", "product of the virtual threads"),
     _log("warps", "warps", "warps in a block"),
     Feature("warp_waste", "ratio", "part of the last warp that stays idle", 0, 1),
-    _log("blocks_per_core", "blocks", "blocks for each multiprocessor"),
     _log("iterations_per_thread", "iterations", "iterations of the body in one thread"),
     _log("shared_bytes", "bytes", "shared memory of the kernel's block"),
     _log("local_bytes", "bytes", "local arrays of one thread of the kernel"),
-    _log("resident_blocks", "blocks", "blocks that fit a multiprocessor, by threads and shared memory"),
+    _log("resident_blocks", "blocks", "blocks that fit a multiprocessor, by threads, registers and shared memory"),
     Feature("occupancy", "ratio", "threads of the resident blocks over the multiprocessor's", 0, 1),
 )
 
 HARDWARE_FEATURES: tuple[Feature, ...] = (
     _flag("is_gpu", "the target is a GPU"),
+    _flag("processor_known", "the target names the processor; else its memories are of typical size"),
     _log("cores", "cores", "cores, or multiprocessors"),
-    _log("vector_bytes", "bytes", "vector unit"),
+    _log("vector_bytes", "bytes", "vector register, or the widest load of a thread"),
     _log("cache_line_bytes", "bytes", "cache line"),
+    *(_log(f"{c}_bytes", "bytes", f"the {c}") for c in CACHES),
+    Feature("clock", "GHz", "base clock, 0 where it is unknown", 0, 8),
     _log("max_shared_bytes", "bytes", "shared memory for a block"),
     _log("max_threads", "threads", "threads for a block"),
     _log("warp_size", "threads", "warp"),
@@ -181,20 +182,23 @@ STATIC_EDGE_FEATURES: tuple[Feature, ...] = (
 DYNAMIC_EDGE_FEATURES: tuple[Feature, ...] = (
     _flag("edge_attached", "the producer is computed inside a loop around its reader"),
     _log("edge_tile_bytes", "bytes", "bytes that flow each time the producer runs"),
+    _log("edge_flow", "bytes", "bytes that flow in all: of every tile, each time the producer runs"),
     _log("edge_loads", "elements", "elements read in all"),
     _log("edge_reuse", "ratio", "elements read over distinct elements"),
     _log("edge_lane_stride", "elements", "distance of the reads of neighbouring iterations of the innermost loop"),
     _flag("edge_contiguous", "the innermost loop reads neighbours"),
     _flag("edge_invariant", "the innermost loop reads the same element again"),
+    _log("edge_vector_stride", "elements", "distance of the reads of neighbouring iterations of the vectorised loop"),
     _log("edge_thread_stride", "elements", "distance of the reads of neighbouring threads"),
     *(
         _log(f"edge_group{i}_bytes", "bytes", f"bytes read by run {i} of loops and the loops inside it")
         for i in range(NUM_GROUPS)
     ),
     *(
-        _log(f"edge_traffic_{int(c)}", "bytes", f"bytes moved through the edge in all to a cache of {int(c)} bytes")
-        for c in CAPACITIES
+        _log(f"edge_group{i}_reuse", "ratio", f"elements read by run {i} of loops over distinct ones")
+        for i in range(NUM_GROUPS)
     ),
+    *(_log(f"edge_traffic_{c}", "bytes", f"bytes moved through the edge in all into the {c}") for c in CACHES),
 )
 
 EDGE_FEATURES: tuple[Feature, ...] = STATIC_EDGE_FEATURES + DYNAMIC_EDGE_FEATURES
