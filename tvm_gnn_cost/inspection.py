@@ -15,7 +15,7 @@ from tvm_gnn_cost.report.schedule_view import ScheduleView, view_schedule
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 
-_SAMPLED = 16
+_SAMPLED = 4
 
 
 def inspect_state(task: Any, state: Any, model: GNNCostModel, *, title: str, notes: Sequence[str] = ()) -> ScheduleView:

@@ -23,8 +23,8 @@ def schedule_text(view: ScheduleView) -> str:
 
 
 def loop_range(loop: LoopView) -> str:
-    """`i.0@j.0@ (0,96)` as TVM prints it; `~` marks an extent that is estimated."""
-    return f"{loop.name} (0,{'' if loop.exact else '~'}{loop.extent})"
+    """`i.0@j.0@ (96)`: TVM's name and the extent; `~` marks one that is estimated."""
+    return f"{loop.name} ({'' if loop.exact else '~'}{loop.extent})"
 
 
 def _nests(view: ScheduleView) -> list[list[str]]:
