@@ -10,7 +10,7 @@ GREY = "#444444"
 STORED = "#8a8a8a"
 ATTACHED = "#0b6e99"
 PLAIN = "#f4f4f4"
-MONO = "DejaVu Sans Mono"
+MONO = "monospace"
 
 _SLOW, _NEUTRAL, _FAST = "#eda37f", "#f7f5f0", "#8fc3df"  # told apart by the colour-blind, pale enough to write on
 
@@ -43,7 +43,9 @@ def edge_width(count: float) -> float:
 def style() -> dict[str, Any]:
     """matplotlib's settings: text that can be searched and copied, and files that are the same every time."""
     return {
-        "font.family": "DejaVu Sans",
+        "font.family": "sans-serif",  # boxes are measured in DejaVu; a viewer without it takes the next one
+        "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
+        "font.monospace": ["DejaVu Sans Mono", "Menlo", "Courier New", "monospace"],
         "svg.fonttype": "none",
         "svg.hashsalt": "tvm-gnn-cost",
         "text.hinting": "none",
