@@ -212,6 +212,18 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             latency[~np.isfinite(scored.scores)] = np.nan
         return latency
 
+    def contributions(self, task: Any, state: Any) -> NDArray[np.float64]:
+        """What every stage of one state adds to the network's score: float64 (number of stages,), octaves.
+
+        In TVM's order, placeholders and inlined stages included; they sum to the score, a log2 of throughput with an
+        offset of the task's own. nan while the model is cold. Raises InvalidArgumentError for a state that cannot be
+        read.
+        """
+        scored = self._score(task, [state])
+        if not scored.built.readable[0]:
+            raise InvalidArgumentError(f"the state of task {task.workload_key} cannot be read; the log says why")
+        return scored.contributions if self.is_warm else np.full(len(scored.contributions), np.nan)
+
     def update_from_file(self, file_name: str | PathLike[str], n_lines: int | None = None) -> None:
         """Learns from a record log, the first `n_lines` of it if given. Bad lines are counted, reported and left out.
 

@@ -60,11 +60,13 @@ class RecordLog:
         inputs: MeasureInputs in the log's order; hollow unless read with `rebuild=True` (see `recover`).
         results: their MeasureResults; failed measurements are among them, with `error_no` other than 0.
         skipped: (line number from 1, reason) of each line that was left out.
+        lines: the line number, from 1, of each record.
     """
 
     inputs: list[MeasureInput] = field(default_factory=list)
     results: list[MeasureResult] = field(default_factory=list)
     skipped: list[tuple[int, str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -103,6 +105,7 @@ def read_records(path: str | os.PathLike[str], n_lines: int | None = None, *, re
         if reason is None:
             log.inputs.append(inp)
             log.results.append(res)
+            log.lines.append(number)
         else:
             log.skipped.append((number, reason))
     if log.skipped:

@@ -100,7 +100,7 @@ def make_problem(
         raise WorkloadError("name one workload (tvm-gnn-cost workloads lists them), or a network with --network")
     parsed = workloads.parse_target(target)
     if network is None:
-        name, args = workload[0], [_parse_argument(text) for text in workload[1:]]
+        name, args = workload[0], [parse_argument(text) for text in workload[1:]]
         task = workloads.make_task(name, args, parsed)
         return Problem(" ".join(workload), [task], [1.0])
     shape = _parse_shape(image_shape) if image_shape else None
@@ -191,7 +191,8 @@ def format_ms(seconds: float) -> str:
 _PHASES = {"search": "searching", "measure": "measuring", "train": "training "}
 
 
-def _parse_argument(text: str) -> int | float | str:
+def parse_argument(text: str) -> int | float | str:
+    """An argument of a workload: a number where it is one."""
     try:
         return int(text)
     except ValueError:

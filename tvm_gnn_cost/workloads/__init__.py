@@ -8,18 +8,26 @@ from __future__ import annotations
 from tvm_gnn_cost.workloads.networks import Network, load_network, network_names, network_tasks, without_downloads
 from tvm_gnn_cost.workloads.operators import (
     PREFIX,
+    describe,
     make_task,
     register_all,
     resolve,
     workload_names,
     workload_signatures,
 )
-from tvm_gnn_cost.workloads.targets import hardware_params_for, host_target, parse_target
+from tvm_gnn_cost.workloads.targets import (
+    hardware_params_for,
+    hardware_params_or_assumed,
+    host_target,
+    parse_target,
+)
 
 __all__ = [
     "PREFIX",
     "Network",
+    "describe",
     "hardware_params_for",
+    "hardware_params_or_assumed",
     "host_target",
     "load_network",
     "make_task",

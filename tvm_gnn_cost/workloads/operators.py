@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,17 @@ def make_task(
                 f"{tuple(map(int, tensor.shape))}. Arguments: {signature_of(_functions()[function])}"
             )
     return task
+
+
+def describe(workload_key: str) -> str:
+    """`matmul 512 512 512` for the workload key of a registered function; any other key as it is."""
+    try:
+        name, *args = json.loads(workload_key)
+    except (ValueError, TypeError):
+        return workload_key
+    if not isinstance(name, str) or any(isinstance(arg, list | dict) for arg in args):
+        return workload_key
+    return " ".join([name.removeprefix(PREFIX), *map(str, args)])
 
 
 def signature_of(function: Callable[..., Any]) -> str:

@@ -1,0 +1,137 @@
+"""`tvm-gnn-cost inspect`: the stage graph of one schedule, as text and as a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tvm_gnn_cost.cli.common import format_ms, model_options, parse_argument
+from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
+from tvm_gnn_cost.measurements import result_latency, task_key
+from tvm_gnn_cost.records import RecordLog, read_records, recover
+from tvm_gnn_cost.report.loop_text import schedule_text
+
+if TYPE_CHECKING:
+    from tvm_gnn_cost.cost_model import GNNCostModel
+    from tvm_gnn_cost.report.schedule_view import ScheduleView
+
+
+@click.command(short_help="Show the stage graph of one schedule.")
+@click.argument("workload", nargs=-1, metavar="[WORKLOAD [ARGUMENT]...]")
+@click.option("--log", type=click.Path(dir_okay=False), help="Take the schedule from this record log (.gz too).")
+@click.option("--line", type=click.IntRange(1), help="With --log: the line of the record.")
+@click.option("--best", is_flag=True, help="With --log: the fastest record; this is the default.")
+@click.option("--target", help='Without --log [default: host]; as in "llvm -mcpu=znver4" or "cuda".')
+@click.option("--seed", type=click.IntRange(0), help="Without --log: of the sampling [default: 0].")
+@click.option("-o", "--output", "outputs", type=click.Path(dir_okay=False), multiple=True,
+              help="A picture, .svg or .png; may be given more than once.")  # fmt: skip
+@model_options
+def inspect(
+    workload: tuple[str, ...],
+    log: str | None,
+    line: int | None,
+    best: bool,
+    target: str | None,
+    seed: int | None,
+    outputs: tuple[str, ...],
+    pretrained: str,
+    device: str,
+) -> None:
+    """Show one schedule: its loop nests, the bytes between its stages, and what each stage adds to the score.
+
+    The schedule is a record of a --log, or one that TVM samples for a WORKLOAD. The text goes to standard output; the
+    picture has a box for each stage, coloured by its contribution to the score of the network.
+
+    \b
+    Examples:
+      tvm-gnn-cost inspect --log matmul_512_512_512.json --output best.svg
+      tvm-gnn-cost inspect --log matmul_512_512_512.json --line 17
+      tvm-gnn-cost inspect attention 12 128 64 --seed 3 -o attention.svg -o attention.png
+      tvm-gnn-cost inspect conv2d_nhwc_bn_relu 1 56 56 64 128 3 2 1 --target cuda -o conv.svg
+    """
+    _check_choice(workload, log, line, best, target, seed)
+    if outputs:
+        from tvm_gnn_cost.report.graph_picture import check_picture_path, draw_schedule
+
+        for output in outputs:
+            check_picture_path(output)
+    from tvm_gnn_cost.cost_model import GNNCostModel
+
+    model = GNNCostModel(pretrained=None if pretrained == "none" else pretrained, device=device)
+    view = _of_log(log, line, model) if log else _sampled(workload, target or "host", seed or 0, model)
+    click.echo(schedule_text(view))
+    for output in outputs:
+        draw_schedule(view, output)
+        click.echo(f"picture: {output}", err=True)
+
+
+def _check_choice(
+    workload: Sequence[str], log: str | None, line: int | None, best: bool, target: str | None, seed: int | None
+) -> None:
+    if (log is None) == (not workload):
+        raise InvalidArgumentError("name a workload (tvm-gnn-cost workloads lists them) or a record log with --log")
+    if log is None and (line is not None or best):
+        raise InvalidArgumentError("--line and --best choose a record of a log: give it with --log")
+    if log is not None and (target is not None or seed is not None):
+        raise InvalidArgumentError(
+            "--target and --seed are for a sampled schedule; a record of --log has its own target"
+        )
+    if line is not None and best:
+        raise InvalidArgumentError("--line and --best exclude each other")
+
+
+def _of_log(path: str, line: int | None, model: GNNCostModel) -> ScheduleView:
+    """The record of a line, or the fastest of the log's only task."""
+    from tvm_gnn_cost import workloads
+    from tvm_gnn_cost.inspection import inspect_state
+
+    workloads.register_all()
+    log = read_records(path)
+    index = _best_index(path, log) if line is None else _line_index(path, log, line)
+    inp = recover(log.inputs[index])
+    latency = result_latency(log.results[index])
+    measured = "the measurement failed"
+    if latency is not None and math.isfinite(latency):
+        rate = float(inp.task.compute_dag.flop_ct) / latency / 1e9
+        measured = f"measured {format_ms(latency)} ms, {rate:.1f} GFLOP/s"
+    where = f"{Path(path).name}, line {log.lines[index]}: {measured}"
+    title = workloads.describe(inp.task.workload_key)
+    return inspect_state(inp.task, inp.state, model, title=title, notes=[str(inp.task.target), where])
+
+
+def _line_index(path: str, log: RecordLog, line: int) -> int:
+    if line in log.lines:
+        return log.lines.index(line)
+    reason = dict(log.skipped).get(line, "there is no such line, or it is empty or a comment")
+    raise RecordError(f"{path}, line {line} is no record that can be shown: {reason}")
+
+
+def _best_index(path: str, log: RecordLog) -> int:
+    latencies = [result_latency(result) for result in log.results]
+    best: dict[str, int] = {}
+    for i, (inp, latency) in enumerate(zip(log.inputs, latencies, strict=True)):
+        known = best.get(task_key(inp.task))
+        if latency is not None and math.isfinite(latency) and (known is None or latency < (latencies[known] or 0.0)):
+            best[task_key(inp.task)] = i
+    if not best:
+        reason = f"; line {log.skipped[0][0]}: {log.skipped[0][1]}" if log.skipped else ""
+        raise RecordError(f"{path} holds no measured record that can be shown{reason}")
+    if len(best) > 1:
+        lines = ", ".join(str(log.lines[i]) for i in list(best.values())[:20])
+        raise RecordError(f"{path} holds {len(best)} tasks: choose with --line; their fastest records are on {lines}")
+    return next(iter(best.values()))
+
+
+def _sampled(workload: Sequence[str], target: str, seed: int, model: GNNCostModel) -> ScheduleView:
+    from tvm_gnn_cost import workloads
+    from tvm_gnn_cost.inspection import inspect_state, sample_state
+
+    parsed = workloads.parse_target(target)
+    params = workloads.hardware_params_or_assumed(parsed)
+    task = workloads.make_task(workload[0], [parse_argument(text) for text in workload[1:]], parsed, params)
+    notes = [str(task.target), f"sampled with seed {seed}, not measured"]
+    return inspect_state(task, sample_state(task, seed, model), model, title=" ".join(workload), notes=notes)

@@ -1,0 +1,251 @@
+"""One schedule as it is shown to people: plain text and numbers for every stage, loop and edge; no TVM, no drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.stage_graph.graph import StageGraph
+from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
+from tvm_gnn_cost.stage_graph.schedule import Annotation, ComputeAt
+from tvm_gnn_cost.stage_graph.schema import EDGE_FEATURES, NODE_FEATURES
+
+ANNOTATIONS = {
+    Annotation.NONE: "for",
+    Annotation.UNROLL: "unroll",
+    Annotation.VECTORIZE: "vectorize",
+    Annotation.PARALLEL: "parallel",
+    Annotation.VTHREAD: "vthread",
+    Annotation.BLOCK_X: "blockIdx.x",
+    Annotation.BLOCK_Y: "blockIdx.y",
+    Annotation.BLOCK_Z: "blockIdx.z",
+    Annotation.THREAD_X: "threadIdx.x",
+    Annotation.THREAD_Y: "threadIdx.y",
+    Annotation.THREAD_Z: "threadIdx.z",
+    Annotation.TENSORIZE: "tensorize",
+}
+"""How TVM's own print of a state names each annotation; a plain loop is `for`."""
+
+_MAX_BODY = 100  # characters of a body written out with its inlined stages
+
+
+@dataclass(frozen=True)
+class LoopView:
+    """A loop of a stage: `index` among all of its loops; `exact` is False for an extent that TVM left symbolic."""
+
+    index: int
+    annotation: str
+    name: str
+    extent: int
+    exact: bool
+
+    @property
+    def is_trivial(self) -> bool:
+        """One iteration: neither TVM's print nor ours shows it."""
+        return self.extent == 1 and self.exact
+
+
+@dataclass(frozen=True)
+class StageView:
+    """A stage.
+
+    Attributes:
+        kind: "input", "constant", "inlined", or what makes a running stage special: "shared cache", "local cache",
+            "rfactor", "reduction"; "compute" for none of these.
+        shape: extents of the tensor; `reduction` those of the reduction axes; `tile` those that one run makes.
+        attach: (stage, loop) it is computed in, or None.
+        flop: floating-point operations in all.
+        contribution: octaves of throughput that it adds to the network's score; None without a trained network.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+    reduction: tuple[int, ...]
+    tile: tuple[int, ...]
+    bytes: int
+    flop: float
+    loops: tuple[LoopView, ...]
+    attach: tuple[int, int] | None
+    auto_unroll: int
+    storage_offset: int
+    body: str
+    contribution: float | None
+
+    @property
+    def runs(self) -> bool:
+        return self.kind not in ("input", "constant", "inlined")
+
+
+@dataclass(frozen=True)
+class EdgeView:
+    """A flow of data between two stages, by position.
+
+    Attributes:
+        tile_bytes: bytes that flow each time the producer runs; 0 if it is inlined, as nothing is stored then.
+        tensor_bytes: bytes of the producer's whole tensor.
+        attached: the producer is computed inside a loop of another stage, a part at a time.
+    """
+
+    producer: int
+    consumer: int
+    tile_bytes: int
+    tensor_bytes: int
+    attached: bool
+
+
+@dataclass(frozen=True)
+class ScheduleView:
+    """A schedule with the text that goes above it. Stages are in TVM's order: producers before consumers.
+
+    `notes` are lines on where it comes from and what the model says; `score` is the predicted relative throughput.
+    """
+
+    title: str
+    notes: tuple[str, ...]
+    stages: tuple[StageView, ...]
+    edges: tuple[EdgeView, ...]
+    score: float | None = None
+
+    def attached_to(self, stage: int, loop: int) -> list[int]:
+        """The stages computed inside loop `loop` of `stage`, first come first."""
+        return [i for i, s in enumerate(self.stages) if s.attach == (stage, loop)]
+
+
+def view_schedule(
+    nest: LoopNest,
+    graph: StageGraph,
+    loop_names: Sequence[Sequence[str]],
+    dtypes: Sequence[str],
+    *,
+    title: str,
+    notes: Sequence[str] = (),
+    score: float | None = None,
+    contributions: NDArray[np.float64] | None = None,
+) -> ScheduleView:
+    """The view of one schedule.
+
+    Args:
+        nest, graph: the loop nests and the stage graph of the schedule, with N stages.
+        loop_names: (N,) of the names of each stage's loops; dtypes: (N,) of the stages' types, as "float32".
+        title, notes, score: see `ScheduleView`.
+        contributions: (N,) octaves; None without a trained network.
+    """
+    computation = nest.computation
+    stages = []
+    for i, (stage, how) in enumerate(zip(computation.stages, nest.schedule.stages, strict=True)):
+        loops = tuple(
+            LoopView(loop.index, ANNOTATIONS[Annotation(loop.annotation)], name, loop.extent, loop.exact)
+            for loop, name in zip(nest.loops[i], loop_names[i], strict=False)
+        )
+        stages.append(
+            StageView(
+                stage.name,
+                _kind(nest, i),
+                dtypes[i],
+                stage.axis_extents,
+                stage.reduce_extents,
+                _tile(nest, i),
+                math.prod(stage.axis_extents) * stage.element_bytes,
+                float(np.exp2(graph.node_features[i, _NODE_COLUMN["flop"]]) - 1.0),
+                loops,
+                how.attach if how.compute_at == ComputeAt.ITER else None,
+                how.auto_unroll_max_step,
+                how.storage_offset,
+                _body(nest, i),
+                None if contributions is None else float(contributions[i]),
+            )
+        )
+    return ScheduleView(title, tuple(notes), tuple(stages), tuple(_edges(nest, graph)), score)
+
+
+def format_bytes(count: float) -> str:
+    """`96 B`, `1.5 KiB`, `12 MiB`: at most three significant digits."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} GiB" if count < 1000 else f"{count:.0f} GiB"
+
+
+def format_count(count: float) -> str:
+    """`960`, `1.2 k`, `113 M`, `4.5 G`: at most three significant digits."""
+    for unit in ("", " k", " M", " G"):
+        if count < 999.5:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.3g} T"
+
+
+def format_shape(shape: Sequence[int]) -> str:
+    """`1x56x56x64`; `scalar` for no axes."""
+    return "x".join(map(str, shape)) or "scalar"
+
+
+_NODE_COLUMN = {feature.name: i for i, feature in enumerate(NODE_FEATURES)}
+_EDGE_COLUMN = {feature.name: i for i, feature in enumerate(EDGE_FEATURES)}
+
+
+def _tile(nest: LoopNest, i: int) -> tuple[int, ...]:
+    stage, how = nest.computation.stages[i], nest.schedule.stages[i]
+    if how.compute_at != ComputeAt.ITER or how.attach is None:
+        return stage.axis_extents
+    spans = nest.spans(i, *how.attach, stage.scope == "shared")
+    return tuple(int(span) for span in spans[: len(stage.axis_extents)])
+
+
+def _kind(nest: LoopNest, i: int) -> str:
+    stage = nest.computation.stages[i]
+    if stage.is_placeholder:
+        return "input"
+    if stage.is_inlined:
+        return "constant" if stage.is_constant else "inlined"
+    kinds = []
+    if stage.scope:
+        kinds.append(f"{stage.scope} cache")
+    if stage.name.endswith((".rf", ".repl")):
+        kinds.append("rfactor")
+    if stage.reduce_extents:
+        kinds.append("reduction")
+    return ", ".join(kinds) or "compute"
+
+
+def _edges(nest: LoopNest, graph: StageGraph) -> list[EdgeView]:
+    edges = []
+    for k, (producer, consumer) in enumerate(nest.computation.edges):
+        # log2(1 + bytes) in float32: exact to some millionths, so whole bytes up to a MiB
+        tile, tensor = (
+            round(float(np.exp2(np.float64(graph.edge_features[k, _EDGE_COLUMN[name]])) - 1.0))
+            for name in ("edge_tile_bytes", "edge_tensor_bytes")
+        )
+        attached = nest.schedule.stages[producer].compute_at == ComputeAt.ITER
+        edges.append(EdgeView(producer, consumer, tile, tensor, attached))
+    return edges
+
+
+def _body(nest: LoopNest, i: int) -> str:
+    """`relu = f(add(conv, bias))`: what a run of the stage reads, inlined stages written as functions of theirs."""
+    stages = nest.computation.stages
+    if stages[i].is_placeholder:
+        return ""
+    producers: list[list[int]] = [[] for _ in stages]
+    for producer, consumer in nest.computation.edges:
+        producers[consumer].append(producer)
+
+    def text(j: int, room: int) -> str:
+        if not stages[j].is_inlined or not producers[j]:
+            return stages[j].name
+        inner = ", ".join(text(p, room - 1) for p in producers[j]) if room else "..."
+        return f"{stages[j].name}({inner})"
+
+    assign = "+=" if stages[i].reduce_extents else "="
+    for depth in (8, 4, 2, 1, 0):
+        inner = ", ".join(text(p, depth) for p in producers[i])
+        if len(inner) <= _MAX_BODY:
+            break
+    return f"{stages[i].name} {assign} f({inner})"
