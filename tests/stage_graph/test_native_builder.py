@@ -18,7 +18,7 @@ from tvm.meta_schedule.testing import te_workload  # noqa: E402
 
 from tvm_gnn_cost.stage_graph import native_builder  # noqa: E402
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder  # noqa: E402
-from tvm_gnn_cost.stage_graph.computation import Computation
+from tvm_gnn_cost.stage_graph.computation import Computation  # noqa: E402
 from tvm_gnn_cost.stage_graph.native import NativeReader  # noqa: E402
 from tvm_gnn_cost.stage_graph.native_builder import (  # noqa: E402
     NativeStageGraphBuilder,
@@ -29,6 +29,7 @@ from tvm_gnn_cost.stage_graph.native_builder import (  # noqa: E402
 )
 from tvm_gnn_cost.stage_graph.native_proof import first_graph_difference, graph_difference, proof_cases  # noqa: E402
 from tvm_gnn_cost.stage_graph.reader import read_schedule  # noqa: E402
+from tvm_gnn_cost.stage_graph.schedule import Structure  # noqa: E402
 from tvm_gnn_cost.workloads import chains  # noqa: E402
 
 WORKLOADS = {
