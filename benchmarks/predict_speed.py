@@ -1,17 +1,20 @@
-"""Time of `predict` on the same candidates: GNNCostModel and stock XGBModel, both trained, in one run.
+"""Time and memory of `predict` on the same candidates: GNNCostModel and stock XGBModel, both trained, in one run.
 
     python benchmarks/predict_speed.py --states 2048
 
-Candidates are sampled states, repeated up to the number asked for. Each figure is the median of the repeats, which take
-turns. Nothing else should run meanwhile.
+Candidates are sampled states of TVM's own operators (`te_workload.CONFIGS`, first shape) and of chains, repeated up to
+the number asked for where the sketches give fewer. "graphs" and "network" are parts of our `predict`, "features" is
+the part of stock's that lowers; "first" is our first call for a task, which also reads what is computed. Ours is the
+median of --repeats calls, stock's one call. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,22 +22,29 @@ from rich.console import Console
 from rich.table import Table
 
 from tvm_gnn_cost import GNNCostModel
+from tvm_gnn_cost.machine import describe_machine, describe_versions
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 from tvm_gnn_cost.workloads import make_task
 
-WORKLOADS: dict[str, tuple[int, ...]] = {
-    "matmul": (512, 512, 512),
-    "conv2d_nhwc_bn_relu": (1, 28, 28, 128, 192, 3, 1, 1),
-    "depthwise_conv2d_nhwc": (1, 112, 112, 32, 3, 1, 1),
-    "softmax_mn": (256, 256),
-    "conv2d_winograd_nhwc": (1, 14, 14, 128, 128, 6),
-    "attention": (12, 128, 64),
-}
+CHAINS: dict[str, tuple[int, ...]] = {"attention": (12, 128, 64), "layer_norm": (128, 768), "mlp": (128, 128, 512, 128)}
 GPU = (80, 16, 64, 49152, 2**31 - 1, 1024, 8, 32)
 """HardwareParams of a V100, since there may be no GPU here."""
 
 TRAINING_RECORDS = 64
+
+
+def workload_names() -> list[str]:
+    """TVM's operators, then chains."""
+    from tvm.meta_schedule.testing.te_workload import CONFIGS
+
+    return [*CONFIGS, *CHAINS]
+
+
+def task_of(name: str, target: str) -> Any:
+    """The search task of a workload; a GPU target gets the limits of GPU."""
+    hardware = None if target.startswith("llvm") else require_auto_scheduler().HardwareParams(*GPU)
+    return make_task(name, CHAINS.get(name, (0,)), target, hardware)
 
 
 def sample(task: Any, count: int, seed: int) -> list[Any]:
@@ -63,66 +73,108 @@ def timed(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def measure(name: str, target: str, count: int, repeats: int, seed: int) -> dict[str, float]:
-    """Median seconds, by what was timed."""
-    auto_scheduler = require_auto_scheduler()
-    hardware = None if target.startswith("llvm") else auto_scheduler.HardwareParams(*GPU)
-    task = make_task(name, WORKLOADS[name], target, hardware)
-    states = sample(task, count, seed)
-    ours, stock = (
-        GNNCostModel(pretrained=None, seed=seed),
-        auto_scheduler.XGBModel(verbose_eval=0, num_warmup_sample=-1),
-    )
-    for model in (ours, stock):
-        train(model, task, states[:TRAINING_RECORDS], seed)
-    array = require_array(states)
-    builder = make_builder(task)
-    first = timed(lambda: builder.build(array))
-    times: dict[str, list[float]] = {"graphs": [], "ours": [], "stock": []}
-    for _ in range(repeats):
-        times["graphs"].append(timed(lambda: builder.build(array)))
-        times["ours"].append(timed(lambda: ours.predict(task, array)))
-        times["stock"].append(timed(lambda: stock.predict(task, array)))
-    return {"first": first, **{what: float(np.median(seconds)) for what, seconds in times.items()}}
+def peak_mib(function: Callable[[], Any]) -> float:
+    """MiB that a call adds to the resident memory at its peak; nan where the system does not tell."""
+    status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not clear.exists():
+        function()
+        return float("nan")
+
+    def field(name: str) -> float:
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name)) / 1024
+
+    clear.write_text("5")  # forgets the peak so far
+    before = field("VmRSS")
+    function()
+    return field("VmHWM") - before
 
 
-def require_array(states: Sequence[Any]) -> Any:
-    """The states as C++ hands them over: one TVM array."""
+class StockFeatures:
+    """Adds up the seconds that stock's `predict` spends in its featurisation."""
+
+    def __init__(self) -> None:
+        from tvm.auto_scheduler.cost_model import xgb_model
+
+        self.seconds = 0.0
+        inner = xgb_model.get_per_store_features_from_states
+
+        def counting(*args: Any) -> Any:
+            start = time.perf_counter()
+            result = inner(*args)
+            self.seconds += time.perf_counter() - start
+            return result
+
+        xgb_model.get_per_store_features_from_states = counting
+
+
+def measure(name: str, target: str, count: int, repeats: int, seed: int, features: StockFeatures) -> dict[str, float]:
+    """Seconds, by what was timed, and MiB."""
     from tvm.runtime import convert
 
-    return convert(list(states))
+    auto_scheduler = require_auto_scheduler()
+    task = task_of(name, target)
+    states = sample(task, count, seed)
+    ours = GNNCostModel(pretrained=None, seed=seed)
+    stock = auto_scheduler.XGBModel(verbose_eval=0, num_warmup_sample=-1)
+    array = convert(states)  # as C++ hands them over
+    for model in (ours, stock):
+        train(model, task, states[:TRAINING_RECORDS], seed)
+    found = {"first": timed(lambda: ours.predict(task, array))}
+    builder = make_builder(task)
+    graphs = builder.build(array).graphs
+    trainer = ours._trainer
+    times: dict[str, list[float]] = {"graphs": [], "network": [], "ours": []}
+    for _ in range(repeats):
+        times["graphs"].append(timed(lambda: builder.build(array)))
+        times["network"].append(timed(lambda: trainer.predict(graphs, task.workload_key)))
+        times["ours"].append(timed(lambda: ours.predict(task, array)))
+    found |= {what: float(np.median(seconds)) for what, seconds in times.items()}
+    found["ours_mib"] = peak_mib(lambda: ours.predict(task, array))
+    features.seconds = 0.0
+    stock_seconds: list[float] = []
+    found["stock_mib"] = peak_mib(lambda: stock_seconds.append(timed(lambda: stock.predict(task, array))))
+    return found | {"features": features.seconds, "stock": stock_seconds[0], "ratio": stock_seconds[0] / found["ours"]}
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(values))))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--states", type=int, default=2048)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--workloads", nargs="+", choices=sorted(WORKLOADS), default=list(WORKLOADS))
-    parser.add_argument("--targets", nargs="+", default=["llvm", "cuda"])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--workloads", nargs="+", help="default: all")
+    parser.add_argument("--targets", nargs="+", default=["llvm -num-cores=2", "cuda -arch=sm_70"])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--results", type=Path, help="where to write the figures as JSON")
     options = parser.parse_args(argv)
-    table = Table("workload", "target", "stock (s)", "ours (s)", "ratio", "graphs (us/state)", "first call (s)")
-    ratios = []
-    console = Console()
+    console, stock_features = Console(), StockFeatures()
+    names = options.workloads or workload_names()
+    results: dict[str, dict[str, dict[str, float]]] = {}
     for target in options.targets:
-        for name in options.workloads:
-            seconds = measure(name, target, options.states, options.repeats, options.seed)
-            ratios.append(seconds["stock"] / seconds["ours"])
-            console.print(f"{name} on {target}: {ratios[-1]:.0f}x")
+        table = Table(
+            "workload", "stock (s)", "features (s)", "ours (s)", "ratio", "graphs (us/state)", "network (us/state)",
+            "first (s)", "stock (MiB)", "ours (MiB)", title=f"{options.states} states on {target}",
+        )  # fmt: skip
+        found = results[target] = {}
+        for name in names:
+            m = found[name] = measure(name, target, options.states, options.repeats, options.seed, stock_features)
+            console.print(f"{name} on {target}: {m['ratio']:.0f}x")
+            each = 1e6 / options.states
             table.add_row(
-                name,
-                target,
-                f"{seconds['stock']:.2f}",
-                f"{seconds['ours']:.3f}",
-                f"{ratios[-1]:.0f}x",
-                f"{1e6 * seconds['graphs'] / options.states:.1f}",
-                f"{seconds['first']:.2f}",
-            )
-    console.print(table)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    console.print(
-        f"{options.states} states; geometric mean {np.exp(np.mean(np.log(ratios))):.0f}x; peak {peak:.0f} MiB"
-    )
+                name, f"{m['stock']:.2f}", f"{m['features']:.2f}", f"{m['ours']:.3f}", f"{m['ratio']:.0f}x",
+                f"{m['graphs'] * each:.1f}", f"{m['network'] * each:.1f}", f"{m['first']:.2f}",
+                f"{m['stock_mib']:.0f}", f"{m['ours_mib']:.0f}",
+            )  # fmt: skip
+        console.print(table)
+        ratios = [m["ratio"] for m in found.values()]
+        console.print(f"{target}: geometric mean {geometric_mean(ratios):.0f}x, least {min(ratios):.0f}x")
+    ratios = [m["ratio"] for found in results.values() for m in found.values()]
+    console.print(f"all: geometric mean {geometric_mean(ratios):.0f}x, least {min(ratios):.0f}x")
+    if options.results:
+        about = {"machine": describe_machine(), "versions": describe_versions(), "states": options.states}
+        options.results.write_text(json.dumps(about | {"results": results}, indent=1) + "\n")
     return 0
 
 
