@@ -18,7 +18,7 @@ from tvm.auto_scheduler.cost_model import xgb_model
 
 @dataclass(frozen=True)
 class Rows:
-    """Feature vectors of n records: values float32 (m, F), and record i owns rows ptr[i]:ptr[i + 1]; ptr int64 (n + 1,).
+    """Feature vectors of n records: values float32 (m, F), ptr int64 (n + 1,); record i owns rows ptr[i]:ptr[i + 1].
 
     A row is a statement, a node or an edge. A record may own none.
     """
