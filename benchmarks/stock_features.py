@@ -30,8 +30,13 @@ class Rows:
         return len(self.ptr) - 1
 
     def select(self, records: NDArray[np.integer] | NDArray[np.bool_]) -> Rows:
-        """The rows of some records."""
-        return Rows.of([self.values[self.ptr[i] : self.ptr[i + 1]] for i in np.arange(len(self))[records]])
+        """The rows of some records, by index or mask; there may be none."""
+        chosen = np.arange(len(self))[records]
+        values = [self.values[self.ptr[i] : self.ptr[i + 1]] for i in chosen]
+        lengths = self.ptr[chosen + 1] - self.ptr[chosen]
+        return Rows(
+            np.concatenate([self.values[:0], *values]), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        )
 
     def pooled(self, how: str) -> NDArray[np.float32]:
         """(n, F): sum, mean or max over each record's rows; 0 where it owns none."""

@@ -98,6 +98,12 @@ def test_held_out_schedules_are_not_learnt(ablation: Any, tasks: list[Any], monk
         np.testing.assert_array_equal(np.sort(both), np.sort(task.latency))
 
 
+@pytest.mark.parametrize("records", [40, 64, 70])
+def test_small_tasks_are_not_ranked(ablation: Any, tasks: list[Any], records: int) -> None:
+    small = tasks[0].select(np.arange(records))
+    assert np.isnan(ablation.rank_held_out_schedules(ablation.METHODS["nodes"], [small], seed=0, threads=1)).all()
+
+
 def test_it_runs_from_the_command_line(ablation: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ablation, "ROUNDS", 5)
     results = folder / "results.json"
