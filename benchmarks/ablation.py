@@ -110,7 +110,7 @@ DEFAULT_METHODS = tuple(METHODS)[:4]
 
 
 def make_task(measured: MeasuredStates, cache: Path) -> Task:
-    """Both kinds of features of the states that both can read."""
+    """Both kinds of features of the states that both can read: no record counts for one side only."""
     pool, readable = measured.pool()
     graphs = pool.graphs
     rows = {
@@ -118,7 +118,8 @@ def make_task(measured: MeasuredStates, cache: Path) -> Task:
         "nodes": Rows(graphs.node_features, graphs.node_ptr),
         "edges": Rows(graphs.edge_features, graphs.edge_ptr),
     }
-    return Task(pool.name, pool.device, rows, pool.latency)
+    task = Task(pool.name, pool.device, rows, pool.latency)
+    return task.select(np.diff(rows["stock"].ptr) > 0)
 
 
 def figures(task: Task, scores: Scores) -> Figures:
@@ -303,6 +304,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         total, source = len(list(options.pools.glob("*.json*"))), read_cpu_states(options.pools)
     tasks = [make_task(m, options.cache) for m in track(source, "records", total, console=console)]
+    tasks = [t for t in tasks if len(t.latency)]
     console.print(f"{len(tasks)} tasks, {sum(len(t.latency) for t in tasks)} records, schema {SCHEMA_VERSION}")
     outcomes = []
     for title, rank, chosen in experiments(tasks, options.folds):

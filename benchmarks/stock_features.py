@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tvm
@@ -58,6 +61,8 @@ class Rows:
 def stock_rows(measured: MeasuredStates, cache: Path) -> Rows:
     """Stock's feature vectors, one for each statement; one of zeros for a state that does not lower.
 
+    None for a state at which TVM aborts: its feature.cc reads past the end of a vector for some GPU schedules of
+    depthwise convolutions, which a build with checked containers does not survive. Hence the child processes.
     They take milliseconds a state, so they are kept in `cache` under the records' digest and what makes the features.
     """
     makers = [measured.digest, tvm.__version__, feature.DEFAULT_FEATURE_VEC_LEN, feature.DEFAULT_MAX_N_BUFS]
@@ -65,13 +70,35 @@ def stock_rows(measured: MeasuredStates, cache: Path) -> Rows:
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
             return Rows(stored["values"], stored["ptr"])
-    rows = Rows.of(list(feature.get_per_store_features_from_states(measured.states, measured.task)))
     cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        rows = Rows.of(_extract(measured.states, measured.task, Path(scratch) / "rows.npz"))
     unfinished = path.with_suffix(".part")
     with open(unfinished, "wb") as out:
         np.savez_compressed(out, values=rows.values, ptr=rows.ptr)
     unfinished.replace(path)
     return rows
+
+
+def _extract(states: Sequence[Any], task: Any, scratch: Path) -> list[NDArray[np.float32]]:
+    """(rows, F) of each state; those that take their process down are found by halving."""
+    child = multiprocessing.get_context("fork").Process(target=_extract_here, args=(states, task, scratch))
+    child.start()
+    child.join()
+    if child.exitcode == 0:
+        with np.load(scratch, allow_pickle=False) as stored:
+            return np.split(stored["values"], stored["ptr"][1:-1])
+    if child.exitcode is None or child.exitcode > 0:  # not a signal
+        raise RuntimeError(f"features of {task.workload_key} failed; the reason stands above")
+    if len(states) == 1:
+        return [np.zeros((0, feature.DEFAULT_FEATURE_VEC_LEN), np.float32)]
+    half = len(states) // 2
+    return _extract(states[:half], task, scratch) + _extract(states[half:], task, scratch)
+
+
+def _extract_here(states: Sequence[Any], task: Any, scratch: Path) -> None:
+    rows = Rows.of(list(feature.get_per_store_features_from_states(states, task)))
+    np.savez(scratch, values=rows.values, ptr=rows.ptr)
 
 
 def pack_sum_scores(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import importlib
 import json
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -96,6 +98,28 @@ def test_held_out_schedules_are_not_learnt(ablation: Any, tasks: list[Any], monk
         assert len(training.latency) == ablation.LEARNT_RECORDS
         both = np.concatenate([training.latency, ranked.latency])
         np.testing.assert_array_equal(np.sort(both), np.sort(task.latency))
+
+
+def test_states_at_which_stock_aborts_have_no_rows(
+    ablation: Any, folder: Path, tasks: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies in TVM costs the records it dies of, and no others."""
+    stock = sys.modules["stock_features"]
+    measured = next(iter(ablation.read_cpu_states(folder / "pools")))
+    bad, extract = measured.states[3], stock.feature.get_per_store_features_from_states
+
+    def fragile(states: Sequence[Any], task: Any) -> Any:
+        if any(state.same_as(bad) for state in states):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return extract(states, task)
+
+    monkeypatch.setattr(stock.feature, "get_per_store_features_from_states", fragile)
+    some = replace(measured, states=measured.states[:8], latency=measured.latency[:8], digest="some")
+    task = ablation.make_task(some, folder)
+    whole = tasks[0].select(np.delete(np.arange(8), 3))
+    np.testing.assert_array_equal(task.latency, whole.latency)
+    for source, rows in task.rows.items():
+        np.testing.assert_array_equal(rows.values, whole.rows[source].values)
 
 
 @pytest.mark.parametrize("records", [40, 64, 70])
