@@ -249,19 +249,25 @@ void StageView::write_place(Row row) const {
   row.set(node::inexact_loops, log2p(inexact));
 }
 
+Annotations StageView::parallel() const {
+  return hardware_.is_gpu ? kBlockAnnotations : annotations(Annotation::kParallel);
+}
+
+double StageView::imbalance() const {
+  const double cores = hardware_.cores, around = extent_of(parallel());
+  return ceiling(around / cores) * cores / around;
+}
+
 void StageView::write_parallelism(Row row) const {
-  const double cores = hardware_.cores;
-  const Annotations set = hardware_.is_gpu ? kBlockAnnotations : annotations(Annotation::kParallel);
-  const double parallel = extent_of(set);
-  const double imbalance = ceiling(parallel / cores) * cores / parallel;
+  const double around = extent_of(parallel());
   double inside = iterations_;
   for (std::size_t level = 0; level < loops_.size(); ++level) {
-    if (loop(level).is(set)) inside = iterations_ / outside_[level + 1];
+    if (loop(level).is(parallel())) inside = iterations_ / outside_[level + 1];
   }
-  row.set(node::parallel, log2p(parallel));
-  row.set(node::parallel_per_core, log2p(parallel / cores));
-  row.set(node::imbalance, imbalance);
-  row.set(node::iterations_per_core, log2p(iterations_ * imbalance / cores));
+  row.set(node::parallel, log2p(around));
+  row.set(node::parallel_per_core, log2p(around / hardware_.cores));
+  row.set(node::imbalance, imbalance());
+  row.set(node::iterations_per_core, log2p(iterations_per_core()));
   row.set(node::inside_parallel, log2p(inside));
 }
 
@@ -318,10 +324,9 @@ void StageView::write_inner_loops(Row row) const {
 void StageView::write_memory(Row row) const {
   const double flop = stage_->flop * iterations_;
   for (std::size_t c = 0; c < kNumCaches; ++c) {
-    const double traffic = touched_[cache_levels_[c]] * outside_[cache_levels_[c]];
     row.set(node::refills[c], log2p(outside_[cache_levels_[c]]));
-    row.set(node::traffic[c], log2p(traffic));
-    row.set(node::intensity[c], log2p(divide(flop, traffic)));
+    row.set(node::traffic[c], log2p(traffic(c)));
+    row.set(node::intensity[c], log2p(divide(flop, traffic(c))));
   }
   row.set(node::unique_bytes, log2p(touched_[0]));
   row.set(node::allocation, log2p(allocation(i_)));
@@ -474,18 +479,38 @@ void StageView::add_edges(std::vector<EdgeSums>& edges) {
 
 // --- all stages ---
 
+// What part of the schedule's work and traffic each stage has.
+void DynamicFeatures::write_shares(const Computation& computation, float* nodes, std::size_t node_stride) const {
+  double work = 0.0, moved = 0.0, largest = 0.0;
+  for (std::size_t i = 0; i < work_.size(); ++i) {
+    work += work_[i];
+    moved += moved_[i];
+    largest = std::max(largest, work_[i]);
+  }
+  for (std::size_t i = 0; i < work_.size(); ++i) {
+    if (!computation.stage(i).runs()) continue;
+    Row row(nodes + i * node_stride);
+    row.set(node::work_share, divide(work_[i], work));
+    row.set(node::is_heaviest, work_[i] == largest);
+    row.set(node::traffic_share, divide(moved_[i], moved));
+  }
+}
+
 void DynamicFeatures::write(LoopNest& nest, KernelMemory& kernels, float* nodes, std::size_t node_stride, float* edges,
                             std::size_t edge_stride) {
   const Computation& computation = nest.computation();
   sums_.assign(computation.edges().size(), EdgeSums{});
-  iterations_.assign(computation.num_stages(), 0.0);
+  for (auto* values : {&iterations_, &work_, &moved_}) values->assign(computation.num_stages(), 0.0);
   for (std::size_t i = 0; i < computation.num_stages(); ++i) {
     if (!computation.stage(i).runs()) continue;
     view_.look(nest, kernels, static_cast<std::int32_t>(i));
     view_.write_node(Row(nodes + i * node_stride));
     view_.add_edges(sums_);
     iterations_[i] = view_.iterations();
+    work_[i] = view_.iterations_per_core();
+    moved_[i] = view_.traffic(kL1);
   }
+  write_shares(computation, nodes, node_stride);
   for (const Evaluation& evaluation : computation.evaluations()) {
     iterations_[evaluation.stage] += evaluation.count * iterations_[evaluation.host];
   }

@@ -74,6 +74,10 @@ class StageView {
   void write_node(Row row);
   void add_edges(std::vector<EdgeSums>& edges);
   double iterations() const { return iterations_; }
+  // Of the body on the most loaded core.
+  double iterations_per_core() const { return iterations_ * imbalance() / hardware_.cores; }
+  // Bytes moved in all into and out of a cache.
+  double traffic(std::size_t cache) const { return touched_[cache_levels_[cache]] * outside_[cache_levels_[cache]]; }
 
  private:
   // A run of loops of one kind: the level where it starts, and the product of its loops.
@@ -101,6 +105,8 @@ class StageView {
   Span<Access> accesses() const { return nest_->computation().accesses_of(i_); }
   double element_bytes(const Access& access) const;
   double extent_of(Annotations set) const;
+  Annotations parallel() const;
+  double imbalance() const;
   double auto_unroll() const;
   double allocation(std::int32_t i) const;
   Span<double> shift(std::int32_t i, const NestLoop& loop) const;
@@ -139,9 +145,12 @@ class DynamicFeatures {
              std::size_t edge_stride);
 
  private:
+  void write_shares(const Computation& computation, float* nodes, std::size_t node_stride) const;
+
   StageView view_;
   std::vector<EdgeSums> sums_;
-  std::vector<double> iterations_;  // by stage
+  // By stage.
+  std::vector<double> iterations_, work_, moved_;
 };
 
 }  // namespace tvm_gnn_cost

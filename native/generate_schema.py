@@ -43,6 +43,7 @@ def header() -> str:
         "",
         f"inline constexpr int kSchemaVersion = {schema.SCHEMA_VERSION};",
         f"inline constexpr int kNumCaches = {len(schema.CACHES)};",
+        f"inline constexpr int kL1 = {schema.CACHES.index('l1')};",
         f"inline constexpr int kNumGroups = {schema.NUM_GROUPS};",
         f"inline constexpr int kNumInner = {schema.NUM_INNER};",
         f"inline constexpr double kOtherRegisterBytes = {OTHER_REGISTER_BYTES};",

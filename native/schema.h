@@ -7,6 +7,7 @@ namespace tvm_gnn_cost {
 
 inline constexpr int kSchemaVersion = 2;
 inline constexpr int kNumCaches = 4;
+inline constexpr int kL1 = 1;
 inline constexpr int kNumGroups = 6;
 inline constexpr int kNumInner = 3;
 inline constexpr double kOtherRegisterBytes = 128.0;
@@ -33,6 +34,8 @@ enum Column : int {
   parallel_per_core,
   imbalance,
   iterations_per_core,
+  work_share,
+  is_heaviest,
   inside_parallel,
   vector,
   vector_registers,
@@ -90,6 +93,7 @@ enum Column : int {
   intensity_l1,
   intensity_l2,
   intensity_l3,
+  traffic_share,
   unique_bytes,
   allocation,
   store_stride,

@@ -41,6 +41,8 @@ V100: Row = {"is_gpu": 1, "processor_known": 1, "cores": 80, "vector_bytes": 16,
              "registers_bytes": 1020, "l1_bytes": 2**17, "l2_bytes": 6 * MIB, "l3_bytes": 6 * MIB, "clock": 1.4,
              "max_shared_bytes": 49152, "max_threads": 1024, "warp_size": 32}  # fmt: skip
 
+ALONE: Row = {"work_share": 1, "is_heaviest": 1, "traffic_share": 1}
+
 worked_out: set[str] = set()
 """Features that had a value other than zero in a test of this file."""
 
@@ -132,7 +134,7 @@ def test_tiled_matmul() -> None:
     )
     rest: Row = {"unique_bytes": 3 * 16384, "allocation": 16384, "store_stride": 1, "store_vector_stride": 1,
                  "store_contiguous": 1, "reads_contiguous": 1, "reads_invariant": 1, "is_output": 1}  # fmt: skip
-    assert_node(graph, "C", UNKNOWN_CPU | PRODUCT | loops | unrolling | runs | memory | rest)
+    assert_node(graph, "C", UNKNOWN_CPU | PRODUCT | ALONE | loops | unrolling | runs | memory | rest)
     flow: Row = {"producer_is_placeholder": 1, "edge_tile_bytes": 16384, "edge_flow": 16384}
     from_a = families(
         edge_group_bytes={0: 8 * 64, 1: 8 * 256, 2: 16384},
@@ -185,7 +187,7 @@ def test_six_runs_of_loops() -> None:
     )
     rest: Row = {"unique_bytes": 3 * 16384, "allocation": 16384, "store_stride": 64, "reads_invariant": 1,
                  "reads_strided": 1, "is_output": 1}  # fmt: skip
-    assert_node(graph, "C", ZEN4 | PRODUCT | SCALAR | loops | runs | memory | rest)
+    assert_node(graph, "C", ZEN4 | PRODUCT | ALONE | SCALAR | loops | runs | memory | rest)
     flow: Row = {"producer_is_placeholder": 1, "edge_tile_bytes": 16384, "edge_flow": 16384}
     distinct = {0: (8, 1), 1: (32, 4), 2: (32, 256), 3: (256, 2048), 4: (2048, 2048), 5: (4096, 4096)}
     for buffer, name, lane in ((0, "A", {"edge_lane_stride": 64}), (1, "B", {"edge_invariant": 1})):
@@ -269,7 +271,10 @@ def test_gpu_matmul() -> None:
         refills=caches(1024, 1, 1, 1),
         traffic=caches(1024 * 256, 2 * 16384, 2 * 16384, 2 * 16384),
     )
-    assert_node(graph, "A.shared", V100 | MATRIX | SCALAR | kernel | copy | memory)
+    # of the iterations on the most loaded core, 2048 copy A, 32768 multiply, 512 write C; A, C and C.local are 16 KiB
+    work, moved = 2048 + 32768 + 512, (2 + 3 + 2) * 16384
+    share: Row = {"work_share": 2048 / work, "traffic_share": 2 * 16384 / moved}
+    assert_node(graph, "A.shared", V100 | MATRIX | SCALAR | kernel | copy | memory | share)
 
     product: Row = {"at_loop": 1, "attached_stages": 1, "outer_loops": 3, "own_loops": 4, "outer_iterations": 256,
                     "own_iterations": 1024, "iterations": 64**3, "recomputation": 1, "iterations_per_core": 64**3 / 8,
@@ -289,7 +294,8 @@ def test_gpu_matmul() -> None:
         traffic=caches(16384 * tiles[0], tiles[2], tiles[2], tiles[2]),
         intensity=caches(32 / tiles[0], *(2 * 64**3 / tiles[2] for _ in range(3))),
     )
-    assert_node(graph, "C.local", V100 | PRODUCT | SCALAR | kernel | product | memory)
+    share = {"work_share": 32768 / work, "traffic_share": 3 * 16384 / moved, "is_heaviest": 1}
+    assert_node(graph, "C.local", V100 | PRODUCT | SCALAR | kernel | product | memory | share)
 
     load = families(
         edge_group_bytes={0: 32 * 64, 1: 32 * 256, 2: 16384},

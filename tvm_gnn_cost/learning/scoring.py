@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..machine import num_cores
 from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
 from .gcn import StageGCN
 from .scaling import FeatureScaler
-from .threads import num_cores, single_threaded
+from .threads import single_threaded
 
 _NODES_PER_PIECE = 2048
 """On the CPU: intermediate results then stay in the cache of a core, and need no fresh memory from the system."""

@@ -43,14 +43,15 @@ def dynamic_features(nest: LoopNest, hardware: Hardware) -> tuple[NDArray[np.flo
     """Float64 (stages, len(DYNAMIC_NODE_FEATURES)) and (edges, len(DYNAMIC_EDGE_FEATURES))."""
     nodes: list[Values] = [{} for _ in nest.computation.stages]
     edges: list[Values] = [{} for _ in nest.computation.edges]
-    iterations = [0.0] * len(nodes)
+    iterations, work, moved = ([0.0] * len(nodes) for _ in range(3))
     for i, stage in enumerate(nest.computation.stages):
         if not stage.is_placeholder and not stage.is_inlined:
             view = StageView(nest, hardware, i)
             nodes[i] = view.node()
-            iterations[i] = view.iterations
+            iterations[i], work[i], moved[i] = view.iterations, view.iterations_per_core(), view.traffic("l1")
             for access, values in view.edges():
                 _accumulate(edges[access.edge], values)
+    _share(nodes, work, moved)
     for host, i, count in nest.computation.evaluations:
         iterations[i] += count * iterations[host]
     for i, stage in enumerate(nest.computation.stages):
@@ -63,6 +64,16 @@ def dynamic_features(nest: LoopNest, hardware: Hardware) -> tuple[NDArray[np.flo
         _table(nodes, [f.name for f in DYNAMIC_NODE_FEATURES]),
         _table(edges, [f.name for f in DYNAMIC_EDGE_FEATURES]),
     )
+
+
+def _share(nodes: Sequence[Values], work: Sequence[float], moved: Sequence[float]) -> None:
+    """What part of the schedule's work and traffic each stage has."""
+    all_work, all_moved = _sum(work), _sum(moved)
+    for i, values in enumerate(nodes):
+        if values:
+            values["work_share"] = work[i] / all_work
+            values["is_heaviest"] = float(work[i] == max(work))
+            values["traffic_share"] = moved[i] / all_moved
 
 
 def _table(rows: Sequence[Values], names: Sequence[str]) -> NDArray[np.float64]:
@@ -87,6 +98,8 @@ class StageView:
         for loop in self.loops:
             self.outside.append(self.outside[-1] * loop.extent)
         self.iterations = self.outside[-1]
+        parallel = BLOCK_ANNOTATIONS if hardware.is_gpu else frozenset({Annotation.PARALLEL})
+        self.parallel_annotations = parallel
         self._derive_levels()
         self._derive_groups()
         vector = [loop for loop in self.own if loop.annotation == Annotation.VECTORIZE]
@@ -118,6 +131,11 @@ class StageView:
             self.regions.append(regions)
             self.lines.append(lines)
             self.touched.append(_dot(lines, [1.0] * len(lines)))
+        # for each of CACHES, the outermost level whose touched bytes fit, or the innermost one
+        self.cache_levels = [
+            next((level for level, touched in enumerate(self.touched) if touched <= capacity), len(self.loops))
+            for capacity in self.hardware.cache_bytes
+        ]
 
     def _derive_groups(self) -> None:
         """`groups`: (level where the run starts, product of its loops, whether it reduces), from the inside."""
@@ -135,13 +153,6 @@ class StageView:
 
     def _extent_of(self, annotations: Sequence[Annotation] | frozenset[Annotation]) -> float:
         return _product([loop.extent for loop in self.loops if loop.annotation in annotations])
-
-    def _cache_levels(self) -> list[int]:
-        """For each of CACHES, the outermost level whose touched bytes fit, or the innermost one."""
-        return [
-            next((level for level, touched in enumerate(self.touched) if touched <= capacity), len(self.loops))
-            for capacity in self.hardware.cache_bytes
-        ]
 
     # -- the node ------------------------------------------------------------------------------------------------
 
@@ -174,20 +185,25 @@ class StageView:
             "inexact_loops": log2p(sum(not loop.exact for loop in self.nest.loops[self.i])),
         }
 
+    def iterations_per_core(self) -> float:
+        """Iterations of the body on the most loaded core."""
+        return self.iterations * self._imbalance() / self.hardware.cores
+
+    def _imbalance(self) -> float:
+        cores, parallel = float(self.hardware.cores), self._extent_of(self.parallel_annotations)
+        return ceil(parallel / cores) * cores / parallel
+
     def _parallelism(self) -> Values:
-        cores = float(self.hardware.cores)
-        annotations = BLOCK_ANNOTATIONS if self.hardware.is_gpu else frozenset({Annotation.PARALLEL})
-        parallel = self._extent_of(annotations)
-        imbalance = ceil(parallel / cores) * cores / parallel
+        parallel = self._extent_of(self.parallel_annotations)
         inside = self.iterations
         for level, loop in enumerate(self.loops):
-            if loop.annotation in annotations:
+            if loop.annotation in self.parallel_annotations:
                 inside = self.iterations / self.outside[level + 1]
         return {
             "parallel": log2p(parallel),
-            "parallel_per_core": log2p(parallel / cores),
-            "imbalance": imbalance,
-            "iterations_per_core": log2p(self.iterations * imbalance / cores),
+            "parallel_per_core": log2p(parallel / self.hardware.cores),
+            "imbalance": self._imbalance(),
+            "iterations_per_core": log2p(self.iterations_per_core()),
             "inside_parallel": log2p(inside),
         }
 
@@ -242,11 +258,16 @@ class StageView:
             )
         return values
 
+    def traffic(self, cache: str) -> float:
+        """Bytes moved in all into and out of a cache."""
+        level = self.cache_levels[CACHES.index(cache)]
+        return self.touched[level] * self.outside[level]
+
     def _memory(self) -> Values:
         values: Values = {}
         flop = flop_per_iteration(self.stage) * self.iterations
-        for cache, level in zip(CACHES, self._cache_levels(), strict=True):
-            traffic = self.touched[level] * self.outside[level]
+        for cache, level in zip(CACHES, self.cache_levels, strict=True):
+            traffic = self.traffic(cache)
             values[f"refills_{cache}"] = log2p(self.outside[level])
             values[f"traffic_{cache}"] = log2p(traffic)
             values[f"intensity_{cache}"] = log2p(flop / traffic)
@@ -360,7 +381,6 @@ class StageView:
         threads = [loop for loop in self.loops if loop.annotation == Annotation.THREAD_X]
         thread = self._shift(self.i, threads[-1]) if threads else None
         vector = self._shift(self.i, self.vector_loop) if self.vector_loop is not None else None
-        cached = self._cache_levels()
         result = []
         for k, access in enumerate(self.accesses):
             how = self.nest.schedule.stages[access.producer]
@@ -390,7 +410,7 @@ class StageView:
                     access.reads * self.iterations / self.outside[level] if level >= 0 else 0.0
                 )
                 values[f"distinct{g}"] = _product(self.regions[level][k]) if level >= 0 else 1.0
-            for cache, level in zip(CACHES, cached, strict=True):
+            for cache, level in zip(CACHES, self.cache_levels, strict=True):
                 values[f"edge_traffic_{cache}"] = self.lines[level][k] * self.outside[level]
             result.append((access, values))
         return result

@@ -97,6 +97,8 @@ DYNAMIC_NODE_FEATURES: tuple[Feature, ...] = (
     _log("parallel_per_core", "iterations", "parallel iterations for each core"),
     Feature("imbalance", "ratio", "time of the most loaded core over the mean", 0, 65536),
     _log("iterations_per_core", "iterations", "iterations of the body on the most loaded core"),
+    Feature("work_share", "ratio", "iterations on the most loaded core over those of all stages", 0, 1),
+    _flag("is_heaviest", "no other stage has more iterations on the most loaded core"),
     _log("inside_parallel", "iterations", "iterations in one step of the innermost parallel loop"),
     _log("vector", "elements", "extent of the vectorised loop"),
     _log("vector_registers", "registers", "vector registers that one vectorised iteration fills"),
@@ -131,6 +133,7 @@ DYNAMIC_NODE_FEATURES: tuple[Feature, ...] = (
         _log(f"intensity_{c}", "operations a byte", f"flop over the bytes moved into and out of the {c}")
         for c in CACHES
     ),
+    Feature("traffic_share", "ratio", "bytes moved into and out of the L1 over those of all stages", 0, 1),
     _log("unique_bytes", "bytes", "bytes touched in all, every one counted once a run"),
     _log("allocation", "bytes", "bytes that one run of the stage writes: the size of its buffer"),
     _log("store_stride", "elements", "distance of neighbouring writes of the innermost loop"),

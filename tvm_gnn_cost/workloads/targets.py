@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
 from typing import TYPE_CHECKING
 
 from tvm_gnn_cost.errors import WorkloadError
+from tvm_gnn_cost.machine import num_cores
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler, require_tvm
 
 if TYPE_CHECKING:
@@ -36,13 +36,6 @@ def host_target() -> Target:
         raise WorkloadError(f"LLVM cannot name this machine's CPU ({error}); give a target string instead") from error
     options = f" -mcpu={cpu}" if cpu else ""
     return tvm.target.Target(f"llvm{options} -num-cores={num_cores()}")
-
-
-def num_cores() -> int:
-    """The number of cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def parse_target(target: str | Target) -> Target:

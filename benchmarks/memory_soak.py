@@ -1,0 +1,70 @@
+"""Reads and featurises a million states natively, and fails if memory grows.
+
+    python benchmarks/memory_soak.py --states 1000000
+
+Under the address and undefined-behaviour sanitizers, in a copy of the repository:
+
+    cmake -S . -B build/asan -DTVM_GNN_COST_SANITIZE=ON && cmake --build build/asan
+    cp build/asan/_native*.so tvm_gnn_cost/
+    ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libstdc++.so)" \\
+        python benchmarks/memory_soak.py
+
+(Leaks show as growth here; Python's own allocations at exit would drown them in a leak report.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from predict_speed import sample, task_of
+from rich.console import Console
+
+from tvm_gnn_cost.stage_graph.native import NativeReader
+from tvm_gnn_cost.stage_graph.native_builder import NativeStageGraphBuilder
+
+WORKLOADS = (("GMM", "llvm"), ("SFM", "llvm"), ("T2D", "llvm"), ("CBR", "cuda"), ("attention", "cuda"), ("NRM", "rocm"))
+BATCH = 1024
+ALLOWED_MIB = 16.0
+"""Growth after the first fifth of the states, by when every buffer had its largest size."""
+
+
+def resident_mib() -> float:
+    """Memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 no growth, 1 growth."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--states", type=int, default=1_000_000)
+    options = parser.parse_args(argv)
+    from tvm.runtime import convert
+
+    console, reader = Console(), NativeReader()
+    batches = []
+    for name, target in WORKLOADS:
+        task = task_of(name, target)
+        states = sample(task, 256, seed=1)
+        array = convert([states[i % len(states)] for i in range(BATCH)])
+        batches.append((NativeStageGraphBuilder(task, reader), array))
+    done, readings, checksum = 0, [], 0.0
+    while done < options.states:
+        for builder, array in batches:
+            built = builder.build_natively(array)
+            checksum += float(built.graphs.node_features.sum(dtype=np.float64))
+            done += len(array)
+        readings.append((done, resident_mib()))
+        if len(readings) % 20 == 0:
+            console.print(f"{done} states, {readings[-1][1]:.0f} MiB")
+    settled = next(mib for states, mib in readings if states >= options.states / 5)
+    growth = readings[-1][1] - settled
+    console.print(f"{done} states of {len(WORKLOADS)} tasks, checksum {checksum:.6g}: {growth:+.1f} MiB since a fifth")
+    return int(growth > ALLOWED_MIB)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
