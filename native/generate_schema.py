@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tvm_gnn_cost.stage_graph import schema
-from tvm_gnn_cost.stage_graph.features import OTHER_REGISTER_BYTES
 from tvm_gnn_cost.stage_graph.resources import RESOURCES
+from tvm_gnn_cost.stage_graph.stage_view import OTHER_REGISTER_BYTES
 
 HEADER = Path(__file__).with_name("schema.h")
 

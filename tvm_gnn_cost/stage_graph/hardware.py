@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.stage_graph.arithmetic import log2p
 from tvm_gnn_cost.stage_graph.processors import Processor, processor
 from tvm_gnn_cost.stage_graph.schema import CACHES, HARDWARE_FEATURES
-from tvm_gnn_cost.stage_graph.static_features import log2p
 
 _GPU_DEVICE_TYPES = frozenset({2, 4, 7, 8, 10, 11})
 """DLPack's CUDA, OpenCL, Vulkan, Metal, ROCm and TVM's OpenGL."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.stage_graph.features import kernel_memory
 from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.kernels import kernel_memory
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
 from tvm_gnn_cost.stage_graph.schedule import THREAD_ANNOTATIONS, Annotation, ComputeAt
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from math import log2, prod
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.stage_graph.arithmetic import log2p
 from tvm_gnn_cost.stage_graph.computation import Access, Computation, StageComputation
 from tvm_gnn_cost.stage_graph.expression import CATEGORIES
 from tvm_gnn_cost.stage_graph.schema import STATIC_EDGE_FEATURES, STATIC_NODE_FEATURES
-
-
-def log2p(x: float) -> float:
-    """log2(1 + x): how every size enters a feature."""
-    return log2(1.0 + x)
 
 
 def flop_per_iteration(stage: StageComputation) -> float:

@@ -1,0 +1,39 @@
+#include "kernels.h"
+
+#include "products.h"
+
+namespace tvm_gnn_cost {
+
+void KernelMemory::start(LoopNest& nest) {
+  nest_ = &nest;
+  bytes_.assign(nest.num_stages(), {-1.0, -1.0});
+}
+
+KernelBytes KernelMemory::of(std::size_t i) {
+  const std::int32_t root = nest_->root(i);
+  if (bytes_[root].shared < 0.0) bytes_[root] = compute(root);
+  return bytes_[root];
+}
+
+KernelBytes KernelMemory::compute(std::int32_t root) const {
+  KernelBytes bytes{0.0, 0.0};
+  for (std::size_t j = 0; j < nest_->num_stages(); ++j) {
+    if (!nest_->is_attached(j) || nest_->root(j) != root) continue;
+    const StageComputation& stage = nest_->computation().stage(j);
+    const Span<double> spans = nest_->attached_spans(static_cast<std::int32_t>(j), stage.is_shared);
+    const double size = product(first(spans, stage.num_spatial)) * static_cast<double>(stage.element_bytes);
+    if (stage.is_shared) {
+      bytes.shared += size;
+      continue;
+    }
+    double vthreads = 1.0;
+    for (const std::uint32_t id : nest_->outer(j)) {
+      const NestLoop& loop = nest_->loop(id);
+      if (loop.annotation == Annotation::kVThread) vthreads *= static_cast<double>(loop.extent);
+    }
+    bytes.local += size * vthreads;
+  }
+  return bytes;
+}
+
+}  // namespace tvm_gnn_cost

@@ -1,0 +1,30 @@
+// The memory of a GPU kernel: the counterpart of tvm_gnn_cost/stage_graph/kernels.py.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "loop_nest.h"
+
+namespace tvm_gnn_cost {
+
+struct KernelBytes {
+  double shared;
+  double local;
+};
+
+// Shared bytes of a block, and local bytes of a thread, of the kernels of one schedule (`kernels.kernel_memory`).
+class KernelMemory {
+ public:
+  void start(LoopNest& nest);
+  // Of the kernel that stage i belongs to.
+  KernelBytes of(std::size_t i);
+
+ private:
+  KernelBytes compute(std::int32_t root) const;
+
+  LoopNest* nest_ = nullptr;
+  std::vector<KernelBytes> bytes_;  // by root; negative: not yet known
+};
+
+}  // namespace tvm_gnn_cost
