@@ -40,5 +40,11 @@ def lowers(states: Sequence[Any], task: Any) -> NDArray[np.bool_]:
     """Stock TVM's verdict, bool (number of states,): a state that it cannot lower or verify has no features."""
     from tvm.auto_scheduler.feature import get_per_store_features_from_states
 
-    features = get_per_store_features_from_states([state_object(state) for state in states], task)
+    try:
+        features = get_per_store_features_from_states([state_object(state) for state in states], task)
+    except Exception as error:  # one state whose steps cannot be replayed ends the whole batch
+        if len(states) > 1:
+            return np.concatenate([lowers([state], task) for state in states])
+        logger.debug("a state cannot be lowered: %r", error)
+        return np.zeros(len(states), bool)
     return np.array([not (f.min() == f.max() == 0) for f in features], dtype=bool)
