@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tvm
 from schedules import make_task, sample_states
 from tvm import auto_scheduler
 from tvm.auto_scheduler import feature
 
+from tvm_gnn_cost.stage_graph.allocations import has_symbolic_extent
+from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
 from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
+from tvm_gnn_cost.stage_graph.reader import read_schedule
 from tvm_gnn_cost.stage_graph.resources import RESOURCES, limits, verdicts
 from tvm_gnn_cost.validity import lowers, valid_states
 from tvm_gnn_cost.workloads import make_task as make_workload
@@ -101,3 +105,27 @@ def test_a_state_whose_steps_cannot_be_replayed_spoils_no_other(monkeypatch: pyt
     monkeypatch.setattr(feature, "get_per_store_features_from_states", raising)
     expected[3] = False
     np.testing.assert_array_equal(lowers(states, task), expected)
+
+
+def test_cpu_schedules_whose_buffers_cannot_be_allocated_are_invalid() -> None:
+    """A transposed convolution's inner stages get sizes that depend on loops; TVM builds them only if that is the
+    parallel one."""
+    task = make_task("transposed_conv")
+    states = sample_states(task, 60, evolved=True)
+    for builder in (make_builder(task), StageGraphBuilder(task)):
+        valid = valid_states(builder, states, builder.build(states))
+        schedules = [read_schedule(task, state) for state in states]
+        symbolic = [has_symbolic_extent(schedule) for schedule in schedules]
+        assert builder.has_nonlinear_reads() and not valid.all()
+        assert all(symbolic[i] for i in np.flatnonzero(~valid))
+    chosen = [*np.flatnonzero(~valid)[:4], *np.flatnonzero(valid & symbolic)[:4]]
+    assert [builds(task, states[i]) for i in chosen] == valid[chosen].tolist()
+
+
+def builds(task: Any, state: Any) -> bool:
+    schedule, arguments = task.compute_dag.apply_steps_from_state(state)
+    try:
+        tvm.build(schedule, arguments, task.target)
+    except tvm.TVMError:
+        return False
+    return True

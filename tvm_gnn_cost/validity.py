@@ -1,8 +1,9 @@
 """Which schedules the target can run at all: the cost model is the search's only filter for that.
 
 Stock XGBModel lowers every candidate and runs `VerifyGPUCode`. Here the limits are checked on the loop nests, and only
-candidates that an upper bound leaves in doubt are lowered, by the stock code itself. For CPU targets TVM has no limits:
-a state that could be read and bound-inferred lowers.
+candidates that an upper bound leaves in doubt are lowered, by the stock code itself. A CPU has no such limits: a state
+that could be read and bound-inferred lowers. Some that lower cannot be built all the same (`stage_graph.allocations`);
+stock accepts these, and each costs it a measurement.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
+from tvm_gnn_cost.stage_graph.allocations import can_be_allocated, has_symbolic_extent
+from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder, is_bound_inferred
 from tvm_gnn_cost.stage_graph.reader import state_object
 from tvm_gnn_cost.stage_graph.resources import verdicts
 
@@ -25,6 +27,9 @@ def valid_states(builder: StageGraphBuilder, states: Sequence[Any], built: Built
     """Bool (number of states,): readable, and within the target's limits."""
     valid = built.readable.copy()
     if not builder.hardware.is_gpu:
+        if builder.has_nonlinear_reads():
+            positions = np.flatnonzero(built.readable)
+            valid[positions] = _can_be_allocated(builder, [states[int(i)] for i in positions])
         return valid
     broken, doubtful = verdicts(built.resources, builder.hardware)
     positions = np.flatnonzero(built.readable)
@@ -34,6 +39,19 @@ def valid_states(builder: StageGraphBuilder, states: Sequence[Any], built: Built
         valid[in_doubt] = lowers([states[int(i)] for i in in_doubt], builder.task)
         logger.debug("%d of %d states were lowered to see whether they fit the GPU", len(in_doubt), len(states))
     return valid
+
+
+def _can_be_allocated(builder: StageGraphBuilder, states: Sequence[Any]) -> list[bool]:
+    objects = [state_object(state) for state in states]
+    schedules = builder.schedules(objects)
+    for i, (obj, schedule) in enumerate(zip(objects, schedules, strict=True)):
+        if not is_bound_inferred(schedule):
+            objects[i] = builder.infer_bound(obj)
+            schedules[i] = builder.schedules([objects[i]])[0]
+    return [
+        not has_symbolic_extent(schedule) or can_be_allocated(schedule, obj)
+        for schedule, obj in zip(schedules, objects, strict=True)
+    ]
 
 
 def lowers(states: Sequence[Any], task: Any) -> NDArray[np.bool_]:

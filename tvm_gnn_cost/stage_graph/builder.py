@@ -107,6 +107,14 @@ class StageGraphBuilder:
         """The StateObject with TVM's inferred bounds; rebuilt from its steps if it has no stages."""
         return self.task.compute_dag.infer_bound_from_state(state).state_object
 
+    def schedules(self, states: Sequence[Any]) -> list[Schedule]:
+        """The schedules of bound-inferred StateObjects."""
+        return [read_schedule(self.task, state) for state in states]
+
+    def has_nonlinear_reads(self) -> bool:
+        """Whether a stage of a state that was built reads at indices that are not linear in its axes."""
+        return any(not access.affine for known in self._computations.known() for access in known.accesses)
+
     def computation(self, schedule: Schedule, state: Any) -> Computation:
         """What the stages of a schedule compute; `state` is the StateObject it was read from."""
         return self._computations.read(schedule.structure(), state)

@@ -6,7 +6,7 @@ task (a sketch gives a few; each rfactor extent one more) and shared by all sche
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +108,10 @@ class ComputationReader:
         self._task = task
         self._operations: dict[tuple[Any, ...], _Operation] = {}
         self._computations: dict[Structure, Computation] = {}
+
+    def known(self) -> Iterable[Computation]:
+        """Those that were read so far."""
+        return self._computations.values()
 
     def read(self, structure: Structure, state: Any) -> Computation:
         """The computation of the schedules with this structure; `state` is any `StateObject` that has it."""

@@ -21,7 +21,7 @@ from tvm_gnn_cost.stage_graph.computation import Computation
 from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
 from tvm_gnn_cost.stage_graph.native import NativeReader, as_array
 from tvm_gnn_cost.stage_graph.reader import read_schedule, state_object
-from tvm_gnn_cost.stage_graph.schedule import Structure
+from tvm_gnn_cost.stage_graph.schedule import Schedule, Structure
 from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration
 
 logger = logging.getLogger(__name__)
@@ -95,6 +95,13 @@ class NativeStageGraphBuilder(StageGraphBuilder):
         if not readable.all():
             self._warn(states, readable, found.first_error)
         return BuiltGraphs(StageGraphBatch(*found[:5]), readable, found.scored_nodes, found.resources)
+
+    def schedules(self, states: Sequence[Any]) -> list[Schedule]:
+        """As StageGraphBuilder's."""
+        try:
+            return [schedule for schedule, _ in self._reader.read(as_array(list(states)))]
+        except RuntimeError:  # `build` said why
+            return super().schedules(states)
 
     def _extract(self, objects: Any, accept_undefined: bool = False) -> Extraction:
         return Extraction(
