@@ -11,8 +11,7 @@ from schedules import make_task, sample_states
 from tvm import auto_scheduler
 from tvm.auto_scheduler import feature
 
-from tvm_gnn_cost.stage_graph.allocations import has_symbolic_extent
-from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
+from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder, has_symbolic_extent
 from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.stage_graph.reader import read_schedule
@@ -112,13 +111,14 @@ def test_cpu_schedules_whose_buffers_cannot_be_allocated_are_invalid() -> None:
     parallel one."""
     task = make_task("transposed_conv")
     states = sample_states(task, 60, evolved=True)
+    schedules = [read_schedule(task, state) for state in states]
     for builder in (make_builder(task), StageGraphBuilder(task)):
         valid = valid_states(builder, states, builder.build(states))
-        schedules = [read_schedule(task, state) for state in states]
-        symbolic = [has_symbolic_extent(schedule) for schedule in schedules]
+        symbolic = builder.symbolic_schedules([state.state_object for state in states])
+        assert symbolic == {i: s for i, s in enumerate(schedules) if has_symbolic_extent(s)}
         assert builder.has_nonlinear_reads() and not valid.all()
-        assert all(symbolic[i] for i in np.flatnonzero(~valid))
-    chosen = [*np.flatnonzero(~valid)[:4], *np.flatnonzero(valid & symbolic)[:4]]
+        assert set(np.flatnonzero(~valid)) <= symbolic.keys()
+    chosen = [*np.flatnonzero(~valid)[:4], *[i for i in symbolic if valid[i]][:4]]
     assert [builds(task, states[i]) for i in chosen] == valid[chosen].tolist()
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.stage_graph.allocations import can_be_allocated, has_symbolic_extent
-from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder, is_bound_inferred
+from tvm_gnn_cost.stage_graph.allocations import can_be_allocated
+from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
 from tvm_gnn_cost.stage_graph.reader import state_object
 from tvm_gnn_cost.stage_graph.resources import verdicts
 
@@ -41,17 +41,12 @@ def valid_states(builder: StageGraphBuilder, states: Sequence[Any], built: Built
     return valid
 
 
-def _can_be_allocated(builder: StageGraphBuilder, states: Sequence[Any]) -> list[bool]:
+def _can_be_allocated(builder: StageGraphBuilder, states: Sequence[Any]) -> NDArray[np.bool_]:
     objects = [state_object(state) for state in states]
-    schedules = builder.schedules(objects)
-    for i, (obj, schedule) in enumerate(zip(objects, schedules, strict=True)):
-        if not is_bound_inferred(schedule):
-            objects[i] = builder.infer_bound(obj)
-            schedules[i] = builder.schedules([objects[i]])[0]
-    return [
-        not has_symbolic_extent(schedule) or can_be_allocated(schedule, obj)
-        for schedule, obj in zip(schedules, objects, strict=True)
-    ]
+    can = np.ones(len(objects), bool)
+    for i, schedule in builder.symbolic_schedules(objects).items():
+        can[i] = can_be_allocated(schedule, objects[i])
+    return can
 
 
 def lowers(states: Sequence[Any], task: Any) -> NDArray[np.bool_]:

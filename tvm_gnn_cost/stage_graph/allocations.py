@@ -16,16 +16,6 @@ from tvm_gnn_cost.stage_graph.loop_nest import steps_by_stage
 from tvm_gnn_cost.stage_graph.schedule import UNKNOWN_EXTENT, Annotation, ComputeAt, Schedule, Step, StepKind
 
 
-def has_symbolic_extent(schedule: Schedule) -> bool:
-    """Whether a loop that runs has an extent that TVM gave as an expression."""
-    return any(
-        loop.extent == UNKNOWN_EXTENT
-        for stage in schedule.stages
-        if stage.compute_at != ComputeAt.INLINED
-        for loop in stage.loops
-    )
-
-
 def can_be_allocated(schedule: Schedule, state: Any) -> bool:
     """Whether every buffer's size is known where TVM allocates it; `state` is the CPU StateObject of the schedule."""
     steps = steps_by_stage(schedule)

@@ -17,7 +17,7 @@ from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
 from tvm_gnn_cost.stage_graph.reader import read_schedule, state_object
 from tvm_gnn_cost.stage_graph.resources import RESOURCES, resources
-from tvm_gnn_cost.stage_graph.schedule import UNDEFINED_EXTENT, ComputeAt, Schedule
+from tvm_gnn_cost.stage_graph.schedule import UNDEFINED_EXTENT, UNKNOWN_EXTENT, ComputeAt, Schedule
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM
 from tvm_gnn_cost.stage_graph.static_features import static_edge_features, static_node_features
 
@@ -107,9 +107,11 @@ class StageGraphBuilder:
         """The StateObject with TVM's inferred bounds; rebuilt from its steps if it has no stages."""
         return self.task.compute_dag.infer_bound_from_state(state).state_object
 
-    def schedules(self, states: Sequence[Any]) -> list[Schedule]:
-        """The schedules of bound-inferred StateObjects."""
-        return [read_schedule(self.task, state) for state in states]
+    def symbolic_schedules(self, states: Sequence[Any]) -> dict[int, Schedule]:
+        """By position, the schedules of those bound-inferred StateObjects in which a loop that runs has an extent that
+        TVM gave as an expression."""
+        schedules = ((i, read_schedule(self.task, state)) for i, state in enumerate(states))
+        return {i: schedule for i, schedule in schedules if has_symbolic_extent(schedule)}
 
     def has_nonlinear_reads(self) -> bool:
         """Whether a stage of a state that was built reads at indices that are not linear in its axes."""
@@ -157,6 +159,16 @@ def is_bound_inferred(schedule: Schedule) -> bool:
     """Whether every loop that runs has a range."""
     return not any(
         loop.extent == UNDEFINED_EXTENT
+        for stage in schedule.stages
+        if stage.compute_at != ComputeAt.INLINED
+        for loop in stage.loops
+    )
+
+
+def has_symbolic_extent(schedule: Schedule) -> bool:
+    """Whether a loop that runs has an extent that TVM gave as an expression."""
+    return any(
+        loop.extent == UNKNOWN_EXTENT
         for stage in schedule.stages
         if stage.compute_at != ComputeAt.INLINED
         for loop in stage.loops

@@ -29,7 +29,15 @@ import numpy as np
 from tvm_gnn_cost import __version__
 from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.reader import state_object
-from tvm_gnn_cost.stage_graph.schedule import ComputeAt, Loop, Schedule, StageSchedule, Step, StepKind
+from tvm_gnn_cost.stage_graph.schedule import (
+    UNKNOWN_EXTENT,
+    ComputeAt,
+    Loop,
+    Schedule,
+    StageSchedule,
+    Step,
+    StepKind,
+)
 from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 
@@ -91,12 +99,26 @@ class NativeReader:
 
     def read(self, states: Any, n_threads: int = 0) -> list[tuple[Schedule, tuple[StageIdentity, ...]]]:
         """The schedule of each state and the identity of its stages' operations."""
-        flat, ptr, ops = self.call(
-            states, lambda address, types: self._native.read_schedules(address, types, n_threads, self._moved_fields)
-        )
+        flat, ptr, ops = self._read_flat(states, n_threads)
         identities = [StageIdentity(*op) for op in ops]
         values, bounds = flat.tolist(), ptr.tolist()
         return [_decode(iter(values[begin:end]), identities) for begin, end in pairwise(bounds)]
+
+    def read_symbolic(self, states: Any, n_threads: int = 0) -> dict[int, Schedule]:
+        """By position, the schedules of the states in which UNKNOWN_EXTENT may occur: decoding all would cost 100 us
+        each."""
+        flat, ptr, ops = self._read_flat(states, n_threads)
+        identities = [StageIdentity(*op) for op in ops]
+        unknown = np.pad(flat == UNKNOWN_EXTENT, 1)
+        # a stage attached nowhere has -1 twice in a row; a loop's extent stands between other numbers
+        alone = np.flatnonzero(unknown[1:-1] & ~unknown[:-2] & ~unknown[2:])
+        positions = np.unique(np.searchsorted(ptr, alone, side="right") - 1)
+        return {int(i): _decode(iter(flat[ptr[i] : ptr[i + 1]].tolist()), identities)[0] for i in positions}
+
+    def _read_flat(self, states: Any, n_threads: int) -> Any:
+        return self.call(
+            states, lambda address, types: self._native.read_schedules(address, types, n_threads, self._moved_fields)
+        )
 
     def graph_extractor(self, hardware: Hardware) -> Any:
         """A new `_native.GraphExtractor` for tasks on this hardware. Raises RuntimeError if it was built for another

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
+from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder, has_symbolic_extent
 from tvm_gnn_cost.stage_graph.computation import Computation
 from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
 from tvm_gnn_cost.stage_graph.native import NativeReader, as_array
@@ -96,12 +96,13 @@ class NativeStageGraphBuilder(StageGraphBuilder):
             self._warn(states, readable, found.first_error)
         return BuiltGraphs(StageGraphBatch(*found[:5]), readable, found.scored_nodes, found.resources)
 
-    def schedules(self, states: Sequence[Any]) -> list[Schedule]:
+    def symbolic_schedules(self, states: Sequence[Any]) -> dict[int, Schedule]:
         """As StageGraphBuilder's."""
         try:
-            return [schedule for schedule, _ in self._reader.read(as_array(list(states)))]
+            found = self._reader.read_symbolic(states, self._n_threads)
         except RuntimeError:  # `build` said why
-            return super().schedules(states)
+            return super().symbolic_schedules(states)
+        return {i: schedule for i, schedule in found.items() if has_symbolic_extent(schedule)}
 
     def _extract(self, objects: Any, accept_undefined: bool = False) -> Extraction:
         return Extraction(
