@@ -98,7 +98,7 @@ class Source:
 
 def searched(task: Any, count: int, seed: int = 1) -> Iterator[list[Any]]:
     """Bound-inferred states of the task: of each round of the search, those it sampled and those it evolved."""
-    size = min(BATCH, max(8, count // 2))
+    size = min(BATCH, max(8, count // 3))
     sizes = {
         "sample_init_min_population": size,
         "evolutionary_search_population": 2 * size,
@@ -107,7 +107,7 @@ def searched(task: Any, count: int, seed: int = 1) -> Iterator[list[Any]]:
     while count > 0:
         policy = auto_scheduler.SketchPolicy(task, auto_scheduler.RandomModel(), params=sizes, verbose=0, seed=seed)
         sampled = list(policy.sample_initial_population())
-        states = sampled[: min(size, (count + 1) // 2)] + list(policy.evolutionary_search(sampled, size))
+        states = sampled[: min(size, (count + 1) // 2)] + list(policy.evolutionary_search(sampled, 2 * size))
         states = states[:count]
         yield [task.compute_dag.infer_bound_from_state(state) for state in states]
         count -= len(states)
