@@ -18,6 +18,8 @@ from pools import MeasuredStates
 from tvm.auto_scheduler import feature
 from tvm.auto_scheduler.cost_model import xgb_model
 
+from tvm_gnn_cost.stage_graph.reader import state_object
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -99,6 +101,16 @@ def _extract(states: Sequence[Any], task: Any, scratch: Path) -> list[NDArray[np
 def _extract_here(states: Sequence[Any], task: Any, scratch: Path) -> None:
     rows = Rows.of(list(feature.get_per_store_features_from_states(states, task)))
     np.savez(scratch, values=rows.values, ptr=rows.ptr)
+
+
+def stock_verdicts(states: Sequence[Any], task: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Bool (len(states),), twice: which states stock accepts, and at which it ends the process.
+
+    Stock rejects what it cannot lower or verify by features of zeros.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = _extract([state_object(state) for state in states], task, Path(scratch) / "rows.npz")
+    return np.array([bool(r.any()) for r in rows], bool), np.array([not len(r) for r in rows], bool)
 
 
 def pack_sum_scores(

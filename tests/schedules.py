@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from tvm import auto_scheduler
+from tvm.auto_scheduler.feature import get_per_store_features_from_states
 from tvm.meta_schedule.testing import te_workload
 
 GPU_HARDWARE = auto_scheduler.HardwareParams(80, 16, 64, 49152, 65536, 1024, 8, 32)
@@ -53,6 +54,12 @@ def measured(
     inputs = [auto_scheduler.MeasureInput(task, state) for state in states]
     results = [auto_scheduler.MeasureResult([float(c)], error_no, "", 0.1, 0.0) for c in costs]
     return inputs, results
+
+
+def stock_verdict(states: Sequence[Any], task: Any) -> np.ndarray[Any, Any]:
+    """Bool (len(states),): which states stock XGBModel can lower and verify; the others have features of zeros."""
+    objects = [getattr(state, "state_object", state) for state in states]
+    return np.array([bool(f.any()) for f in get_per_store_features_from_states(objects, task)])
 
 
 def random_costs(count: int, seed: int = 0) -> np.ndarray[Any, Any]:

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedules import make_task, measured, random_costs, sample_states
+from schedules import make_task, measured, random_costs, sample_states, stock_verdict
 from tvm import auto_scheduler
 
 from tvm_gnn_cost import CheckpointError, GNNCostModel, InvalidArgumentError, RecordError
 from tvm_gnn_cost.cost_model import UpdateReport
 from tvm_gnn_cost.learning import TrainerConfig
-from tvm_gnn_cost.validity import lowers
 
 QUICK = TrainerConfig(max_steps_per_update=20, hidden_dim=16)
 
@@ -254,5 +253,5 @@ def test_validity_agrees_with_stock(name: str) -> None:
     gpu_task = make_task(name, "cuda")
     candidates = sample_states(gpu_task, 40, evolved=True)
     np.testing.assert_array_equal(
-        np.isfinite(quick_model().predict(gpu_task, candidates)), lowers(candidates, gpu_task)
+        np.isfinite(quick_model().predict(gpu_task, candidates)), stock_verdict(candidates, gpu_task)
     )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -149,6 +151,24 @@ def test_network_tasks_are_registered_by_extraction() -> None:
     tasks, weights = workloads.network_tasks(workloads.load_network("mlp"), TARGET)
     assert len(tasks) == len(weights) >= 3
     assert all(task.workload_key in WORKLOAD_FUNC_REGISTRY for task in tasks)
+
+
+def test_without_downloads_keeps_tvm_off_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """TVM's GPU schedules ask for tuning records by themselves; a failed download would end the extraction of tasks."""
+    from tvm.autotvm import tophub
+
+    asked: list[str] = []
+    monkeypatch.setattr(tophub, "AUTOTVM_TOPHUB_ROOT_PATH", tmp_path)
+    monkeypatch.setattr(tophub, "REFERENCE_LOG_CACHE", {})
+    monkeypatch.setattr(tophub, "download_package", lambda location, name: asked.append(name))
+    monkeypatch.delenv("TOPHUB_LOCATION", raising=False)
+    with workloads.without_downloads():
+        assert tophub.load_reference_log("cuda", "unknown", "conv2d_nhwc.gpu") == []
+    assert not asked and "TOPHUB_LOCATION" not in os.environ
+    monkeypatch.setenv("TOPHUB_LOCATION", "here")
+    with pytest.raises(KeyError), workloads.without_downloads():
+        raise KeyError
+    assert os.environ["TOPHUB_LOCATION"] == "here"
 
 
 @pytest.mark.parametrize(

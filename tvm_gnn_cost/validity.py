@@ -1,8 +1,9 @@
 """Which schedules the target can run at all: the cost model is the search's only filter for that.
 
 Stock XGBModel lowers every candidate and runs `VerifyGPUCode`. Here the limits are checked on the loop nests, and only
-candidates that an upper bound leaves in doubt are lowered, by the stock code itself. For CPU targets TVM has no limits:
-a state that could be read and bound-inferred lowers.
+candidates that an upper bound leaves in doubt are lowered. A CPU has no such limits: a state that could be read and
+bound-inferred lowers. Some that lower cannot be built all the same (`stage_graph.allocations`); stock accepts these,
+and each costs it a measurement.
 """
 
 from __future__ import annotations
@@ -14,31 +15,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.lowering import lowers
+from tvm_gnn_cost.stage_graph.allocations import can_be_allocated
 from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
-from tvm_gnn_cost.stage_graph.reader import state_object
 from tvm_gnn_cost.stage_graph.resources import verdicts
+from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
 
 logger = logging.getLogger(__name__)
+
+_INEXACT_LOOPS = [feature.name for feature in NODE_FEATURES].index("inexact_loops")
 
 
 def valid_states(builder: StageGraphBuilder, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
     """Bool (number of states,): readable, and within the target's limits."""
     valid = built.readable.copy()
+    positions = np.flatnonzero(built.readable)
     if not builder.hardware.is_gpu:
+        symbolic = built.graphs.node_graph[built.graphs.node_features[:, _INEXACT_LOOPS] > 0.0]
+        for i in positions[np.unique(symbolic)]:
+            valid[i] = can_be_allocated(*builder.schedule(states[int(i)]))
         return valid
     broken, doubtful = verdicts(built.resources, builder.hardware)
-    positions = np.flatnonzero(built.readable)
     valid[positions[broken]] = False
     in_doubt = positions[doubtful]
     if len(in_doubt):
         valid[in_doubt] = lowers([states[int(i)] for i in in_doubt], builder.task)
         logger.debug("%d of %d states were lowered to see whether they fit the GPU", len(in_doubt), len(states))
     return valid
-
-
-def lowers(states: Sequence[Any], task: Any) -> NDArray[np.bool_]:
-    """Stock TVM's verdict, bool (number of states,): a state that it cannot lower or verify has no features."""
-    from tvm.auto_scheduler.feature import get_per_store_features_from_states
-
-    features = get_per_store_features_from_states([state_object(state) for state in states], task)
-    return np.array([not (f.min() == f.max() == 0) for f in features], dtype=bool)

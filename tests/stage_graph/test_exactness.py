@@ -1,101 +1,151 @@
-"""The loop nests equal TVM's: extents, annotations, nesting and pragmas, as TVM itself prints the state."""
+"""The loop nests equal TVM's: extents, annotations, nesting and pragmas, as TVM itself prints the state; and the native
+graphs are Python's, for every kind of task."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from schedules import WORKLOADS, make_task, sample_states
-from tvm import auto_scheduler, te, tir, topi
+from schedules import GPU_HARDWARE, make_task, measured, random_costs, sample_states
+from tvm import IRModule, auto_scheduler, te, tir, topi
+from tvm.meta_schedule.testing.te_workload import CONFIGS
 
+from tvm_gnn_cost.records import read_records
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
-from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
+from tvm_gnn_cost.stage_graph.loop_proof import loop_difference
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
-from tvm_gnn_cost.stage_graph.schedule import Annotation, ComputeAt
+from tvm_gnn_cost.stage_graph.native_proof import graph_difference
+from tvm_gnn_cost.stage_graph.schedule import Annotation
+from tvm_gnn_cost.workloads import make_task as make_workload
+from tvm_gnn_cost.workloads import without_downloads
 
-KEYWORDS = {
-    "for": Annotation.NONE,
-    "unroll": Annotation.UNROLL,
-    "vectorize": Annotation.VECTORIZE,
-    "parallel": Annotation.PARALLEL,
-    "vthread": Annotation.VTHREAD,
-    "blockIdx.x": Annotation.BLOCK_X,
-    "threadIdx.x": Annotation.THREAD_X,
-    "blockIdx.y": Annotation.BLOCK_Y,
-    "threadIdx.y": Annotation.THREAD_Y,
-    "blockIdx.z": Annotation.BLOCK_Z,
-    "threadIdx.z": Annotation.THREAD_Z,
+TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm")
+CHAINS: dict[str, tuple[int, ...]] = {
+    "attention": (2, 32, 16),
+    "layer_norm": (32, 64),
+    "swiglu": (16, 32, 48),
+    "separable_conv2d": (1, 14, 14, 16, 32, 3, 1),
 }
-LOOP = re.compile(r"^( *)(\S+) (\S+) \((.*),(.*)\)$")
-Path = list[tuple[Annotation, str]]
+STATES = 6
 
 
-def tvm_view(state: Any) -> tuple[dict[str, Path], dict[str, int]]:
-    """From TVM's text: for each stage, the non-trivial loops around its body (outermost first), and its pragma."""
-    paths: dict[str, Path] = {}
-    pragmas: dict[str, int] = {}
-    stack: list[tuple[int, Annotation, str]] = []
-    for line in str(state).splitlines():
-        indent = len(line) - len(line.lstrip())
-        while stack and stack[-1][0] >= indent:
-            stack.pop()
-        loop = LOOP.match(line)
-        if loop:
-            stack.append((indent, KEYWORDS[loop[2]], loop[5].strip()))
-        elif line.endswith(" = ..."):
-            paths[line.strip().removesuffix(" = ...")] = [(a, e) for _, a, e in stack]
-        elif " auto_unroll: " in line:
-            name, _, step = line.strip().partition(" auto_unroll: ")
-            pragmas[name] = int(step)
-    return paths, pragmas
-
-
-def our_view(nest: LoopNest) -> tuple[dict[str, Path], dict[str, int]]:
-    """The same from the stage graph's loop nests; an extent that TVM gives as an expression is "?"."""
-    paths: dict[str, Path] = {}
-    for i, stage in enumerate(nest.computation.stages):
-        if stage.is_placeholder or stage.is_inlined:
-            continue
-        loops = list(nest.loops[i])
-        how = nest.schedule.stages[i]
-        while how.compute_at == ComputeAt.ITER and how.attach is not None:
-            target, position = how.attach
-            loops = [*nest.loops[target][: position + 1], *loops]
-            how = nest.schedule.stages[target]
-        paths[stage.name] = [
-            (Annotation(loop.annotation), str(loop.extent) if loop.exact else "?")
-            for loop in loops
-            if loop.extent != 1 or not loop.exact
-        ]
-    pragmas = {
-        stage.name: how.auto_unroll_max_step
-        for stage, how in zip(nest.computation.stages, nest.schedule.stages, strict=True)
-        if how.auto_unroll_max_step and not stage.is_inlined
-    }
-    return paths, pragmas
-
-
-def assert_equal_to_tvm(builder: StageGraphBuilder, state: Any) -> None:
-    tvm_paths, tvm_pragmas = tvm_view(state)
-    paths, pragmas = our_view(builder.loop_nest(state))
-    assert paths.keys() == tvm_paths.keys()
-    for name, path in paths.items():
-        expected = [(a, e if e.isdigit() else "?") for a, e in tvm_paths[name]]
-        assert path == expected, f"{name} in\n{state}"
-    assert pragmas == tvm_pragmas
-
-
-@pytest.mark.parametrize("target", ["llvm -num-cores=4", "cuda", "rocm"])
-@pytest.mark.parametrize("name", WORKLOADS)
-def test_sampled_and_evolved_states(name: str, target: str) -> None:
-    task = make_task(name, target)
+def assert_equal_to_tvm(task: Any, states: Sequence[Any]) -> None:
+    """The loop nests are those that TVM prints, and the native graphs those of Python."""
     builder = StageGraphBuilder(task)
-    states = sample_states(task, 16, evolved=True)
-    assert states
     for state in states:
-        assert_equal_to_tvm(builder, state)
+        problem = loop_difference(state, builder.loop_nest(state))
+        assert problem is None, f"{problem} in\n{state}"
+    expected = builder.build(states)
+    assert expected.readable.all()
+    assert graph_difference(make_builder(task).build(states), expected) is None
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_operator_of_tvms_set(name: str, target: str) -> None:
+    task = make_workload(name, (0,), target, None if target.startswith("llvm") else GPU_HARDWARE)
+    states = sample_states(task, STATES, evolved=True)
+    assert len(states) == STATES
+    assert_equal_to_tvm(task, states)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", CHAINS)
+def test_chains(name: str, target: str) -> None:
+    task = make_workload(name, CHAINS[name], target, None if target.startswith("llvm") else GPU_HARDWARE)
+    assert_equal_to_tvm(task, sample_states(task, STATES, evolved=True))
+
+
+@pytest.fixture(scope="module", params=TARGETS[:2])
+def network(request: pytest.FixtureRequest) -> list[Any]:
+    """The tasks of two convolutions, of which the first is one for winograd."""
+    from tvm import relay, transform
+
+    x = relay.var("x", shape=(1, 14, 14, 64))
+    weights = [np.ones((3, 3, 64, 96), np.float32), np.ones((1, 1, 96, 32), np.float32)]
+    y = x
+    for weight in weights:
+        size, channels = weight.shape[0], weight.shape[-1]
+        y = relay.nn.conv2d(
+            y,
+            relay.const(weight),
+            channels=channels,
+            kernel_size=(size, size),
+            padding=(size // 2, size // 2),
+            data_layout="NHWC",
+            kernel_layout="HWIO",
+        )
+        y = relay.nn.relu(y)
+    with transform.PassContext(opt_level=3), without_downloads():
+        tasks, _ = auto_scheduler.extract_tasks(
+            IRModule.from_expr(relay.Function([x], y)), {}, request.param, hardware_params=GPU_HARDWARE
+        )
+    return list(tasks)
+
+
+def test_a_networks_tasks(network: list[Any]) -> None:
+    """Winograd's constant matrices on both targets, and a CPU's weights whose layout is free."""
+    operations = [op for task in network for op in task.compute_dag.ops]
+    assert any(op.attrs and "auto_scheduler_simplify_const_tensor_indices" in op.attrs for op in operations)
+    on_cpu = network[0].target.kind.name == "llvm"
+    assert any(op.attrs and "layout_free_placeholders" in op.attrs for op in operations)
+    assert all((task.layout_rewrite_option != 0) == on_cpu for task in network)
+    for task in network:
+        assert_equal_to_tvm(task, sample_states(task, STATES, evolved=True))
+
+
+@pytest.mark.parametrize("target", TARGETS[:2])
+def test_recorded_states(target: str, tmp_path: Path) -> None:
+    task = make_task("conv2d_bn_relu", target)
+    states = sample_states(task, STATES, evolved=True)
+    log = tmp_path / "log.json"
+    auto_scheduler.save_records(str(log), *measured(task, states, random_costs(len(states))))
+    recovered = [inp.state for inp in read_records(log, rebuild=True).inputs]
+    assert len(recovered) == STATES
+    assert_equal_to_tvm(task, recovered)
+    builder = make_builder(task)
+    assert graph_difference(builder.build(recovered), builder.build(states)) is None
+
+
+def test_a_reduction_of_pairs() -> None:
+    """Two outputs, both cached by one stage."""
+
+    def nearest() -> list[Any]:
+        def better(left: Any, right: Any) -> tuple[Any, Any]:
+            keep = left[1] >= right[1]
+            return tir.Select(keep, left[0], right[0]), tir.Select(keep, left[1], right[1])
+
+        best = te.comm_reducer(better, lambda where, value: (tir.const(-1, where), te.min_value(value)), name="best_of")
+        a, b = te.placeholder((64, 48), name="a"), te.placeholder((48, 32), name="b")
+        k = te.reduce_axis((0, 48), name="k")
+        return [a, b, *te.compute((64, 32), lambda i, j: best((k.var, a[i, k] * b[k, j]), axis=k), name="best")]
+
+    auto_scheduler.register_workload("test_nearest", f=nearest, override=True)
+    task = auto_scheduler.SearchTask(func="test_nearest", args=(), target="llvm -num-cores=4")
+    states = sample_states(task, 16)
+    assert any("best.local" in str(state) for state in states)
+    assert_equal_to_tvm(task, states)
+
+
+def test_a_difference_from_tvm_is_named() -> None:
+    task = make_task("matmul")
+    state = sample_states(task, 1)[0]
+    nest = StageGraphBuilder(task).loop_nest(state)
+    assert loop_difference(state, nest) is None
+    stage, index = next((i, n) for i, loops in enumerate(nest.loops) for n, loop in enumerate(loops) if loop.extent > 1)
+    loop = nest.loops[stage][index]
+    unlike = Annotation.NONE if loop.annotation == Annotation.UNROLL else Annotation.UNROLL
+    for other in (replace(loop, extent=loop.extent + 1), replace(loop, annotation=unlike)):
+        changed = copy(nest)
+        changed.loops = list(nest.loops)
+        changed.loops[stage] = (*nest.loops[stage][:index], other, *nest.loops[stage][index + 1 :])
+        problem = loop_difference(state, changed)
+        assert problem is not None and nest.computation.stages[stage].name in problem
 
 
 def test_a_state_without_bounds_is_inferred_first() -> None:

@@ -94,6 +94,11 @@ class StageGraphBuilder:
 
     def loop_nest(self, state: Any) -> LoopNest:
         """The loop nests of one state."""
+        schedule, obj = self.schedule(state)
+        return LoopNest(self.computation(schedule, obj), schedule)
+
+    def schedule(self, state: Any) -> tuple[Schedule, Any]:
+        """The schedule of one state, and the bound-inferred StateObject that it was read from."""
         obj = state_object(state)
         if not len(obj.stages):  # a record's state: steps alone
             obj = self.infer_bound(obj)
@@ -101,7 +106,7 @@ class StageGraphBuilder:
         if not is_bound_inferred(schedule):
             obj = self.infer_bound(obj)
             schedule = read_schedule(self.task, obj)
-        return LoopNest(self.computation(schedule, obj), schedule)
+        return schedule, obj
 
     def infer_bound(self, state: Any) -> Any:
         """The StateObject with TVM's inferred bounds; rebuilt from its steps if it has no stages."""

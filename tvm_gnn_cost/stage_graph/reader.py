@@ -3,6 +3,10 @@
 A walk over `state.stages[*].iters[*]` costs 1-4 ms a state. What Python cannot see there (`attach_map`, unroll pragmas,
 storage offsets, split factors) is taken from the state's record, which lists every transform step
 (`src/auto_scheduler/measure_record.cc`, `transform_step.cc`).
+
+A cache write of a stage with two outputs inserts two stages where something reads the second output, which
+`transform_step.cc` calls a bug of TVM's. Such states are not read: the search never hands one out, since TVM's own
+sketch rules and bound inference end in an error for them.
 """
 
 from __future__ import annotations

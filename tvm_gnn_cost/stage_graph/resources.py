@@ -1,7 +1,9 @@
 """What a schedule asks of a GPU, against what `VerifyGPUCode` allows (`src/tir/analysis/verify_gpu_code.cc`).
 
 `StorageRewrite` may let arrays share memory, so the sum over a kernel's arrays is an upper bound; arrays that one stage
-reads live at the same time, so the sum over these is a lower one. A loop annotated "vectorize" may stay scalar.
+reads live at the same time, so the sum over these is a lower one. A loop annotated "vectorize" may stay scalar. Virtual
+threads count only where they stay a loop: TVM unrolls fewer than 16 around a statement of their own
+(`src/tir/transforms/inject_virtual_thread.cc`), and then their number meets no limit.
 """
 
 from __future__ import annotations
@@ -27,6 +29,10 @@ RESOURCES = (
 
 _CERTAIN = 4
 """The first columns are at most what the lowered code has, the rest at least."""
+
+_VTHREAD = RESOURCES.index("vthread")
+_NOT_UNROLLED = 16
+"""So many virtual threads always stay a loop."""
 
 
 def resources(nest: LoopNest) -> NDArray[np.float64]:
@@ -107,6 +113,8 @@ def limits(hardware: Hardware) -> NDArray[np.float64]:
 def verdicts(demand: NDArray[np.float64], hardware: Hardware) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(breaks a limit for certain, in doubt) for `demand` of shape (number of states, len(RESOURCES))."""
     over = demand > limits(hardware)
-    broken: NDArray[np.bool_] = np.any(over[:, :_CERTAIN], axis=1)
-    doubtful: NDArray[np.bool_] = np.any(over[:, _CERTAIN:], axis=1) & ~broken
+    certain = over[:, :_CERTAIN].copy()
+    certain[:, _VTHREAD] &= demand[:, _VTHREAD] >= _NOT_UNROLLED
+    broken: NDArray[np.bool_] = np.any(certain, axis=1)
+    doubtful: NDArray[np.bool_] = np.any(over, axis=1) & ~broken
     return broken, doubtful

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tvm.target import Target
 
 LAYOUTS = ("NCHW", "NHWC")
+_TOPHUB_LOCATION = "TOPHUB_LOCATION"
+"""Where AutoTVM fetches tuning records from; "NONE" means nowhere (`tvm/autotvm/env.py`, `tophub.py`)."""
 
 
 @dataclass(frozen=True)
@@ -143,13 +146,26 @@ def network_tasks(network: Network, target: str | Target = "host") -> tuple[list
     return list(tasks), [int(w) for w in weights]
 
 
-def without_downloads() -> AbstractContextManager[Any]:
-    """Keeps Relay from fetching other people's tuning records over the network while it compiles."""
+@contextmanager
+def without_downloads() -> Iterator[None]:
+    """Keeps Relay from fetching other people's tuning records over the network while it compiles.
+
+    Offline that matters: TVM's GPU schedules ask for such records by themselves, and where these cannot be fetched
+    `extract_tasks` ends after the first such operator, without an error.
+    """
     require_auto_scheduler()
     from tvm import autotvm
 
-    context: AbstractContextManager[Any] = autotvm.apply_history_best([])
-    return context
+    location = os.environ.get(_TOPHUB_LOCATION)
+    os.environ[_TOPHUB_LOCATION] = "NONE"
+    try:
+        with autotvm.apply_history_best([]):
+            yield
+    finally:
+        if location is None:
+            os.environ.pop(_TOPHUB_LOCATION, None)
+        else:
+            os.environ[_TOPHUB_LOCATION] = location
 
 
 def _has_empty_tensor(mod: Any) -> bool:
