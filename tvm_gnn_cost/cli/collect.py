@@ -15,7 +15,6 @@ from rich.table import Table
 
 from tvm_gnn_cost.cli.common import ProgressDisplay, format_ms, make_problem, model_options, problem_options
 from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Tracker, Workload, collect_pools
-from tvm_gnn_cost.collection.noise import Noise
 from tvm_gnn_cost.collection.options import COLLECT_MEASURE
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.tuning_types import MeasureOptions, Progress
@@ -235,19 +234,18 @@ def print_pools(console: Console, result: CollectResult) -> None:
     """One row a pool: what it holds, and how far its numbers can be trusted."""
     table = Table(title="pools")
     table.add_column("workload")
-    headings = ("records", "new", "failed", "best (ms)", "slowest/fastest", "noise: median", "90 %", "agreement")
-    for heading in headings:
+    for heading in ("records", "failed", "best (ms)", "slowest/best", "noise", "agree"):
         table.add_column(heading, justify="right")
     for pool in result.pools:
         span = f"{pool.slowest_s / pool.best_s:.1f}" if pool.best_s and pool.slowest_s else "-"
         table.add_row(
             pool.label,
-            str(pool.records),
-            str(pool.added),
+            f"{pool.records} (+{pool.added})",
             str(pool.failed),
             format_ms(pool.best_s) if pool.best_s is not None else "-",
             span,
-            *_noise(pool.noise),
+            f"{pool.noise.median:.0%}, {pool.noise.p90:.0%}" if pool.noise else "-",
+            f"{pool.noise.agreement:.3f}" if pool.noise else "-",
         )
     console.print(table)
     for pool in result.pools:
@@ -261,7 +259,7 @@ def print_pools(console: Console, result: CollectResult) -> None:
             )
     if any(pool.noise for pool in result.pools):
         console.print(
-            "Noise: of schedules measured twice, by how much their latencies differ, and the share of pairs ordered alike.",
+            "Noise: how far schedules measured twice differ (median, 90th percentile); agree: pairs ordered alike.",
             highlight=False,
             soft_wrap=True,
         )
@@ -275,10 +273,9 @@ def _named(**problem: Any) -> list[Workload]:
     asked = make_problem(**problem)
     if problem["network"] is None:
         (task,) = asked.tasks
-        label = describe(task.workload_key)
-        name, *arguments = label.split()
-        shape = "x".join(argument for argument in arguments if argument != "float32")
-        return [Workload(re.sub(r"[^A-Za-z0-9._-]+", "_", f"{name}-{shape}"), label, task)]
+        name, *arguments = [word for word in describe(task.workload_key).split() if word != "float32"]
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{name}-{'x'.join(arguments)}")
+        return [Workload(stem, " ".join([name, *arguments]), task)]
     source = {key: problem[key] for key in ("network", "batch_size", "layout", "image_shape")}
     workloads = []
     for task in asked.tasks:
@@ -287,12 +284,6 @@ def _named(**problem: Any) -> list[Workload]:
         label = f"{asked.label} {task.desc or 'task'} {short}"
         workloads.append(Workload(f"{asked.file_stem}-{short}", label, task, source))
     return workloads
-
-
-def _noise(noise: Noise | None) -> tuple[str, str, str]:
-    if noise is None:
-        return "-", "-", "-"
-    return f"{noise.median:.1%}", f"{noise.p90:.1%}", f"{noise.agreement:.3f}"
 
 
 class _Display:

@@ -35,6 +35,8 @@ from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 logger = logging.getLogger("tvm_gnn_cost")
 
 MIN_REMEASURED = 8
+HOPELESS_BATCHES = 2
+"""A workload is given up after so many batches in which every schedule failed."""
 
 
 class _OutOfTime(Exception):
@@ -132,6 +134,11 @@ class _Run:
             before = len(pool)
             self._measure_batch(index, pool, drawn)
             explorer.add_measured(pool.states[before:], pool.latencies[before:])
+            if len(pool) >= HOPELESS_BATCHES * options.batch and not any(pool.latencies):
+                errors = sorted({int(result.error_no) for result in pool.results})
+                logger.warning("%s: given up, all of %d schedules failed; TVM's error numbers: %s; --verbose says more",
+                               pool.workload.label, len(pool), errors)  # fmt: skip
+                return False
             if len(pool) < options.trials:
                 self._tell("train", index, pool)
                 model.update(pool.inputs[before:], pool.results[before:])
