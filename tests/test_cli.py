@@ -21,7 +21,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-@pytest.mark.parametrize("command", [[], ["tune"], ["compare"], ["inspect"], ["workloads"]])
+@pytest.mark.parametrize("command", [[], ["tune"], ["compare"], ["collect"], ["inspect"], ["workloads"]])
 def test_help_shows_what_to_type(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
@@ -49,6 +49,11 @@ def test_workloads_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["tune", *MATMUL, "--model", "svm"], "--model"),
         (["tune", *MATMUL, "--pretrained", "missing.ckpt"], "missing.ckpt"),
         (["compare", *MATMUL, "--models", "gnn,svm"], "--models is 'gnn,svm'"),
+        (["collect"], "name one workload"),
+        (["collect", *MATMUL, "--workloads", "w.txt"], "--workloads stands alone"),
+        (["collect", "--workloads", "missing.txt"], "missing.txt cannot be read"),
+        (["collect", *MATMUL, "--mix", "4,3"], "--mix is '4,3'"),
+        (["collect", *MATMUL, "--rpc", "localhost:9190"], "KEY@HOST:PORT"),
         (["retune"], "No such command"),
     ],
 )
@@ -59,6 +64,15 @@ def test_wrong_input_is_one_message_and_status_2(
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_bad_line_of_a_file_of_workloads_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("w.txt").write_text("# two\nmatmul 64 64 64\nmatmull 64\n")
+    assert main(["collect", "--workloads", "w.txt"]) == 2
+    assert "w.txt, line 3: unknown workload 'matmull'; did you mean matmul" in capsys.readouterr().err
+    Path("w.txt").write_text("# none\n")
+    assert main(["collect", "--workloads", "w.txt"]) == 2
+    assert "w.txt names no workload" in capsys.readouterr().err
 
 
 def test_tune_then_resume(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tvm_gnn_cost.errors import (
     CheckpointError,
     InvalidArgumentError,
+    MeasurementError,
     RecordError,
     TuningInterrupted,
     TVMGNNCostError,
@@ -32,6 +33,7 @@ __all__ = [
     "CheckpointError",
     "GNNCostModel",
     "InvalidArgumentError",
+    "MeasurementError",
     "RecordError",
     "TVMGNNCostError",
     "TVMNotAvailableError",

@@ -23,6 +23,10 @@ class RecordError(TVMGNNCostError):
     """A record log cannot be read at all (single bad lines are counted, not raised)."""
 
 
+class MeasurementError(TVMGNNCostError):
+    """Nothing can be measured: no RPC tracker, or no server of it that answers (a schedule that fails is a record)."""
+
+
 class WorkloadError(TVMGNNCostError, ValueError):
     """An unknown workload, network or target, or arguments that do not fit it."""
 

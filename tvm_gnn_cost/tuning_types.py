@@ -128,7 +128,8 @@ class Progress:
     """A moment of a tuning run, as an observer sees it.
 
     Attributes:
-        phase: "search", "measure" or "train".
+        phase: "search", "measure" or "train"; a collection also has "build", "wait" (for a quiet machine) and "again"
+            (measuring for the second time).
         trials: measured so far, resumed ones included.
         budget: to be measured in all.
         failed: how many of this run's trials failed.

@@ -46,7 +46,7 @@ def problem_options(function: F) -> F:
     """The arguments and options that name a workload or a network, and the target."""
     decorators = [
         click.argument("workload", nargs=-1, metavar="[WORKLOAD [ARGUMENT]...]"),
-        click.option("--network", metavar="NAME", help="Tune all tasks of a network from tvm.relay.testing instead."),
+        click.option("--network", metavar="NAME", help="All tasks of a network from tvm.relay.testing instead."),
         click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="With --network."),
         click.option("--layout", default="NCHW", show_default=True, help="NCHW or NHWC, with --network."),
         click.option("--image-shape", metavar="C,H,W", help="The shape of an input, channels first, with --network."),
@@ -130,12 +130,13 @@ def make_model(name: str, seed: int, pretrained: str, device: str, num_tasks: in
 
 
 class ProgressDisplay:
-    """Shows a tuning run as it goes: a bar in a terminal, else a line for each measured batch."""
+    """Shows a run as it goes: a bar in a terminal, else a line whenever `line_every` more trials were measured."""
 
-    def __init__(self, console: Console, title: str, flops: float) -> None:
+    def __init__(self, console: Console, title: str, flops: float, line_every: int = 1) -> None:
         self._console = console
         self._title = title
         self._flops = flops
+        self._line_every = line_every
         self._bar: Bar | None = None
         self._task: Any = None
         self._reported = 0
@@ -167,7 +168,7 @@ class ProgressDisplay:
             status += f"  {progress.failed} failed"
         if self._bar is not None:
             self._bar.update(self._task, total=progress.budget, completed=progress.trials, status=status)
-        elif progress.phase == "measure" and progress.trials > self._reported:
+        elif progress.phase == "measure" and self._is_due(progress):
             self._reported = progress.trials
             self._console.print(
                 f"{self._title}: {progress.trials}/{progress.budget} trials, {progress.elapsed_s:.0f} s, "
@@ -175,6 +176,11 @@ class ProgressDisplay:
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def _is_due(self, progress: Progress) -> bool:
+        if progress.trials == progress.budget:
+            return progress.trials > self._reported
+        return progress.trials >= self._reported + self._line_every
 
     def _best(self, progress: Progress) -> str:
         if progress.latency_s is None:
@@ -188,7 +194,14 @@ def format_ms(seconds: float) -> str:
     return f"{ms:.4g}" if ms < 1000 else f"{ms:.0f}"
 
 
-_PHASES = {"search": "searching", "measure": "measuring", "train": "training "}
+_PHASES = {
+    "search": "searching",
+    "build": "building ",
+    "wait": "waiting for a quiet machine",
+    "measure": "measuring",
+    "again": "measuring again",
+    "train": "training ",
+}
 
 
 def parse_argument(text: str) -> int | float | str:

@@ -1,0 +1,318 @@
+"""`tvm-gnn-cost collect`: measured pools of schedules, the training data of cost models."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tvm_gnn_cost.cli.common import ProgressDisplay, format_ms, make_problem, model_options, problem_options
+from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Tracker, Workload, collect_pools
+from tvm_gnn_cost.collection.options import COLLECT_MEASURE
+from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
+from tvm_gnn_cost.tuning_types import MeasureOptions, Progress
+
+_DEFAULT = CollectOptions()
+
+
+@click.command(short_help="Measure pools of schedules, to train cost models on.")
+@problem_options
+@click.option(
+    "--workloads",
+    "file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="A text file of workloads, one a line with its arguments; # begins a comment.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False),
+    default="pools",
+    show_default=True,
+    help="The folder of the pools; those that it holds are completed.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    default=_DEFAULT.trials,
+    show_default=True,
+    help="Schedules in each pool, those of earlier runs included.",
+)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so many minutes in all.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=_DEFAULT.batch,
+    show_default=True,
+    help="Schedules measured between two lessons of the model.",
+)
+@click.option(
+    "--mix",
+    default="4,3,1",
+    show_default=True,
+    metavar="R,E,M",
+    help="Parts of a pool that are random samples, evolved under the model, mutants of the best.",
+)
+@click.option(
+    "--population",
+    type=click.IntRange(8),
+    default=_DEFAULT.population,
+    show_default=True,
+    help="Schedules in each generation of the evolution.",
+)
+@model_options
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the sampling.")
+@click.option(
+    "--repeat",
+    type=click.IntRange(1),
+    default=COLLECT_MEASURE.repeat,
+    show_default=True,
+    help="Readings of each schedule, all recorded; a slow one gets those that fit into a second.",
+)
+@click.option(
+    "--min-repeat-ms",
+    type=click.IntRange(0),
+    default=COLLECT_MEASURE.min_repeat_ms,
+    show_default=True,
+    help="The least duration of a reading, in milliseconds.",
+)
+@click.option(
+    "--build-timeout",
+    type=click.IntRange(1),
+    default=COLLECT_MEASURE.build_timeout_s,
+    show_default=True,
+    help="Seconds after which a build is killed.",
+)
+@click.option(
+    "--run-timeout",
+    type=click.IntRange(1),
+    default=COLLECT_MEASURE.run_timeout_s,
+    show_default=True,
+    help="Seconds after which a run is killed.",
+)
+@click.option("--flush-cache", is_flag=True, help="Flush the CPU's caches before each reading, then of a single run.")
+@click.option(
+    "--remeasure",
+    type=click.FloatRange(0, 1),
+    default=_DEFAULT.remeasure,
+    show_default=True,
+    help="The share of a complete pool to measure twice, at least 8 schedules; 0 for none.",
+)
+@click.option(
+    "--wait-quiet",
+    type=click.FloatRange(0),
+    default=_DEFAULT.wait_quiet_s,
+    show_default=True,
+    help="Seconds to wait, before a batch, for a machine that is not quiet.",
+)
+@click.option("--rpc", metavar="KEY@HOST:PORT", help="Measure on the servers of an RPC tracker that have this key.")
+def collect(
+    file: str | None,
+    output: str,
+    trials: int,
+    minutes: float | None,
+    batch: int,
+    mix: str,
+    population: int,
+    pretrained: str,
+    device: str,
+    seed: int,
+    repeat: int,
+    min_repeat_ms: int,
+    build_timeout: int,
+    run_timeout: int,
+    flush_cache: bool,
+    remeasure: float,
+    wait_quiet: float,
+    rpc: str | None,
+    **problem: Any,
+) -> int:
+    """Measure a pool of schedules for a WORKLOAD, for each line of a --workloads file, or for each task of a --network.
+
+    A pool is a record log in TVM's own format, FOLDER/WORKLOAD-ARGUMENTS.json: bad, middling and near-best schedules,
+    none twice. FOLDER/about/ describes it: machine, versions, where each schedule came from, and the noise, known from
+    measuring a part of the pool again. Stopped by Ctrl-C or --minutes, the same command goes on. A pool is never
+    continued on another machine, for another target or with another TVM.
+
+    \b
+    Examples:
+      tvm-gnn-cost collect matmul 512 512 512
+      tvm-gnn-cost collect --workloads workloads.txt --trials 256 --minutes 120 --output runs/pools
+      tvm-gnn-cost collect --network mobilenet --layout NHWC --trials 64
+      tvm-gnn-cost collect C2D 2 --rpc epyc@192.168.1.10:9190 --target "llvm -mcpu=znver4 -num-cores=16"
+
+    \b
+    A file of workloads (`tvm-gnn-cost workloads` lists what can be named):
+      # operators
+      matmul 512 512 512
+      conv2d_nhwc 1 28 28 128 128 3 1 1
+      C2D 2               # a shape of the Ansor paper
+
+    Measured here, nothing else should run: builds and measurements take turns, and before each batch a check (CPU time
+    of other programs and of the hypervisor's other guests, spread of a short loop) waits for a quiet machine, then goes
+    on and marks the batch. With --rpc, servers measure in parallel; start them with
+    `python -m tvm.exec.rpc_tracker` and `python -m tvm.exec.rpc_server --key KEY --tracker HOST:PORT`.
+    """
+    console = Console()
+    options = CollectOptions(
+        trials=trials,
+        minutes=minutes,
+        batch=batch,
+        mix=parse_mix(mix),
+        remeasure=remeasure,
+        population=population,
+        measure=MeasureOptions(
+            repeat, min_repeat_ms, COLLECT_MEASURE.number, build_timeout, run_timeout, flush_cache=flush_cache
+        ),
+        pretrained=None if pretrained == "none" else pretrained,
+        device=device,
+        seed=seed,
+        wait_quiet_s=wait_quiet,
+        tracker=parse_tracker(rpc) if rpc else None,
+    )
+    workloads = find_workloads(file, **problem)
+    with _Display(console, workloads) as display:
+        result = collect_pools(workloads, Path(output), options, display)
+    print_pools(console, result)
+    if result.interrupted or result.out_of_time:
+        reason = "Stopped early" if result.interrupted else f"Stopped after {minutes:g} minutes"
+        console.print(f"{reason}; what was measured is kept, and the same command goes on.", soft_wrap=True)
+    if result.interrupted:
+        return 130
+    return 0 if result.out_of_time or all(pool.best_s is not None for pool in result.pools) else 1
+
+
+def find_workloads(file: str | None, **problem: Any) -> list[Workload]:
+    """What a command line asks for. Raises WorkloadError for what is unknown, with the line of a file."""
+    if file is None:
+        return _named(**problem)
+    if problem["workload"] or problem["network"]:
+        raise WorkloadError("--workloads stands alone: give no workload or --network besides it")
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkloadError(f"--workloads {file} cannot be read: {error}") from error
+    found: dict[str, Workload] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            words = shlex.split(line, comments=True)
+            if words:
+                for workload in _named(**problem | {"workload": words}):
+                    found.setdefault(workload.name, workload)
+        except ValueError as error:  # WorkloadError is one
+            raise WorkloadError(f"{file}, line {number}: {error}") from error
+    if not found:
+        raise WorkloadError(f"{file} names no workload")
+    return list(found.values())
+
+
+def parse_tracker(text: str) -> Tracker:
+    """`KEY@HOST:PORT`. Raises InvalidArgumentError."""
+    match = re.fullmatch(r"(?P<key>.+)@(?P<host>[^@]+):(?P<port>\d{1,5})", text)
+    if match is None or not 0 < int(match["port"]) < 65536:
+        raise InvalidArgumentError(f"--rpc is {text!r}; it is like epyc@192.168.1.10:9190 (KEY@HOST:PORT)")
+    return Tracker(match["key"], match["host"].strip("[]"), int(match["port"]))
+
+
+def parse_mix(text: str) -> Mix:
+    """`4,3,1`. Raises InvalidArgumentError."""
+    try:
+        random, evolved, mutated = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InvalidArgumentError(f"--mix is {text!r}; it is three numbers such as 4,3,1") from error
+    return Mix(random, evolved, mutated)
+
+
+def print_pools(console: Console, result: CollectResult) -> None:
+    """One row a pool: what it holds, and how far its numbers can be trusted."""
+    table = Table(title="pools")
+    table.add_column("workload")
+    for heading in ("records", "failed", "best (ms)", "slowest/best", "noise", "agree"):
+        table.add_column(heading, justify="right")
+    for pool in result.pools:
+        span = f"{pool.slowest_s / pool.best_s:.1f}" if pool.best_s and pool.slowest_s else "-"
+        table.add_row(
+            pool.label,
+            f"{pool.records} (+{pool.added})",
+            str(pool.failed),
+            format_ms(pool.best_s) if pool.best_s is not None else "-",
+            span,
+            f"{pool.noise.median:.0%}, {pool.noise.p90:.0%}" if pool.noise else "-",
+            f"{pool.noise.agreement:.3f}" if pool.noise else "-",
+        )
+    console.print(table)
+    for pool in result.pools:
+        if pool.exhausted:
+            console.print(f"{pool.label}: no further schedule was found", highlight=False, soft_wrap=True)
+        if pool.noisy:
+            console.print(
+                f"{pool.label}: {pool.noisy} of {pool.records} records were measured while the machine was not quiet",
+                highlight=False,
+                soft_wrap=True,
+            )
+    if any(pool.noise for pool in result.pools):
+        console.print(
+            "Noise: how far schedules measured twice differ (median, 90th percentile); agree: pairs ordered alike.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for pool in result.pools:
+        console.print(f"pool: {pool.path}", highlight=False, soft_wrap=True)
+
+
+def _named(**problem: Any) -> list[Workload]:
+    from tvm_gnn_cost.workloads import describe
+
+    asked = make_problem(**problem)
+    if problem["network"] is None:
+        (task,) = asked.tasks
+        name, *arguments = [word for word in describe(task.workload_key).split() if word != "float32"]
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{name}-{'x'.join(arguments)}")
+        return [Workload(stem, " ".join([name, *arguments]), task)]
+    source = {key: problem[key] for key in ("network", "batch_size", "layout", "image_shape")}
+    workloads = []
+    for task in asked.tasks:
+        # tasks have no names, and their order may change with TVM's passes
+        short = hashlib.sha256(task.workload_key.encode()).hexdigest()[:8]
+        label = f"{asked.label} {task.desc or 'task'} {short}"
+        workloads.append(Workload(f"{asked.file_stem}-{short}", label, task, source))
+    return workloads
+
+
+class _Display:
+    """A progress display for each workload in turn."""
+
+    def __init__(self, console: Console, workloads: Sequence[Workload]) -> None:
+        self._console = console
+        self._workloads = workloads
+        self._shown: ProgressDisplay | None = None
+        self._task = -1
+
+    def __enter__(self) -> _Display:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._end()
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.task != self._task:
+            self._end()
+            self._task = progress.task
+            workload = self._workloads[progress.task]
+            title = f"{progress.task + 1}/{len(self._workloads)} {workload.label}"
+            self._shown = ProgressDisplay(self._console, title, float(workload.task.compute_dag.flop_ct), line_every=16)
+            self._shown.__enter__()
+        if self._shown is not None:
+            self._shown(progress)
+
+    def _end(self) -> None:
+        if self._shown is not None:
+            self._shown.__exit__(None, None, None)
+            self._shown = None
