@@ -14,7 +14,7 @@ from tvm import auto_scheduler, te, tir, topi
 from tvm.meta_schedule.testing.te_workload import CONFIGS
 
 from tvm_gnn_cost.measurements import result_latency
-from tvm_gnn_cost.records import read_records
+from tvm_gnn_cost.records import read_records, recover
 from tvm_gnn_cost.workloads import load_network, make_task, without_downloads
 
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm")
@@ -116,14 +116,14 @@ def searched(task: Any, count: int, seed: int = 1) -> Iterator[list[Any]]:
 
 def recorded(log: Path, count: int, *, failed_only: bool = False) -> Iterator[list[Any]]:
     """Bound-inferred states of a log, the first ones; `failed_only`: of the measurements that failed."""
-    records = read_records(log, count, rebuild=True)
-    states = [
-        inp.state
+    records = read_records(log, count)
+    chosen = [
+        inp
         for inp, res in zip(records.inputs, records.results, strict=True)
         if not failed_only or result_latency(res) == float("inf")
     ]
-    for start in range(0, len(states), BATCH):
-        yield states[start : start + BATCH]
+    for start in range(0, len(chosen), BATCH):
+        yield [recover(inp).state for inp in chosen[start : start + BATCH]]
 
 
 def sources(
