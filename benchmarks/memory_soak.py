@@ -1,6 +1,8 @@
 """Reads and featurises a million states natively, and fails if memory grows.
 
-    python benchmarks/memory_soak.py --states 1000000
+    python benchmarks/memory_soak.py --states 1000000 [--records FOLDER]
+
+The states are recorded ones, of every fourth of the project's own CPU pools and of the logs under FOLDER.
 
 Under the address and undefined-behaviour sanitizers, in a copy of the repository:
 
@@ -20,14 +22,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from predict_speed import sample, task_of
 from rich.console import Console
+from state_sources import sources
 
 from tvm_gnn_cost.stage_graph.native import NativeReader
 from tvm_gnn_cost.stage_graph.native_builder import NativeStageGraphBuilder
+from tvm_gnn_cost.stage_graph.reader import state_object
 
-WORKLOADS = (("GMM", "llvm"), ("SFM", "llvm"), ("T2D", "llvm"), ("CBR", "cuda"), ("attention", "cuda"), ("NRM", "rocm"))
-BATCH = 1024
+EVERY = 4
+"""Of the logs, one in so many."""
+
+DISTINCT, BATCH = 48, 512
+"""States of a log, and how many are read at once: they repeat."""
+
 ALLOWED_MIB = 16.0
 """Growth after the first fifth of the states, by when every buffer had its largest size."""
 
@@ -41,16 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 no growth, 1 growth."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--states", type=int, default=1_000_000)
+    parser.add_argument("--records", nargs="+", type=Path, default=[], metavar="FOLDER", help="logs beside the pools")
     options = parser.parse_args(argv)
     from tvm.runtime import convert
 
     console, reader = Console(), NativeReader()
     batches = []
-    for name, target in WORKLOADS:
-        task = task_of(name, target)
-        states = sample(task, 256, seed=1)
-        array = convert([states[i % len(states)] for i in range(BATCH)])
-        batches.append((NativeStageGraphBuilder(task, reader), array))
+    for source in list(sources(["records"], records=options.records))[::EVERY]:
+        states = next(source.batches(DISTINCT), [])
+        if states:
+            array = convert([state_object(states[i % len(states)]) for i in range(BATCH)])
+            batches.append((NativeStageGraphBuilder(source.task, reader), array))
+    console.print(f"{len(batches)} logs")
     done, readings, checksum = 0, [], 0.0
     while done < options.states:
         for builder, array in batches:
@@ -58,11 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             checksum += float(built.graphs.node_features.sum(dtype=np.float64))
             done += len(array)
         readings.append((done, resident_mib()))
-        if len(readings) % 20 == 0:
-            console.print(f"{done} states, {readings[-1][1]:.0f} MiB")
+        console.print(f"{done} states, {readings[-1][1]:.0f} MiB")
     settled = next(mib for states, mib in readings if states >= options.states / 5)
     growth = readings[-1][1] - settled
-    console.print(f"{done} states of {len(WORKLOADS)} tasks, checksum {checksum:.6g}: {growth:+.1f} MiB since a fifth")
+    console.print(f"{done} states of {len(batches)} tasks, checksum {checksum:.6g}: {growth:+.1f} MiB since a fifth")
     return int(growth > ALLOWED_MIB)
 
 
