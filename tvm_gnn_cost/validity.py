@@ -32,8 +32,9 @@ def valid_states(builder: StageGraphBuilder, states: Sequence[Any], built: Built
     positions = np.flatnonzero(built.readable)
     if not builder.hardware.is_gpu:
         symbolic = built.graphs.node_graph[built.graphs.node_features[:, _INEXACT_LOOPS] > 0.0]
-        for i in positions[np.unique(symbolic)]:
-            valid[i] = can_be_allocated(*builder.schedule(states[int(i)]))
+        in_doubt = positions[np.unique(symbolic)]
+        schedules = builder.schedules([states[int(i)] for i in in_doubt])
+        valid[in_doubt] = [can_be_allocated(schedule, state) for schedule, state in schedules]
         return valid
     broken, doubtful = verdicts(built.resources, builder.hardware)
     valid[positions[broken]] = False

@@ -435,3 +435,17 @@ def test_ranges(name: str, target: str) -> None:
         assert (graph.node_features >= low).all() and (graph.node_features <= high).all()
         assert (graph.edge_features >= edge_low).all() and (graph.edge_features <= edge_high).all()
         assert (graph.edge_index[0] < graph.edge_index[1]).all()
+
+
+def test_an_index_that_divides_to_one_value_is_exact() -> None:
+    """A convolution of one group reads channel co // CO * CI + rc: co // CO is always 0, so the read is affine."""
+
+    def conv(n: int) -> list[Any]:
+        x, w = te.placeholder((n, 8), name="x"), te.placeholder((8, 16), name="w")
+        rc = te.reduce_axis((0, 8), name="rc")
+        return [x, w, te.compute((n, 16), lambda i, co: te.sum(x[i, co // 16 * 8 + rc] * w[rc, co], axis=rc), name="y")]
+
+    task = new_task("one_group", conv, (4,), "llvm")
+    graph = graph_of(task, task.compute_dag.get_init_state())
+    assert_node(graph, "y", {"reads_non_affine": 0, "reads_window": 0, "reads_broadcast": 1}, complete=False)
+    assert_edge(graph, "x", "y", {"edge_tile_bytes": 4 * 8 * 4, "edge_reuse": 16}, complete=False)

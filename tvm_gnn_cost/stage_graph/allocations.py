@@ -26,8 +26,9 @@ def can_be_allocated(schedule: Schedule, state: Any) -> bool:
         if any(how.loops[n].annotation == Annotation.VECTORIZE for n in symbolic):
             return False
         path = _attach_path(schedule, i)
-        known = _parallel_loop(schedule, path, steps, state)
-        iters = state.stages[i].iters
+        stages = state.stages
+        known = _parallel_loop(schedule, path, steps, stages)
+        iters = stages[i].iters
         if any(_variables(iters[n].range.extent) - known for n in symbolic):
             return False
     return True
@@ -44,12 +45,12 @@ def _attach_path(schedule: Schedule, i: int) -> list[tuple[int, int]]:
 
 
 def _parallel_loop(
-    schedule: Schedule, path: Sequence[tuple[int, int]], steps: Sequence[Sequence[Step]], state: Any
+    schedule: Schedule, path: Sequence[tuple[int, int]], steps: Sequence[Sequence[Step]], stages: Any
 ) -> set[str]:
     """The names of the loops from the outermost to the parallel one; none where no loop of the path is parallel."""
     names: set[str] = set()
     for stage, last in path:
-        found = _loop_names(state.stages[stage].op, steps[stage])
+        found = _loop_names(stages[stage].op, steps[stage])
         for n, loop in enumerate(schedule.stages[stage].loops[: last + 1]):
             if n < len(found):
                 names.add(found[n])

@@ -108,6 +108,10 @@ class StageGraphBuilder:
             schedule = read_schedule(self.task, obj)
         return schedule, obj
 
+    def schedules(self, states: Sequence[Any]) -> list[tuple[Schedule, Any]]:
+        """`schedule` of each of these states, which were built before."""
+        return [self.schedule(state) for state in states]
+
     def infer_bound(self, state: Any) -> Any:
         """The StateObject with TVM's inferred bounds; rebuilt from its steps if it has no stages."""
         return self.task.compute_dag.infer_bound_from_state(state).state_object

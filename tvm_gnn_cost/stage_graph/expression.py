@@ -107,7 +107,8 @@ def _only_operations(node: Node) -> Node:
 class LinearForm:
     """sum(coefficients[v] * v) + a constant between `low` and `high`, its span at most `limit`.
 
-    `affine` is False where the form only approximates the index (division, modulo, data-dependent parts).
+    `affine` is False where the form only approximates the index (division, modulo, data-dependent parts). The whole
+    lies between `least` and `most`, whatever the axes.
     """
 
     coefficients: Mapping[int, float] = field(default_factory=dict)
@@ -115,6 +116,18 @@ class LinearForm:
     high: float = 0.0
     limit: float = float("inf")
     affine: bool = True
+    least: float = float("-inf")
+    most: float = float("inf")
+
+    @staticmethod
+    def axis(number: int, extent: int) -> LinearForm:
+        """An axis that runs from 0 to extent - 1."""
+        return LinearForm({number: 1.0}, least=0.0, most=extent - 1.0)
+
+    @staticmethod
+    def constant(value: float) -> LinearForm:
+        """A number."""
+        return LinearForm({}, value, value, least=value, most=value)
 
 
 Environment = Mapping[str, LinearForm]
@@ -123,7 +136,7 @@ Environment = Mapping[str, LinearForm]
 def linear_form(node: Node, environment: Environment) -> LinearForm:
     """The linear form of an index expression, over the axes that `environment` gives to its variables."""
     if node.kind == "Const":
-        return LinearForm({}, node.value, node.value)
+        return LinearForm.constant(node.value)
     if node.kind == "Var":
         return environment.get(node.value, LinearForm(affine=False))
     if node.kind == "Cast":
@@ -144,15 +157,27 @@ def linear_form(node: Node, environment: Environment) -> LinearForm:
     if node.kind == "Mul" and not a.coefficients:
         a, b = b, a
     constant = b.low if not b.coefficients and b.low == b.high else None
-    if constant is None or constant == 0:
+    if constant == 0.0 and node.kind == "Mul":
+        return LinearForm.constant(0.0)
+    if constant is None or constant == 0.0:
         merged = _union([a, b])
         return LinearForm(merged.coefficients, float("-inf"), float("inf"), affine=False)
     if node.kind == "Mul":
         return _scale(a, constant)
+    scaled = _scale(a, 1.0 / constant)
+    least, most = _floor(scaled.least), _floor(scaled.most)
+    one_quotient = least == most and least >= 0.0  # as of co // (CO // groups) in a convolution of one group
     if node.kind in ("Div", "FloorDiv"):
-        scaled = _scale(a, 1.0 / constant)
-        return LinearForm(scaled.coefficients, _floor(scaled.low), _floor(scaled.high), scaled.limit, affine=False)
-    return LinearForm(a.coefficients, 0.0, 0.0, min(a.limit, abs(constant)), affine=False)
+        if one_quotient:
+            return LinearForm.constant(least)
+        return LinearForm(
+            scaled.coefficients, _floor(scaled.low), _floor(scaled.high), scaled.limit, False, least, most
+        )
+    if one_quotient and constant > 0.0:
+        return _add(a, LinearForm.constant(least * constant), -1.0)
+    return LinearForm(
+        a.coefficients, 0.0, 0.0, min(a.limit, abs(constant)), False, -abs(constant) + 1.0, abs(constant) - 1.0
+    )
 
 
 def _add(a: LinearForm, b: LinearForm, sign: float) -> LinearForm:
@@ -160,12 +185,15 @@ def _add(a: LinearForm, b: LinearForm, sign: float) -> LinearForm:
     for axis, c in b.coefficients.items():
         coefficients[axis] = coefficients.get(axis, 0.0) + sign * c
     low, high = (b.low, b.high) if sign > 0 else (-b.high, -b.low)
+    least, most = (b.least, b.most) if sign > 0 else (-b.most, -b.least)
     return LinearForm(
         {k: c for k, c in coefficients.items() if c != 0.0},
         a.low + low,
         a.high + high,
         a.limit + b.limit,
         a.affine and b.affine,
+        a.least + least,
+        a.most + most,
     )
 
 
@@ -174,8 +202,12 @@ def _floor(x: float) -> float:
 
 
 def _scale(a: LinearForm, factor: float) -> LinearForm:
+    if factor == 0.0:
+        return LinearForm.constant(0.0)
     low, high = sorted((a.low * factor, a.high * factor))
-    return LinearForm({k: c * factor for k, c in a.coefficients.items()}, low, high, a.limit * abs(factor), a.affine)
+    least, most = sorted((a.least * factor, a.most * factor))
+    coefficients = {k: c * factor for k, c in a.coefficients.items()}
+    return LinearForm(coefficients, low, high, a.limit * abs(factor), a.affine, least, most)
 
 
 def _union(forms: Sequence[LinearForm]) -> LinearForm:
@@ -185,5 +217,11 @@ def _union(forms: Sequence[LinearForm]) -> LinearForm:
             if abs(c) > abs(coefficients.get(axis, 0.0)):
                 coefficients[axis] = c
     return LinearForm(
-        coefficients, min(f.low for f in forms), max(f.high for f in forms), max(f.limit for f in forms), affine=False
+        coefficients,
+        min(f.low for f in forms),
+        max(f.high for f in forms),
+        max(f.limit for f in forms),
+        False,
+        min(f.least for f in forms),
+        max(f.most for f in forms),
     )

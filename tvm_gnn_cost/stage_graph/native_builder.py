@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
+from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder, is_bound_inferred
 from tvm_gnn_cost.stage_graph.computation import Computation
 from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
 from tvm_gnn_cost.stage_graph.native import NativeReader, as_array
 from tvm_gnn_cost.stage_graph.reader import state_object
-from tvm_gnn_cost.stage_graph.schedule import Structure
+from tvm_gnn_cost.stage_graph.schedule import Schedule, Structure
 from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration
 
 logger = logging.getLogger(__name__)
@@ -95,6 +95,18 @@ class NativeStageGraphBuilder(StageGraphBuilder):
         if not readable.all():
             self._warn(states, readable, found.first_error)
         return BuiltGraphs(StageGraphBatch(*found[:5]), readable, found.scored_nodes, found.resources)
+
+    def schedules(self, states: Sequence[Any]) -> list[tuple[Schedule, Any]]:
+        """As StageGraphBuilder's."""
+        objects = [state_object(state) for state in states]
+        try:
+            schedules = self._reader.read_schedules(objects, self._n_threads)
+        except RuntimeError:  # `build` said why
+            return super().schedules(states)
+        return [
+            pair if is_bound_inferred(pair[0]) else self.schedule(pair[1])
+            for pair in zip(schedules, objects, strict=True)
+        ]
 
     def _extract(self, objects: Any, accept_undefined: bool = False) -> Extraction:
         return Extraction(

@@ -36,7 +36,11 @@ class Operation:
     @cached_property
     def indices(self) -> tuple[tuple[LinearForm, ...], ...]:
         """The indices of each load, over the operation's own axes."""
-        environment = {name: LinearForm({axis: 1.0}) for axis, name in enumerate(self.axis_names)}
+        extents = self.axis_extents + self.reduce_extents
+        environment = {
+            name: LinearForm.axis(axis, extent)
+            for axis, (name, extent) in enumerate(zip(self.axis_names, extents, strict=True))
+        }
         return tuple(tuple(linear_form(c, environment) for c in load.children) for load in self.loads)
 
 
