@@ -1,6 +1,7 @@
 #include "resources.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "arithmetic.h"
 
@@ -17,6 +18,45 @@ std::int64_t widest(const Computation& computation, std::int32_t i) {
     bytes = std::max(bytes, computation.stage(access.producer).element_bytes);
   }
   return bytes;
+}
+
+struct Bytes {
+  double at_least;
+  double at_most;
+};
+
+// Bytes of the shared array of stage j, by the loops that fill it.
+Bytes copied_bytes(const LoopNest& nest, std::int32_t j) {
+  const auto& loops = nest.loops(j);
+  double covered = 1.0;
+  bool exact = loops.size() > 0;
+  for (const NestLoop& loop : loops) {
+    covered *= static_cast<double>(loop.extent);
+    exact = exact && loop.exact;
+  }
+  if (!exact) return {0.0, std::numeric_limits<double>::infinity()};
+  const auto bytes_each = static_cast<double>(nest.computation().stage(j).element_bytes);
+  const auto outermost = static_cast<double>(loops.begin()->extent);
+  return {(covered - divide(covered, outermost) + 1.0) * bytes_each, covered * bytes_each};
+}
+
+// Bytes of the shared array of stage j, by the region that its readers touch.
+double region_bytes(LoopNest& nest, std::int32_t j) {
+  const StageComputation& stage = nest.computation().stage(j);
+  auto size = static_cast<double>(stage.element_bytes);
+  const Span<double> spans = nest.attached_spans(j, true);
+  for (std::size_t axis = 0; axis < stage.num_spatial; ++axis) size *= spans[axis];
+  return size;
+}
+
+// Bytes of all shared arrays of the kernel of stage `root`, at most.
+double shared_inside(LoopNest& nest, std::int32_t root) {
+  double total = 0.0;
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nest.num_stages()); ++j) {
+    if (!nest.computation().stage(j).is_shared || !nest.is_attached(j) || nest.root(j) != root) continue;
+    total += std::min(region_bytes(nest, j), copied_bytes(nest, j).at_most);
+  }
+  return total;
 }
 
 void raise_to(double& largest, double value) { largest = std::max(largest, value); }
@@ -46,9 +86,8 @@ void Resources::write(LoopNest& nest, KernelMemory& kernels, double* demand) {
     raise_to(demand[resource::threads], threads);
     raise_to(demand[resource::shared_bytes_at_least], shared_by(nest, i));
     if (nest.how(i).compute_at == ComputeAt::kRoot) {
-      const auto [shared, local] = kernels.of(i);
-      raise_to(demand[resource::shared_bytes_at_most], shared);
-      raise_to(demand[resource::local_bytes_at_most], local);
+      raise_to(demand[resource::shared_bytes_at_most], shared_inside(nest, i));
+      raise_to(demand[resource::local_bytes_at_most], kernels.of(i).local);
     }
   }
 }
@@ -59,18 +98,14 @@ bool Resources::is_unequal(std::int32_t root, const NestLoop& loop) {
   return extent != loop.extent;
 }
 
-// Bytes of the shared arrays that stage i reads, as far as their size is exact.
+// Bytes of the shared arrays that stage i reads, at least.
 double Resources::shared_by(LoopNest& nest, std::int32_t i) {
   double total = 0.0;
   for (const Access& access : nest.computation().accesses_of(i)) {
     const StageComputation& stage = nest.computation().stage(access.producer);
-    if (!stage.is_shared || !access.affine || counted_[access.producer] == i) continue;
-    if (!nest.is_attached(access.producer)) continue;
+    if (!stage.is_shared || counted_[access.producer] == i || !nest.is_attached(access.producer)) continue;
     counted_[access.producer] = i;
-    auto size = static_cast<double>(stage.element_bytes);
-    const Span<double> spans = nest.attached_spans(access.producer, true);
-    for (std::size_t axis = 0; axis < stage.num_spatial; ++axis) size *= spans[axis];
-    total += size;
+    total += access.affine ? region_bytes(nest, access.producer) : copied_bytes(nest, access.producer).at_least;
   }
   return total;
 }

@@ -58,9 +58,8 @@ def resources(nest: LoopNest) -> NDArray[np.float64]:
         demand["threads"] = max(demand["threads"], threads)
         demand["shared_bytes_at_least"] = max(demand["shared_bytes_at_least"], _shared_by(nest, i))
         if nest.schedule.stages[i].compute_at == ComputeAt.ROOT:
-            shared, local = kernel_memory(nest, i)
-            demand["shared_bytes_at_most"] = max(demand["shared_bytes_at_most"], shared)
-            demand["local_bytes_at_most"] = max(demand["local_bytes_at_most"], local)
+            demand["shared_bytes_at_most"] = max(demand["shared_bytes_at_most"], _shared_inside(nest, i))
+            demand["local_bytes_at_most"] = max(demand["local_bytes_at_most"], kernel_memory(nest, i)[1])
     return np.array([demand[name] for name in RESOURCES])
 
 
@@ -72,19 +71,49 @@ def _root(nest: LoopNest, i: int) -> int:
     return i
 
 
+def _shared_inside(nest: LoopNest, root: int) -> float:
+    """Bytes of all shared arrays of the kernel of stage `root`, at most."""
+    total = 0.0
+    for j, stage in enumerate(nest.computation.stages):
+        if stage.scope == "shared" and nest.inside(j, root, -1):
+            total += min(_region_bytes(nest, j), _copied_bytes(nest, j)[1])
+    return total
+
+
+def _region_bytes(nest: LoopNest, j: int) -> float:
+    """Bytes of the shared array of stage j, by the region that its readers touch."""
+    stage, how = nest.computation.stages[j], nest.schedule.stages[j]
+    size = float(stage.element_bytes)
+    if how.attach is not None:
+        for span in nest.spans(j, *how.attach, True)[: len(stage.axis_extents)]:
+            size *= span
+    return size
+
+
+def _copied_bytes(nest: LoopNest, j: int) -> tuple[float, float]:
+    """(at least, at most) the bytes of the shared array of stage j, by the loops that fill it: TVM splits their product
+    for the threads, and rounds the outermost loop up."""
+    loops = nest.loops[j]
+    if not loops or not all(loop.exact for loop in loops):
+        return 0.0, float("inf")
+    covered = 1.0
+    for loop in loops:
+        covered *= loop.extent
+    bytes_each = float(nest.computation.stages[j].element_bytes)
+    return (covered - covered / loops[0].extent + 1.0) * bytes_each, covered * bytes_each
+
+
 def _shared_by(nest: LoopNest, i: int) -> float:
-    """Bytes of the shared arrays that stage i reads, as far as their size is exact."""
+    """Bytes of the shared arrays that stage i reads, at least."""
     total, counted = 0.0, set()
     for access in nest.computation.accesses:
         stage, how = nest.computation.stages[access.producer], nest.schedule.stages[access.producer]
-        if access.host != i or stage.scope != "shared" or not access.affine or access.producer in counted:
+        if access.host != i or stage.scope != "shared" or access.producer in counted:
             continue
         if how.compute_at == ComputeAt.ITER and how.attach is not None:
             counted.add(access.producer)
-            size = float(stage.element_bytes)
-            for span in nest.spans(access.producer, *how.attach, True)[: len(stage.axis_extents)]:
-                size *= span
-            total += size
+            exact = access.affine
+            total += _region_bytes(nest, access.producer) if exact else _copied_bytes(nest, access.producer)[0]
     return total
 
 
