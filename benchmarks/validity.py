@@ -29,8 +29,7 @@ from tvm_gnn_cost.lowering import lowers
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.stage_graph.resources import RESOURCES, limits, verdicts
-from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
-from tvm_gnn_cost.validity import valid_states
+from tvm_gnn_cost.validity import symbolic_states, valid_states
 
 GENEROUS = (80, 64, 64, 2**20, 2**31 - 1, 4096, 32, 32)
 """HardwareParams that the schedules are made for: cores; bytes of a vector and of a cache line; the most bytes of
@@ -45,8 +44,6 @@ LIMITS: dict[str, tuple[int, ...]] = {
     "vector 8 B": (80, 8, 64, 49152, 2**31 - 1, 1024, 8, 32),
     "small GPU": (2, 8, 64, 16384, 1024, 256, 4, 16),
 }
-INEXACT_LOOPS = [feature.name for feature in NODE_FEATURES].index("inexact_loops")
-
 BUILT = 50
 """On a CPU, one in so many schedules with constant extents is built as far as code generation."""
 
@@ -178,8 +175,7 @@ def compare(builder: StageGraphBuilder, states: Sequence[Any]) -> tuple[Tally, l
         stock[aborted] = lowers([states[int(i)] for i in np.flatnonzero(aborted)], builder.task)
     runs = stock.copy()
     if not builder.hardware.is_gpu:
-        inexact = built.graphs.node_features[:, INEXACT_LOOPS] > 0.0
-        symbolic = np.flatnonzero(built.readable)[np.unique(built.graphs.node_graph[inexact])]
+        symbolic = symbolic_states(built)
         for i, state in enumerate(states):
             if runs[i] and (i in symbolic or i % BUILT == 0):
                 runs[i] = passes_the_build(builder.task, state)

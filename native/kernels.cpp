@@ -4,6 +4,14 @@
 
 namespace tvm_gnn_cost {
 
+double buffer_bytes(LoopNest& nest, std::int32_t i) {
+  const StageComputation& stage = nest.computation().stage(i);
+  const double elements = nest.is_attached(i)
+                              ? product(first(nest.attached_spans(i, stage.is_shared), stage.num_spatial))
+                              : product(first(nest.computation().axes(stage), stage.num_spatial));
+  return elements * static_cast<double>(stage.element_bytes);
+}
+
 void KernelMemory::start(LoopNest& nest) {
   nest_ = &nest;
   bytes_.assign(nest.num_stages(), {-1.0, -1.0});
@@ -19,10 +27,8 @@ KernelBytes KernelMemory::compute(std::int32_t root) const {
   KernelBytes bytes{0.0, 0.0};
   for (std::size_t j = 0; j < nest_->num_stages(); ++j) {
     if (!nest_->is_attached(j) || nest_->root(j) != root) continue;
-    const StageComputation& stage = nest_->computation().stage(j);
-    const Span<double> spans = nest_->attached_spans(static_cast<std::int32_t>(j), stage.is_shared);
-    const double size = product(first(spans, stage.num_spatial)) * static_cast<double>(stage.element_bytes);
-    if (stage.is_shared) {
+    const double size = buffer_bytes(*nest_, static_cast<std::int32_t>(j));
+    if (nest_->computation().stage(j).is_shared) {
       bytes.shared += size;
       continue;
     }

@@ -8,6 +8,9 @@
 
 namespace tvm_gnn_cost {
 
+// Bytes of the buffer that one run of stage i fills (`kernels.buffer_bytes`).
+double buffer_bytes(LoopNest& nest, std::int32_t i);
+
 struct KernelBytes {
   double shared;
   double local;

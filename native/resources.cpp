@@ -40,21 +40,12 @@ Bytes copied_bytes(const LoopNest& nest, std::int32_t j) {
   return {(covered - divide(covered, outermost) + 1.0) * bytes_each, covered * bytes_each};
 }
 
-// Bytes of the shared array of stage j, by the region that its readers touch.
-double region_bytes(LoopNest& nest, std::int32_t j) {
-  const StageComputation& stage = nest.computation().stage(j);
-  auto size = static_cast<double>(stage.element_bytes);
-  const Span<double> spans = nest.attached_spans(j, true);
-  for (std::size_t axis = 0; axis < stage.num_spatial; ++axis) size *= spans[axis];
-  return size;
-}
-
 // Bytes of all shared arrays of the kernel of stage `root`, at most.
 double shared_inside(LoopNest& nest, std::int32_t root) {
   double total = 0.0;
   for (std::int32_t j = 0; j < static_cast<std::int32_t>(nest.num_stages()); ++j) {
     if (!nest.computation().stage(j).is_shared || !nest.is_attached(j) || nest.root(j) != root) continue;
-    total += std::min(region_bytes(nest, j), copied_bytes(nest, j).at_most);
+    total += std::min(buffer_bytes(nest, j), copied_bytes(nest, j).at_most);
   }
   return total;
 }
@@ -105,7 +96,7 @@ double Resources::shared_by(LoopNest& nest, std::int32_t i) {
     const StageComputation& stage = nest.computation().stage(access.producer);
     if (!stage.is_shared || counted_[access.producer] == i || !nest.is_attached(access.producer)) continue;
     counted_[access.producer] = i;
-    total += access.affine ? region_bytes(nest, access.producer) : copied_bytes(nest, access.producer).at_least;
+    total += access.affine ? buffer_bytes(nest, access.producer) : copied_bytes(nest, access.producer).at_least;
   }
   return total;
 }

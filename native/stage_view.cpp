@@ -238,16 +238,7 @@ void StageView::write_memory(Row row) const {
     row.set(node::intensity[c], log2p(divide(flop, traffic(c))));
   }
   row.set(node::unique_bytes, log2p(touched_[0]));
-  row.set(node::allocation, log2p(allocation(i_)));
-}
-
-// Bytes of the buffer that one run of stage i fills.
-double StageView::allocation(std::int32_t i) const {
-  const StageComputation& stage = nest_->computation().stage(i);
-  const double elements = nest_->is_attached(i)
-                              ? product(first(nest_->attached_spans(i, stage.is_shared), stage.num_spatial))
-                              : product(first(nest_->computation().axes(stage), stage.num_spatial));
-  return elements * static_cast<double>(stage.element_bytes);
+  row.set(node::allocation, log2p(buffer_bytes(*nest_, i_)));
 }
 
 // --- neighbouring iterations ---
@@ -357,7 +348,7 @@ void StageView::add_edges(std::vector<EdgeSums>& edges) {
     const bool attached = nest_->how(access.producer).compute_at == ComputeAt::kIter;
     const bool has_lane = !loops_.empty();
     const Lane kind = lane_kind(lane_strides_[k]);
-    const double tile = attached ? allocation(access.producer) : distinct(0, k) * element_bytes(access);
+    const double tile = attached ? buffer_bytes(*nest_, access.producer) : distinct(0, k) * element_bytes(access);
     double runs = 1.0;
     for (const std::uint32_t id : nest_->outer(access.producer)) runs *= static_cast<double>(nest_->loop(id).extent);
     EdgeSums sums;

@@ -73,7 +73,6 @@ class StageView {
   Annotations parallel() const;
   double imbalance() const;
   double auto_unroll() const;
-  double allocation(std::int32_t i) const;
   Span<double> shift(std::int32_t i, const NestLoop& loop) const;
   double stride(const Access& access, Span<double> shift) const;
   double store_stride(Span<double> shift) const;

@@ -26,17 +26,22 @@ logger = logging.getLogger(__name__)
 _INEXACT_LOOPS = [feature.name for feature in NODE_FEATURES].index("inexact_loops")
 
 
+def symbolic_states(built: BuiltGraphs) -> NDArray[np.int64]:
+    """Positions of the states in which a loop has an extent that TVM gave as an expression."""
+    graphs = built.graphs.node_graph[built.graphs.node_features[:, _INEXACT_LOOPS] > 0.0]
+    return np.flatnonzero(built.readable)[np.unique(graphs)]
+
+
 def valid_states(builder: StageGraphBuilder, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
     """Bool (number of states,): readable, and within the target's limits."""
     valid = built.readable.copy()
-    positions = np.flatnonzero(built.readable)
     if not builder.hardware.is_gpu:
-        symbolic = built.graphs.node_graph[built.graphs.node_features[:, _INEXACT_LOOPS] > 0.0]
-        in_doubt = positions[np.unique(symbolic)]
+        in_doubt = symbolic_states(built)
         schedules = builder.schedules([states[int(i)] for i in in_doubt])
         valid[in_doubt] = [can_be_allocated(schedule, state) for schedule, state in schedules]
         return valid
     broken, doubtful = verdicts(built.resources, builder.hardware)
+    positions = np.flatnonzero(built.readable)
     valid[positions[broken]] = False
     in_doubt = positions[doubtful]
     if len(in_doubt):

@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.stage_graph.arithmetic import product
 from tvm_gnn_cost.stage_graph.hardware import Hardware
-from tvm_gnn_cost.stage_graph.kernels import kernel_memory
+from tvm_gnn_cost.stage_graph.kernels import buffer_bytes, kernel_memory, kernel_root
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
 from tvm_gnn_cost.stage_graph.schedule import THREAD_ANNOTATIONS, Annotation, ComputeAt
 
@@ -43,7 +44,7 @@ def resources(nest: LoopNest) -> NDArray[np.float64]:
     for i, stage in enumerate(stages):
         if stage.is_placeholder or stage.is_inlined:
             continue
-        root = _root(nest, i)
+        root = kernel_root(nest, i)
         threads = 1.0
         for loop in nest.outer[i] + nest.loops[i]:
             if loop.annotation in THREAD_ANNOTATIONS:
@@ -63,31 +64,13 @@ def resources(nest: LoopNest) -> NDArray[np.float64]:
     return np.array([demand[name] for name in RESOURCES])
 
 
-def _root(nest: LoopNest, i: int) -> int:
-    how = nest.schedule.stages[i]
-    while how.compute_at == ComputeAt.ITER and how.attach is not None:
-        i = how.attach[0]
-        how = nest.schedule.stages[i]
-    return i
-
-
 def _shared_inside(nest: LoopNest, root: int) -> float:
     """Bytes of all shared arrays of the kernel of stage `root`, at most."""
     total = 0.0
     for j, stage in enumerate(nest.computation.stages):
         if stage.scope == "shared" and nest.inside(j, root, -1):
-            total += min(_region_bytes(nest, j), _copied_bytes(nest, j)[1])
+            total += min(buffer_bytes(nest, j), _copied_bytes(nest, j)[1])
     return total
-
-
-def _region_bytes(nest: LoopNest, j: int) -> float:
-    """Bytes of the shared array of stage j, by the region that its readers touch."""
-    stage, how = nest.computation.stages[j], nest.schedule.stages[j]
-    size = float(stage.element_bytes)
-    if how.attach is not None:
-        for span in nest.spans(j, *how.attach, True)[: len(stage.axis_extents)]:
-            size *= span
-    return size
 
 
 def _copied_bytes(nest: LoopNest, j: int) -> tuple[float, float]:
@@ -96,9 +79,7 @@ def _copied_bytes(nest: LoopNest, j: int) -> tuple[float, float]:
     loops = nest.loops[j]
     if not loops or not all(loop.exact for loop in loops):
         return 0.0, float("inf")
-    covered = 1.0
-    for loop in loops:
-        covered *= loop.extent
+    covered = product([loop.extent for loop in loops])
     bytes_each = float(nest.computation.stages[j].element_bytes)
     return (covered - covered / loops[0].extent + 1.0) * bytes_each, covered * bytes_each
 
@@ -113,7 +94,7 @@ def _shared_by(nest: LoopNest, i: int) -> float:
         if how.compute_at == ComputeAt.ITER and how.attach is not None:
             counted.add(access.producer)
             exact = access.affine
-            total += _region_bytes(nest, access.producer) if exact else _copied_bytes(nest, access.producer)[0]
+            total += buffer_bytes(nest, access.producer) if exact else _copied_bytes(nest, access.producer)[0]
     return total
 
 

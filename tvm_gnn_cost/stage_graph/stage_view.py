@@ -14,7 +14,7 @@ from math import ceil
 from tvm_gnn_cost.stage_graph.arithmetic import dot, log2p, product, total
 from tvm_gnn_cost.stage_graph.computation import Access
 from tvm_gnn_cost.stage_graph.hardware import Hardware
-from tvm_gnn_cost.stage_graph.kernels import kernel_memory
+from tvm_gnn_cost.stage_graph.kernels import buffer_bytes, kernel_memory
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest, NestLoop
 from tvm_gnn_cost.stage_graph.schedule import (
     BLOCK_ANNOTATIONS,
@@ -224,16 +224,8 @@ class StageView:
             values[f"traffic_{cache}"] = log2p(traffic)
             values[f"intensity_{cache}"] = log2p(flop / traffic)
         values["unique_bytes"] = log2p(self.touched[0])
-        values["allocation"] = log2p(self._allocation(self.i))
+        values["allocation"] = log2p(buffer_bytes(self.nest, self.i))
         return values
-
-    def _allocation(self, i: int) -> float:
-        """Bytes of the buffer that one run of stage i fills."""
-        stage, how = self.nest.computation.stages[i], self.nest.schedule.stages[i]
-        extents: Sequence[float] = stage.axis_extents
-        if how.compute_at == ComputeAt.ITER and how.attach is not None:
-            extents = self.nest.spans(i, how.attach[0], how.attach[1], stage.scope == "shared")
-        return product(extents[: len(stage.axis_extents)]) * stage.element_bytes
 
     # -- neighbouring iterations -----------------------------------------------------------------------------------
 
@@ -339,7 +331,7 @@ class StageView:
             attached = how.compute_at == ComputeAt.ITER
             element = self._element_bytes(access)
             distinct = product(self.regions[0][k])
-            tile = self._allocation(access.producer) if attached else distinct * element
+            tile = buffer_bytes(self.nest, access.producer) if attached else distinct * element
             stride = self._stride(access, lane) if lane is not None else 0.0
             kind = _lane_kind(stride) if lane is not None else ""
             values: Values = {
