@@ -29,7 +29,16 @@ def latency(costs: Sequence[float], error_no: int) -> float | None:
 
 def result_latency(result: Any) -> float | None:
     """`latency` of a MeasureResult."""
-    return latency([float(getattr(cost, "value", cost)) for cost in result.costs], int(result.error_no))
+    return latency(_costs(result), int(result.error_no))
+
+
+def readings(result: Any) -> list[float]:
+    """The repeats of a MeasureResult in seconds; none for a failed one."""
+    return _costs(result) if int(result.error_no) == 0 else []
+
+
+def _costs(result: Any) -> list[float]:
+    return [float(getattr(cost, "value", cost)) for cost in result.costs]
 
 
 def check_pairs(inputs: Sequence[Any], results: Sequence[Any]) -> None:
