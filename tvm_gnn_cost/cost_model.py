@@ -296,7 +296,9 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         trainer, _ = load_checkpoint(path, device, schema_version=SCHEMA_VERSION)
         if self._config is not None:
             sizes = trainer.config
-            trainer.config = replace(self._config, hidden_dim=sizes.hidden_dim, num_layers=sizes.num_layers)
+            trainer.config = replace(
+                self._config, network=sizes.network, hidden_dim=sizes.hidden_dim, num_layers=sizes.num_layers
+            )
         trainer.seed = seed
         trainer.generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[1])
         self.adopt(trainer)

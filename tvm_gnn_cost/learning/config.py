@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields
 
 from ..errors import InvalidArgumentError
+from .families import check_network
 from .losses import get_loss
 
 
@@ -17,8 +18,9 @@ class TrainerConfig:
     net, far above the usual 1 to 2 seconds: an update that it cuts short depends on the clock, and its report says so.
 
     Attributes:
+        network: a name in `families.NETWORKS`.
         hidden_dim: width of the network's hidden layers (1 to 4096).
-        num_layers: graph-convolution blocks (0 to 32).
+        num_layers: graph-convolution blocks, or layers of another family (0 to 32).
         loss: a name in `losses.LOSSES`.
         learning_rate: AdamW's peak rate; it warms up over 10 steps and falls to a tenth along a cosine.
         weight_decay: AdamW's decoupled weight decay.
@@ -33,6 +35,7 @@ class TrainerConfig:
         replay_size: records remembered for later updates.
     """
 
+    network: str = "gcn"
     hidden_dim: int = 64
     num_layers: int = 2
     loss: str = "hybrid"
@@ -48,6 +51,7 @@ class TrainerConfig:
     replay_size: int = 20_000
 
     def __post_init__(self) -> None:
+        check_network(self.network)
         get_loss(self.loss)
         ranges: dict[str, tuple[float, float]] = {
             "hidden_dim": (1, 4096),

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
-from ..errors import InvalidArgumentError
+from .network import StageNetwork, drawing_nothing, sum_by_graph
 
 
-class StageGCN(nn.Module):
+class StageGCN(StageNetwork):
     r"""Scores stage graphs by graph convolutions along and against the data flow.
 
     With :math:`h_v` the encoded stage and :math:`e_{uv}` the encoded edge from producer u to consumer v:
@@ -25,11 +25,6 @@ class StageGCN(nn.Module):
 
     The sum read-out is what makes a prediction explainable: `c_v` is stage v's share of the score. LayerNorm is per
     node, so a graph's score does not depend on which other graphs share its batch.
-
-    Shapes:
-        * **input:** node features :math:`(N, F)`, edge index :math:`(2, E)` (row 0 producers), edge features
-          :math:`(E, G)`, node-to-graph vector :math:`(N,)`
-        * **output:** scores :math:`(B,)` and contributions :math:`(N,)`, both in octaves (log2) of throughput
 
     Args:
         node_dim: F, node feature columns.
@@ -50,19 +45,10 @@ class StageGCN(nn.Module):
         jumping_knowledge: bool = True,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if node_dim < 1 or edge_dim < 0 or hidden_dim < 1 or num_layers < 0:
-            raise InvalidArgumentError(
-                "StageGCN needs node_dim >= 1, edge_dim >= 0, hidden_dim >= 1 and num_layers >= 0; got "
-                f"{node_dim}, {edge_dim}, {hidden_dim}, {num_layers}"
-            )
-        self.node_dim, self.edge_dim = node_dim, edge_dim
-        self.hidden_dim, self.num_layers = hidden_dim, num_layers
+        super().__init__(node_dim, edge_dim, hidden_dim, num_layers)
         self.jumping_knowledge = jumping_knowledge
 
-        # Layers initialise themselves from the global generator when they are built: keep that inside the fork. The
-        # values are replaced below by ones from our own generator.
-        with torch.random.fork_rng(devices=[]):
+        with drawing_nothing():
             self.node_encoder = nn.Sequential(
                 nn.Linear(node_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim)
             )
@@ -83,39 +69,9 @@ class StageGCN(nn.Module):
         conv: nn.Module = GCNConv(in_channels, out_channels)
         return conv
 
-    def reset_parameters(self, seed: int = 0) -> None:
-        """Draws every parameter anew from a generator of its own: Glorot weights, zero biases, unit norms."""
-        generator = torch.Generator().manual_seed(seed)
-        norm_weights = {id(m.weight) for m in self.modules() if isinstance(m, nn.LayerNorm)}
-        with torch.no_grad():
-            for parameter in self.parameters():
-                if parameter.dim() >= 2:
-                    values = torch.empty(parameter.shape)
-                    nn.init.xavier_uniform_(values, generator=generator)
-                    parameter.copy_(values)
-                elif id(parameter) in norm_weights:
-                    parameter.fill_(1.0)
-                else:
-                    parameter.zero_()
-            last = self.head[-1]
-            assert isinstance(last, nn.Linear)
-            last.weight.mul_(0.1)  # start near a score of 0 for graphs of any size
-
     def forward(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> tuple[Tensor, Tensor]:
-        """Scores of the graphs and contributions of the nodes.
-
-        Args:
-            node_features: float32 (N, F), scaled.
-            edge_index: int64 (2, E), producers and consumers.
-            edge_features: float32 (E, G), scaled.
-            node_graph: int64 (N,), the graph of each node.
-            num_graphs: B.
-
-        Returns:
-            score (B,) and contributions (N,); the score of a graph is the sum of its nodes' contributions.
-        """
         x = self.node_encoder(node_features)
         if self.edge_encoder is not None and edge_index.shape[1]:
             edges = self.edge_encoder(edge_features)
@@ -129,11 +85,4 @@ class StageGCN(nn.Module):
             x = x + nn.functional.silu(norm(message))
             outputs.append(x)
         contributions = self.head(torch.cat(outputs, dim=1) if self.jumping_knowledge else x).squeeze(1)
-        score = contributions.new_zeros(num_graphs).index_add(0, node_graph, contributions)
-        return score, contributions
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(node_dim={self.node_dim}, edge_dim={self.edge_dim}, "
-            f"hidden_dim={self.hidden_dim}, num_layers={self.num_layers})"
-        )
+        return sum_by_graph(contributions, node_graph, num_graphs), contributions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -151,7 +151,8 @@ class ReplayBuffer:
         if slot == len(self._records):
             self._records.append(record)
         else:
-            self.tasks_[self._records[slot].task].ids.remove(slot)
+            ids = self.tasks_[self._records[slot].task].ids
+            del ids[bisect_left(ids, slot)]
             self._records[slot] = record
         insort(stats.ids, slot)
         if is_best:
@@ -177,7 +178,10 @@ class ReplayBuffer:
 
         With `may_evict_best` a task that holds its best alone gives that up, for a better one.
         """
-        candidates = [i for i in stats.ids if i != stats.best_id]
-        if not candidates:
+        place = bisect_left(stats.ids, stats.best_id)  # of the best, which is skipped
+        holds_best = place < len(stats.ids) and stats.ids[place] == stats.best_id
+        others = len(stats.ids) - holds_best
+        if not others:
             return stats.best_id if may_evict_best else -1
-        return candidates[int(self.generator.integers(len(candidates)))]
+        chosen = int(self.generator.integers(others))
+        return stats.ids[chosen + (holds_best and chosen >= place)]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..machine import num_cores
 from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
-from .gcn import StageGCN
+from .network import StageNetwork
 from .scaling import FeatureScaler
 from .threads import single_threaded
 
@@ -28,7 +28,7 @@ class Scorer:
     """
 
     def __init__(
-        self, network: StageGCN, node_scaler: FeatureScaler, edge_scaler: FeatureScaler, device: torch.device
+        self, network: StageNetwork, node_scaler: FeatureScaler, edge_scaler: FeatureScaler, device: torch.device
     ) -> None:
         self.network, self.node_scaler, self.edge_scaler = network, node_scaler, edge_scaler
         self.device = device

@@ -1,4 +1,4 @@
-"""The learner: trains a `StageGCN` online on measured stage graphs and predicts relative throughput and latency."""
+"""The learner: trains a network online on measured stage graphs and predicts relative throughput and latency."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import InvalidArgumentError
 from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
 from .calibration import LOG_REFERENCE, Calibration, fit_offset, log_throughput
 from .config import TrainerConfig
-from .gcn import StageGCN
+from .families import make_network
 from .losses import get_loss
 from .metrics import pairwise_accuracy
 from .records import GivenRecords, RecordSource, check_records, group_ids, task_list
@@ -79,13 +79,8 @@ class Trainer:
 
     def _reset(self) -> None:
         init, batches, replay = np.random.SeedSequence(self.seed).spawn(3)
-        self.network = StageGCN(
-            self.node_dim,
-            self.edge_dim,
-            self.config.hidden_dim,
-            self.config.num_layers,
-            seed=int(init.generate_state(1, np.uint64)[0] >> 1),
-        ).to(self.device)
+        first = int(init.generate_state(1, np.uint64)[0] >> 1)
+        self.network = make_network(self.config, self.node_dim, self.edge_dim, first).to(self.device)
         self.node_scaler = FeatureScaler(self.node_dim)
         self.edge_scaler = FeatureScaler(self.edge_dim)
         self.replay = ReplayBuffer(self.config.replay_size, replay)

@@ -1,0 +1,88 @@
+"""What all networks over stage graphs share: their interface, and parameters drawn from a generator of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InvalidArgumentError
+
+
+class StageNetwork(nn.Module):
+    """Scores stage graphs; the base of the families in `families.NETWORKS`.
+
+    Shapes:
+        * **input:** node features :math:`(N, F)`, edge index :math:`(2, E)` (row 0 producers), edge features
+          :math:`(E, G)`, node-to-graph vector :math:`(N,)`, ascending
+        * **output:** scores :math:`(B,)` and contributions :math:`(N,)`, both in octaves (log2) of throughput; the
+          contributions of a graph's nodes sum to its score
+
+    Subclasses build their layers inside `drawing_nothing`, then call `reset_parameters`. `head` is their last part, and
+    ends in a linear layer.
+    """
+
+    head: nn.Sequential
+
+    def __init__(self, node_dim: int, edge_dim: int, hidden_dim: int, num_layers: int) -> None:
+        super().__init__()
+        if node_dim < 1 or edge_dim < 0 or hidden_dim < 1 or num_layers < 0:
+            raise InvalidArgumentError(
+                f"{type(self).__name__} needs node_dim >= 1, edge_dim >= 0, hidden_dim >= 1 and num_layers >= 0; got "
+                f"{node_dim}, {edge_dim}, {hidden_dim}, {num_layers}"
+            )
+        self.node_dim, self.edge_dim = node_dim, edge_dim
+        self.hidden_dim, self.num_layers = hidden_dim, num_layers
+
+    def forward(
+        self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
+    ) -> tuple[Tensor, Tensor]:
+        """Scores of the graphs and contributions of the nodes.
+
+        Args:
+            node_features: float32 (N, F), scaled.
+            edge_index: int64 (2, E), producers and consumers.
+            edge_features: float32 (E, G), scaled.
+            node_graph: int64 (N,), the graph of each node.
+            num_graphs: B.
+        """
+        raise NotImplementedError
+
+    def reset_parameters(self, seed: int = 0) -> None:
+        """Draws every parameter anew from a generator of its own: Glorot weights, zero biases, unit norms."""
+        generator = torch.Generator().manual_seed(seed)
+        norm_weights = {id(m.weight) for m in self.modules() if isinstance(m, nn.LayerNorm)}
+        with torch.no_grad():
+            for parameter in self.parameters():
+                if parameter.dim() >= 2:
+                    values = torch.empty(parameter.shape)
+                    nn.init.xavier_uniform_(values, generator=generator)
+                    parameter.copy_(values)
+                elif id(parameter) in norm_weights:
+                    parameter.fill_(1.0)
+                else:
+                    parameter.zero_()
+            last = self.head[-1]
+            assert isinstance(last, nn.Linear)
+            last.weight.mul_(0.1)  # start near a score of 0 for graphs of any size
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(node_dim={self.node_dim}, edge_dim={self.edge_dim}, "
+            f"hidden_dim={self.hidden_dim}, num_layers={self.num_layers})"
+        )
+
+
+@contextmanager
+def drawing_nothing() -> Iterator[None]:
+    """Layers initialise themselves from torch's global generator when they are built; inside, that leaves no trace."""
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+def sum_by_graph(values: Tensor, node_graph: Tensor, num_graphs: int) -> Tensor:
+    """Sums over the nodes of each graph: (N, ...) -> (B, ...)."""
+    # index_add, not x[index] += ...: its backward is a plain gather, which is deterministic on CPU.
+    return values.new_zeros((num_graphs, *values.shape[1:])).index_add(0, node_graph, values)
