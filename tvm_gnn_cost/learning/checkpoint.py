@@ -1,4 +1,4 @@
-"""A trainer in one file: a zip of JSON and safetensors, written atomically. Nothing in it is code.
+"""A trainer in one file (see `archive`).
 
 | member                | holds                                                                            |
 | --------------------- | -------------------------------------------------------------------------------- |
@@ -13,23 +13,17 @@ import json
 import logging
 import math
 import os
-import secrets
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
 import torch
-from numpy.typing import NDArray
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from ..errors import CheckpointError, InvalidArgumentError
 from ..stage_graph.graph import StageGraphBatch
+from .archive import Tensors, read_archive, write_archive
 from .calibration import Calibration
 from .config import TrainerConfig
 from .replay import TaskStats
@@ -43,8 +37,6 @@ FORMAT_VERSION = 1
 _SCALER_ROWS = ("mean", "variance")
 _GRAPH_ARRAYS = ("node_features", "edge_index", "edge_features", "node_ptr", "edge_ptr")
 _MIB = 2**20
-
-Tensors = dict[str, NDArray[Any]]
 
 
 def save_checkpoint(
@@ -70,40 +62,23 @@ def save_checkpoint(
         CheckpointError: the file cannot be written (full disk, no permission, no folder).
         InvalidArgumentError: `extra` cannot be written as JSON.
     """
-    target = Path(os.path.realpath(path))  # replace the file that a link points to, not the link
     trainer.calibrate()
     include_records = include_records and len(trainer.replay) > 0
     if include_records and trainer.replay.nbytes > max_record_bytes:
         logger.warning(
             "checkpoint %s: %d records (%.0f MiB) are left out, the limit is %.0f MiB",
-            target, len(trainer.replay), trainer.replay.nbytes / _MIB, max_record_bytes / _MIB,
+            path, len(trainer.replay), trainer.replay.nbytes / _MIB, max_record_bytes / _MIB,
         )  # fmt: skip
         include_records = False
-    meta, records = _meta(trainer, schema_version, include_records), None
+    meta, members = _meta(trainer, schema_version, include_records), {"weights": weight_tensors(trainer)}
     if include_records:
-        records = _record_tensors(trainer)
+        members["records"] = _record_tensors(trainer)
     try:
         # NaN is not JSON; infinite latencies are stored as null.
         text = json.dumps({**meta, "extra": dict(extra or {})}, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(f"extra must hold finite JSON values: {error}") from error
-
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                archive.writestr("meta.json", text)
-                archive.writestr("weights.safetensors", save_tensors(_weight_tensors(trainer)))
-                if records is not None:
-                    archive.writestr("records.safetensors", save_tensors(records), zipfile.ZIP_DEFLATED, 1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException as error:  # KeyboardInterrupt too must not leave the temporary file behind
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise CheckpointError(f"cannot write checkpoint {target}: {error}; what was there is unchanged") from error
-        raise
+    write_archive(path, text, members, deflated=["records"])
 
 
 def load_checkpoint(
@@ -119,7 +94,7 @@ def load_checkpoint(
     Raises:
         CheckpointError: the file is missing, damaged, foreign, or of another format or schema version.
     """
-    meta, weights, records = _read(Path(path))
+    meta, members = read_archive(path, FORMAT, ["weights"])
     if meta.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: format version {meta.get('format_version')!r}, this release reads {FORMAT_VERSION}; "
@@ -132,23 +107,67 @@ def load_checkpoint(
         )
     try:
         trainer = Trainer(
-            TrainerConfig(**meta["config"]),
+            TrainerConfig(**_finite_to_config(meta["config"])),
             node_dim=meta["node_dim"], edge_dim=meta["edge_dim"], seed=meta["seed"], device=device,
         )  # fmt: skip
-    except (KeyError, TypeError, InvalidArgumentError) as error:
+    except (AttributeError, KeyError, TypeError, InvalidArgumentError) as error:
         if isinstance(error, InvalidArgumentError) and "device" in str(error):
             raise
         raise CheckpointError(f"{path}: bad meta.json ({error!r}); the file is damaged, fetch it again") from error
-    _check_weights(path, trainer, weights)
-    state = {name: torch.from_numpy(weights[f"network.{name}"].copy()) for name in trainer.network.state_dict()}
-    trainer.network.load_state_dict(state)
     try:
-        _restore_scaler(trainer.node_scaler, "node", weights, meta)
-        _restore_scaler(trainer.edge_scaler, "edge", weights, meta)
-        _restore_rest(trainer, meta, records)
+        load_weights(path, trainer, members["weights"], meta["scaler_count"])
+        _restore_rest(trainer, meta, members.get("records"))
         return trainer, dict(meta["extra"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path}: inconsistent ({error!r}); the file is damaged, fetch it again") from error
+
+
+def finite_config(config: TrainerConfig) -> dict[str, Any]:
+    """The options as JSON, which has no infinity: null stands for it."""
+    return {name: None if value == math.inf else value for name, value in asdict(config).items()}
+
+
+def weight_tensors(trainer: Trainer) -> Tensors:
+    """The parameters of the network, `network.*`, and the statistics of the scalers, `scaler.*`."""
+    tensors: Tensors = {
+        f"network.{name}": np.ascontiguousarray(value.cpu().numpy())
+        for name, value in trainer.network.state_dict().items()
+    }
+    for name, scaler in _scalers(trainer).items():
+        tensors[f"scaler.{name}.mean"] = np.ascontiguousarray(scaler.mean_)
+        tensors[f"scaler.{name}.variance"] = np.ascontiguousarray(scaler.variance_)
+    return tensors
+
+
+def scaler_counts(trainer: Trainer) -> dict[str, int]:
+    """Rows that each scaler has seen."""
+    return {name: scaler.count_ for name, scaler in _scalers(trainer).items()}
+
+
+def load_weights(
+    path: str | os.PathLike[str], trainer: Trainer, weights: Tensors, counts: Mapping[str, int]
+) -> None:
+    """Gives the trainer what `weight_tensors` and `scaler_counts` said of another; `path` is where they were read.
+
+    Raises CheckpointError where names or shapes are not those of the trainer, or a value is not finite.
+    """
+    _check_weights(path, trainer, weights)
+    state = {name: torch.from_numpy(weights[f"network.{name}"].copy()) for name in trainer.network.state_dict()}
+    trainer.network.load_state_dict(state)
+    for name, scaler in _scalers(trainer).items():
+        scaler.mean_ = weights[f"scaler.{name}.mean"].astype(np.float64)
+        scaler.variance_ = weights[f"scaler.{name}.variance"].astype(np.float64)
+        scaler.count_ = int(counts[name])
+
+
+def _scalers(trainer: Trainer) -> dict[str, FeatureScaler]:
+    return {"node": trainer.node_scaler, "edge": trainer.edge_scaler}
+
+
+def _finite_to_config(saved: dict[str, Any]) -> dict[str, Any]:
+    """What `finite_config` gave, with its infinity."""
+    seconds = "max_seconds_per_update"
+    return {**saved, seconds: math.inf} if saved.get(seconds, 0) is None else saved
 
 
 def _meta(trainer: Trainer, schema_version: int | str, include_records: bool) -> dict[str, Any]:
@@ -158,12 +177,12 @@ def _meta(trainer: Trainer, schema_version: int | str, include_records: bool) ->
         "format_version": FORMAT_VERSION,
         "schema_version": schema_version,
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "safetensors": safetensors.__version__},
-        "config": {name: None if value == math.inf else value for name, value in asdict(trainer.config).items()},
+        "config": finite_config(trainer.config),
         "node_dim": trainer.node_dim,
         "edge_dim": trainer.edge_dim,
         "seed": trainer.seed,
         "records_seen": trainer.records_seen_,
-        "scaler_count": {"node": trainer.node_scaler.count_, "edge": trainer.edge_scaler.count_},
+        "scaler_count": scaler_counts(trainer),
         "tasks": {
             name: {
                 "seen": stats.seen,
@@ -182,50 +201,11 @@ def _meta(trainer: Trainer, schema_version: int | str, include_records: bool) ->
     }
 
 
-def _weight_tensors(trainer: Trainer) -> Tensors:
-    tensors: Tensors = {
-        f"network.{name}": np.ascontiguousarray(value.cpu().numpy())
-        for name, value in trainer.network.state_dict().items()
-    }
-    for name, scaler in (("node", trainer.node_scaler), ("edge", trainer.edge_scaler)):
-        tensors[f"scaler.{name}.mean"] = np.ascontiguousarray(scaler.mean_)
-        tensors[f"scaler.{name}.variance"] = np.ascontiguousarray(scaler.variance_)
-    return tensors
-
-
 def _record_tensors(trainer: Trainer) -> Tensors:
     slots = range(len(trainer.replay))
     graphs = trainer.replay.gather(slots)
     tensors: Tensors = {name: np.ascontiguousarray(getattr(graphs, name)) for name in _GRAPH_ARRAYS}
     return {**tensors, "latency": trainer.replay.latency(slots), "flop": trainer.replay.flop(slots)}
-
-
-def _read(path: Path) -> tuple[dict[str, Any], Tensors, Tensors | None]:
-    """meta.json and the tensors of a checkpoint, as far as they can be read; nothing of their content is checked."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if "meta.json" not in names or "weights.safetensors" not in names:
-                raise CheckpointError(f"{path}: a zip file, but not a {FORMAT} checkpoint; name another file")
-            meta = json.loads(archive.read("meta.json"))
-            if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-                raise CheckpointError(f"{path}: not a {FORMAT} checkpoint (another format); name another file")
-            weights = load_tensors(archive.read("weights.safetensors"))
-            records = load_tensors(archive.read("records.safetensors")) if "records.safetensors" in names else None
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint; check the path") from error
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(f"{path}: not a checkpoint, or cut off or damaged ({error}); fetch it again") from error
-    except (
-        safetensors.SafetensorError, ValueError, KeyError, EOFError, zlib.error, RuntimeError, NotImplementedError,
-    ) as error:  # fmt: skip
-        raise CheckpointError(f"{path}: damaged ({error}); fetch it again") from error
-    config = meta.get("config")
-    if isinstance(config, dict) and config.get("max_seconds_per_update", 0) is None:
-        config["max_seconds_per_update"] = math.inf  # JSON has no infinity
-    return meta, weights, records
 
 
 def _check_weights(path: str | os.PathLike[str], trainer: Trainer, weights: Tensors) -> None:
@@ -242,12 +222,6 @@ def _check_weights(path: str | os.PathLike[str], trainer: Trainer, weights: Tens
             )
         if not np.isfinite(weights[name]).all():
             raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity; train anew or use an earlier file")
-
-
-def _restore_scaler(scaler: FeatureScaler, name: str, weights: Tensors, meta: dict[str, Any]) -> None:
-    scaler.mean_ = weights[f"scaler.{name}.mean"].astype(np.float64)
-    scaler.variance_ = weights[f"scaler.{name}.variance"].astype(np.float64)
-    scaler.count_ = int(meta["scaler_count"][name])
 
 
 def _restore_rest(trainer: Trainer, meta: dict[str, Any], records: Tensors | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..stage_graph.graph import IntArray
 
@@ -83,3 +84,34 @@ def hold_out(
         held.append(np.sort(chosen))
         train.append(np.setdiff1d(ids, chosen))
     return train, held
+
+
+def spread(count: int, number: int) -> IntArray:
+    """The positions of at most `number` of `count` items, evenly spaced and ascending: int64 (min(number, count),)."""
+    return np.linspace(0, count - 1, min(number, count)).round().astype(np.int64)
+
+
+def thin_out(
+    ids_by_task: Sequence[IntArray], latencies: Sequence[NDArray[np.float64]], number: int
+) -> list[IntArray]:
+    """At most `number` of the ids, int64 arrays, one a task: even shares, spread evenly over each task's latencies.
+
+    Every share that is not empty holds its task's best record. Tasks with less than an even share leave the rest to the
+    others.
+
+    Args:
+        ids_by_task: n arrays.
+        latencies: those of the ids, in seconds; inf marks a failed record.
+        number: how many to keep in all.
+    """
+    kept: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(ids_by_task)
+    left = number
+    smallest_first = sorted(range(len(ids_by_task)), key=lambda i: len(ids_by_task[i]))
+    for position, i in enumerate(smallest_first):
+        ids = ids_by_task[i]
+        share = min(len(ids), left // (len(smallest_first) - position))
+        fastest_first = np.argsort(latencies[i], kind="stable")
+        places = spread(len(ids), share)
+        kept[i] = np.sort(ids[fastest_first[places]])
+        left -= share
+    return kept

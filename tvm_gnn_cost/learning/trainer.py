@@ -20,8 +20,10 @@ from .config import TrainerConfig
 from .families import make_network
 from .losses import get_loss
 from .metrics import pairwise_accuracy
+from .optimisation import MAX_NODES_PER_STEP as _MAX_NODES_PER_STEP
+from .optimisation import Optimisation, gather_within, labels, learning_rate_share
 from .records import GivenRecords, RecordSource, check_records, group_ids, task_list
-from .replay import ReplayBuffer
+from .replay import ReplayBuffer, TaskStats
 from .results import FitReport, Prediction
 from .sampling import BatchSampler, hold_out
 from .scaling import FeatureScaler
@@ -31,8 +33,6 @@ from .threads import single_threaded
 logger = logging.getLogger(__name__)
 
 _CHECKS = 20  # validations per update or fit
-_WARM_UP_STEPS = 10
-_MAX_NODES_PER_STEP = 2048  # a step's cost follows the nodes: large graphs go in smaller batches
 _MAX_VALIDATION = 1024  # records
 _CALIBRATION_RECORDS = 256  # per task
 _CENTRING_RECORDS = 1024  # of all tasks
@@ -179,6 +179,34 @@ class Trainer:
         for name in self.replay.tasks_:
             self._offset(name)
 
+    @single_threaded()
+    def replace_records(
+        self, graphs: StageGraphBatch, latency: NDArray[np.float64], task: Sequence[str], flop: NDArray[np.float64],
+        stats: dict[str, TaskStats],
+    ) -> None:  # fmt: skip
+        """Remembers these records and tasks in place of those it held, and calibrates on them.
+
+        It is how the training of the network elsewhere ends: the records seen are those that `stats` counts.
+
+        Args:
+            graphs: n graphs.
+            latency: (n,) seconds; inf marks a failed measurement.
+            task: n keys, all of them in `stats`.
+            flop: (n,) floating-point operations.
+            stats: by task, `ids` and `best_id` unused.
+        """
+        self.replay = ReplayBuffer(self.config.replay_size, np.random.SeedSequence(self.seed).spawn(3)[2])
+        self.replay.restore(graphs, latency, task, flop, stats)
+        self.records_seen_ = sum(one.seen for one in stats.values())
+        self.calibration = Calibration()
+        self._calibrate_centre()
+        self.calibrate()
+
+    @property
+    def scorer(self) -> Scorer:
+        """The network with its scalers."""
+        return Scorer(self.network, self.node_scaler, self.edge_scaler, self.device)
+
     def _checked(
         self, graphs: StageGraphBatch, latency: ArrayLike, task: str | Sequence[str], flop: ArrayLike
     ) -> tuple[NDArray[np.float64], list[str], NDArray[np.float64]]:
@@ -210,55 +238,38 @@ class Trainer:
             validation = np.sort(self.generator.choice(validation, _MAX_VALIDATION, replace=False))
         held_graphs = source.gather(validation) if len(validation) else None
         held_labels = self._labels(source, validation)
-        parameters = list(self.network.parameters())
-        optimiser = torch.optim.AdamW(
-            parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=True
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, max_steps))
+        optimisation = Optimisation(self.network, self.config.learning_rate, self.config.weight_decay)
         check_every = max(1, max_steps // _CHECKS)
-        kept, best_loss, checks_since_best = self._snapshot(), math.inf, 0
         losses: list[float] = []
         stopped_by = "steps"
         for step in range(1, max_steps + 1):
             ids = sampler.draw()
             if not len(ids):  # nothing was kept: a full buffer, or all new records were dropped
                 break
-            graphs = source.gather(ids)
-            if len(graphs.node_features) > _MAX_NODES_PER_STEP:
-                # Evenly, so that new and replayed records keep their shares.
-                fitting = max(2, len(ids) * _MAX_NODES_PER_STEP // len(graphs.node_features))
-                chosen = np.unique(np.linspace(0, len(ids) - 1, fitting).round().astype(np.int64))
-                ids, graphs = ids[chosen], graphs.select(chosen)
-            score, _ = self.network(*self._scorer.tensors(graphs))
+            ids, graphs = gather_within(source, ids, _MAX_NODES_PER_STEP)
+            score, _ = self.network(*self.scorer.tensors(graphs))
             loss = loss_function(score, *self._labels(source, ids))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            value = float(loss.detach())
-            if not (math.isfinite(value) and bool(torch.isfinite(norm))):
+            value = optimisation.step(loss, learning_rate_share(step - 1, (step - 1) / max_steps))
+            if math.isnan(value):
                 logger.warning("loss or gradient is not finite at step %d: the update was rolled back", step)
-                self.network.load_state_dict(kept)
+                optimisation.restore_best()
                 stopped_by = "non-finite loss"
                 break
-            optimiser.step()
-            schedule.step()
             losses.append(value)
             if held_graphs is not None and (step % check_every == 0 or step == max_steps):
                 held_score, _ = self._score(held_graphs)
-                held_loss = float(loss_function(torch.from_numpy(held_score).to(self.device), *held_labels))
-                if held_loss < best_loss:
-                    kept, best_loss, checks_since_best = self._snapshot(), held_loss, 0
-                else:
-                    checks_since_best += 1
-                    if checks_since_best >= self.config.patience:
-                        stopped_by = "patience"
-                        break
+                optimisation.consider(
+                    float(loss_function(torch.from_numpy(held_score).to(self.device), *held_labels))
+                )
+                if optimisation.checks_since_best >= self.config.patience:
+                    stopped_by = "patience"
+                    break
             if time.monotonic() - started > max_seconds:
                 stopped_by = "seconds"
                 break
-        accuracy = math.nan
+        best_loss, accuracy = optimisation.best_loss, math.nan
         if held_graphs is not None and math.isfinite(best_loss):
-            self.network.load_state_dict(kept)
+            optimisation.restore_best()
             accuracy = self._accuracy(held_graphs, source.latency(validation), source.task(validation))
         self._calibrate_centre()
         last = losses[-10:]
@@ -276,28 +287,13 @@ class Trainer:
         options = self.config
         return hold_out(ids, best, options.validation_fraction, options.min_validation_records, self.generator)
 
-    def _snapshot(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-
     def _labels(self, source: RecordSource, ids: IntArray) -> tuple[Tensor, Tensor, Tensor]:
         """log_throughput, log_best and group of the records, as the losses take them."""
-        flop, tasks = source.flop(ids), source.task(ids)
-        best = np.array([self.replay.tasks_[name].best_latency for name in tasks], dtype=np.float64)
-        index = {name: i for i, name in enumerate(dict.fromkeys(tasks))}
-        group = torch.tensor([index[name] for name in tasks], dtype=torch.int64, device=self.device)
-        measured, top = (
-            torch.from_numpy(log_throughput(flop, latency).astype(np.float32)).to(self.device)
-            for latency in (source.latency(ids), best)
-        )
-        return measured, top, group
+        return labels(source, ids, lambda name: self.replay.tasks_[name].best_latency, self.device)
 
     def _score(self, graphs: StageGraphBatch) -> tuple[FloatArray, FloatArray]:
         """Scores (n,) and contributions (N,)."""
-        return self._scorer(graphs)
-
-    @property
-    def _scorer(self) -> Scorer:
-        return Scorer(self.network, self.node_scaler, self.edge_scaler, self.device)
+        return self.scorer(graphs)
 
     def _accuracy(self, graphs: StageGraphBatch, latency: NDArray[np.float64], tasks: list[str]) -> float:
         """Pairwise accuracy, mean over tasks, on at most `_MAX_VALIDATION` graphs; nan where no pair counts."""
@@ -368,12 +364,6 @@ def resolve_device(device: str) -> torch.device:
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise InvalidArgumentError(f"device {device!r} is not there; use device='auto' or 'cpu'")
     return resolved
-
-
-def _rate(step: int, max_steps: int) -> float:
-    """Share of the peak learning rate: linear warm-up, then a cosine down to a tenth."""
-    cosine = 0.55 + 0.45 * math.cos(math.pi * min(step / max_steps, 1.0))
-    return min((step + 1) / _WARM_UP_STEPS, 1.0) * cosine
 
 
 def _nothing_done(started: float) -> FitReport:

@@ -1,0 +1,90 @@
+"""Files of the learner: a zip of `meta.json` and safetensors, written atomically. Nothing in it is code."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from ..errors import CheckpointError
+
+Tensors = dict[str, NDArray[Any]]
+
+_META = "meta.json"
+_SUFFIX = ".safetensors"
+
+
+def write_archive(
+    path: str | os.PathLike[str], meta: str, tensors: Mapping[str, Tensors], deflated: Collection[str] = ()
+) -> None:
+    """Replaces `path` by an archive. On any failure the file that was there before stays as it was.
+
+    Args:
+        path: the file; its folder must exist.
+        meta: JSON, an object with the key "format".
+        tensors: by member, contiguous.
+        deflated: the members to compress.
+
+    Raises CheckpointError where the file cannot be written (full disk, no permission, no folder).
+    """
+    target = Path(os.path.realpath(path))  # replace the file that a link points to, not the link
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            with zipfile.ZipFile(file, "w") as archive:
+                archive.writestr(_META, meta)
+                for name, values in tensors.items():
+                    compression = (zipfile.ZIP_DEFLATED, 1) if name in deflated else (zipfile.ZIP_STORED, None)
+                    archive.writestr(name + _SUFFIX, save_tensors(values), *compression)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:  # KeyboardInterrupt too must not leave the temporary file behind
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise CheckpointError(f"cannot write checkpoint {target}: {error}; what was there is unchanged") from error
+        raise
+
+
+def read_archive(
+    path: str | os.PathLike[str], form: str, needed: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Tensors]]:
+    """meta.json and the tensors by member, as far as they can be read; nothing of their content is checked.
+
+    Args:
+        path: a file that `write_archive` wrote.
+        form: what meta.json must give as its "format".
+        needed: the members that must be there.
+
+    Raises CheckpointError where the file is missing, damaged or foreign.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if not {_META, *(name + _SUFFIX for name in needed)} <= set(names):
+                raise CheckpointError(f"{path}: a zip file, but not a {form} checkpoint; name another file")
+            meta = json.loads(archive.read(_META))
+            if not isinstance(meta, dict) or meta.get("format") != form:
+                raise CheckpointError(f"{path}: not a {form} checkpoint (another format); name another file")
+            members = [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
+            return meta, {name: load_tensors(archive.read(name + _SUFFIX)) for name in members}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint; check the path") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"{path}: not a checkpoint, or cut off or damaged ({error}); fetch it again") from error
+    except (
+        safetensors.SafetensorError, ValueError, KeyError, EOFError, zlib.error, RuntimeError, NotImplementedError,
+    ) as error:  # fmt: skip
+        raise CheckpointError(f"{path}: damaged ({error}); fetch it again") from error

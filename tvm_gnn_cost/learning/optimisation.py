@@ -1,0 +1,150 @@
+"""How a network learns, step by step: what online updates and pre-training share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..stage_graph.graph import IntArray, StageGraphBatch
+from .archive import Tensors
+from .calibration import log_throughput
+from .records import RecordSource
+from .sampling import spread
+
+MAX_NODES_PER_STEP = 2048
+"""A step's cost follows the nodes: large graphs go in smaller batches."""
+
+_WARM_UP_STEPS = 10
+_MAX_GRADIENT_NORM = 1.0
+
+
+class Optimisation:
+    """AdamW on a network's parameters, which remembers the weights that did best.
+
+    Args:
+        network: its parameters change in place.
+        learning_rate: the peak rate.
+        weight_decay: decoupled.
+
+    Attributes:
+        best_loss: the least that `consider` was given; inf before.
+        checks_since_best: calls of `consider` since then.
+    """
+
+    def __init__(self, network: nn.Module, learning_rate: float, weight_decay: float) -> None:
+        self.network = network
+        self.learning_rate = learning_rate
+        self.best_loss = math.inf
+        self.checks_since_best = 0
+        self._parameters = list(network.parameters())
+        self._optimiser = torch.optim.AdamW(
+            self._parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
+        )
+        self._best = self._weights()
+
+    def step(self, loss: Tensor, rate: float) -> float:
+        """One step down the gradient of `loss`, at this share of the peak learning rate.
+
+        Returns the loss; nan where it or its gradient is not finite, and then nothing has changed.
+        """
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT_NORM)
+        value = float(loss.detach())
+        if not (math.isfinite(value) and bool(torch.isfinite(norm))):
+            return math.nan
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.learning_rate * rate
+        self._optimiser.step()
+        return value
+
+    def consider(self, loss: float) -> bool:
+        """Remembers the present weights if `loss` is less than any before; returns whether it is."""
+        if loss < self.best_loss:
+            self._best, self.best_loss, self.checks_since_best = self._weights(), loss, 0
+            return True
+        self.checks_since_best += 1
+        return False
+
+    def restore_best(self) -> None:
+        """Gives the network its best weights; those it began with where none were considered."""
+        self.network.load_state_dict(self._best)
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        """All that the next step depends on besides the network's present weights: arrays, and JSON values."""
+        tensors = {f"best.{name}": value.cpu().numpy() for name, value in self._best.items()}
+        for number, moments in self._optimiser.state_dict()["state"].items():
+            for name, value in moments.items():
+                tensors[f"moments.{number}.{name}"] = value.cpu().numpy().reshape(-1)
+        best_loss = self.best_loss if math.isfinite(self.best_loss) else None
+        return tensors, {"best_loss": best_loss, "checks_since_best": self.checks_since_best}
+
+    def restore(self, tensors: Tensors, state: dict[str, Any]) -> None:
+        """Goes on from what `state` gave. Raises KeyError, TypeError, ValueError or RuntimeError if it does not fit."""
+        self._best = {
+            name: torch.from_numpy(tensors[f"best.{name}"].copy()).to(value.device).reshape(value.shape)
+            for name, value in self._best.items()
+        }
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, values in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "moments":
+                number, _, what = rest.partition(".")
+                shape = () if what == "step" else self._parameters[int(number)].shape
+                moments.setdefault(int(number), {})[what] = torch.from_numpy(values.copy()).reshape(shape)
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.best_loss = math.inf if state["best_loss"] is None else float(state["best_loss"])
+        self.checks_since_best = int(state["checks_since_best"])
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+
+def learning_rate_share(step: int, progress: float) -> float:
+    """Share of the peak learning rate: linear warm-up over the first steps, then a cosine down to a tenth.
+
+    Args:
+        step: steps made so far.
+        progress: share of the training that is done.
+    """
+    cosine = 0.55 + 0.45 * math.cos(math.pi * min(progress, 1.0))
+    return min((step + 1) / _WARM_UP_STEPS, 1.0) * cosine
+
+
+def gather_within(source: RecordSource, ids: IntArray, max_nodes: int) -> tuple[IntArray, StageGraphBatch]:
+    """The graphs of a batch, fewer of them where they have more than so many nodes together; and which they are."""
+    graphs = source.gather(ids)
+    if len(graphs.node_features) <= max_nodes:
+        return ids, graphs
+    # Evenly, so that new and replayed records keep their shares.
+    fitting = max(2, len(ids) * max_nodes // len(graphs.node_features))
+    chosen = spread(len(ids), fitting)
+    return ids[chosen], graphs.select(chosen)
+
+
+def labels(
+    source: RecordSource, ids: IntArray, best_latency: Callable[[str], float], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """log_throughput, log_best and group of the records, each (n,), as the losses take them.
+
+    Args:
+        source: where the records are.
+        ids: n of them.
+        best_latency: of a task, in seconds.
+        device: of the tensors.
+    """
+    flop, tasks = source.flop(ids), source.task(ids)
+    best = np.array([best_latency(name) for name in tasks], dtype=np.float64)
+    index = {name: i for i, name in enumerate(dict.fromkeys(tasks))}
+    group = torch.tensor([index[name] for name in tasks], dtype=torch.int64, device=device)
+    measured, top = (
+        torch.from_numpy(log_throughput(flop, latency).astype(np.float32)).to(device)
+        for latency in (source.latency(ids), best)
+    )
+    return measured, top, group
