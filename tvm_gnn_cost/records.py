@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import json
 import logging
 import math
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
@@ -50,6 +51,15 @@ _STEPS = {
 _ANNOTATIONS = range(12)  # loop_state.h, IteratorAnnotation
 _LAYOUT_OPTIONS = range(3)  # compute_dag.h, LayoutRewriteOption
 _INT32 = range(-(2**31), 2**31)
+
+
+class _Judged(NamedTuple):
+    """A record of a log: its line from 1, MeasureInput and MeasureResult; and why it cannot be used, or None."""
+
+    line: int
+    inp: Any
+    result: Any
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -85,15 +95,46 @@ def read_records(path: str | os.PathLike[str], n_lines: int | None = None, *, re
 
     Raises RecordError for a log that is missing or cannot be read at all, TVMNotAvailableError without TVM.
     """
-    auto_scheduler = require_auto_scheduler()
+    require_auto_scheduler()
     if n_lines is not None and n_lines < 0:
         raise RecordError(f"n_lines is {n_lines}; it must be at least 0, or None for all")
+    log = _collect(itertools.islice(_judged(path, rebuild), n_lines))
+    if log.skipped:
+        logger.warning("%s", describe_skipped(path, log.skipped, len(log)))
+    return log
+
+
+def read_record_chunks(path: str | os.PathLike[str], size: int, *, rebuild: bool = False) -> Iterator[RecordLog]:
+    """The log in pieces of `size` records, good or bad, for logs that are more than memory holds.
+
+    Bad records are left out as `read_records` does it, but reported by the caller alone (see `describe_skipped`).
+    Raises what `read_records` raises.
+    """
+    require_auto_scheduler()
+    records = _judged(path, rebuild)
+    while chunk := list(itertools.islice(records, size)):
+        yield _collect(chunk)
+
+
+def _collect(records: Iterable[_Judged]) -> RecordLog:
     log = RecordLog()
+    for record in records:
+        if record.reason is None:
+            log.inputs.append(record.inp)
+            log.results.append(record.result)
+            log.lines.append(record.line)
+        else:
+            log.skipped.append((record.line, record.reason))
+    return log
+
+
+def _judged(path: str | os.PathLike[str], rebuild: bool) -> Iterator[_Judged]:
+    """Each record of a log, good or bad."""
+    auto_scheduler = require_auto_scheduler()
     workloads = _Workloads()
-    for count, (number, text, problem) in enumerate(_record_lines(path)):
-        if n_lines is not None and count >= n_lines:
-            break
+    for number, text, problem in _record_lines(path):
         reason = problem or check_record(text)
+        inp = res = None
         if reason is None:
             try:
                 inp, res = auto_scheduler.measure_record.load_record_from_string(text)
@@ -102,15 +143,7 @@ def read_records(path: str | os.PathLike[str], n_lines: int | None = None, *, re
                     inp = recover(inp)
             except Exception as error:  # whatever TVM's reader trips over
                 reason = f"TVM cannot read it: {_last_line(error)}"
-        if reason is None:
-            log.inputs.append(inp)
-            log.results.append(res)
-            log.lines.append(number)
-        else:
-            log.skipped.append((number, reason))
-    if log.skipped:
-        logger.warning("%s", describe_skipped(path, log.skipped, len(log)))
-    return log
+        yield _Judged(number, inp, res, reason)
 
 
 def recover(inp: MeasureInput) -> MeasureInput:

@@ -13,7 +13,7 @@ from ..stage_graph.graph import IntArray, StageGraphBatch
 
 
 class RecordSource(Protocol):
-    """Where training reads records from: a `ReplayBuffer`, or the arguments of `fit`."""
+    """Where training reads records from: a `ReplayBuffer`, a `GraphStore`, or the arguments of `fit`."""
 
     def gather(self, slots: Iterable[int] | IntArray, /) -> StageGraphBatch: ...
     def latency(self, slots: Iterable[int] | IntArray, /) -> NDArray[np.float64]: ...
@@ -42,6 +42,53 @@ class GivenRecords:
 
     def task(self, slots: Iterable[int] | IntArray, /) -> list[str]:
         return [self._task[int(i)] for i in slots]
+
+
+class JoinedRecords:
+    """Two sources as one `RecordSource`: the ids of the second follow the `size` ids of the first."""
+
+    def __init__(self, first: RecordSource, size: int, second: RecordSource) -> None:
+        self._first, self._size, self._second = first, size, second
+
+    def gather(self, slots: Iterable[int] | IntArray, /) -> StageGraphBatch:
+        ids, ours = self._split(slots)
+        parts = []
+        if ours.any():
+            parts.append(self._first.gather(ids[ours]))
+        if not ours.all():
+            parts.append(self._second.gather(ids[~ours] - self._size))
+        if len(parts) == 1:
+            return parts[0]
+        order = np.concatenate([np.flatnonzero(ours), np.flatnonzero(~ours)])
+        return StageGraphBatch.concatenate(parts).select(np.argsort(order))
+
+    def latency(self, slots: Iterable[int] | IntArray, /) -> NDArray[np.float64]:
+        ids, ours = self._split(slots)
+        latency = np.empty(len(ids))
+        latency[ours] = self._first.latency(ids[ours])
+        latency[~ours] = self._second.latency(ids[~ours] - self._size)
+        return latency
+
+    def flop(self, slots: Iterable[int] | IntArray, /) -> NDArray[np.float64]:
+        ids, ours = self._split(slots)
+        flop = np.empty(len(ids))
+        flop[ours] = self._first.flop(ids[ours])
+        flop[~ours] = self._second.flop(ids[~ours] - self._size)
+        return flop
+
+    def task(self, slots: Iterable[int] | IntArray, /) -> list[str]:
+        ids, ours = self._split(slots)
+        first, second = iter(self._first.task(ids[ours])), iter(self._second.task(ids[~ours] - self._size))
+        return [next(first) if of_first else next(second) for of_first in ours]
+
+    def _split(self, slots: Iterable[int] | IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
+        ids = as_ids(slots)
+        return ids, ids < self._size
+
+
+def as_ids(slots: Iterable[int] | IntArray) -> IntArray:
+    """Record ids as int64 (n,)."""
+    return np.asarray(slots if isinstance(slots, np.ndarray) else list(slots), dtype=np.int64)
 
 
 def check_records(

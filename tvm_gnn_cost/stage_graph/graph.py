@@ -69,8 +69,8 @@ class StageGraphBatch:
     def select(self, graphs: Sequence[int] | IntArray) -> StageGraphBatch:
         """The batch of the given graphs, in the given order (an index may repeat)."""
         ids = np.asarray(graphs, dtype=np.int64)
-        nodes, node_ptr = _ranges(self.node_ptr, ids)
-        edges, edge_ptr = _ranges(self.edge_ptr, ids)
+        nodes, node_ptr = row_ranges(self.node_ptr, ids)
+        edges, edge_ptr = row_ranges(self.edge_ptr, ids)
         shift = np.repeat(node_ptr[:-1] - self.node_ptr[ids], np.diff(edge_ptr))
         return StageGraphBatch(
             self.node_features[nodes], self.edge_index[:, edges] + shift, self.edge_features[edges], node_ptr, edge_ptr
@@ -108,7 +108,7 @@ class StageGraphBatch:
         )
 
 
-def _ranges(ptr: IntArray, ids: IntArray) -> tuple[IntArray, IntArray]:
+def row_ranges(ptr: IntArray, ids: IntArray) -> tuple[IntArray, IntArray]:
     """The concatenated ranges ptr[i]:ptr[i+1] of `ids`, and the pointer array over them."""
     counts = ptr[ids + 1] - ptr[ids]
     new_ptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -1,0 +1,270 @@
+"""One record log as stage graphs on disk: arrays that are mapped into memory, and JSON. Nothing in it is code.
+
+A shard is a folder:
+
+| file                | holds                                                                                   |
+| ------------------- | --------------------------------------------------------------------------------------- |
+| `shard.json`        | format, what it was made from, the tasks, and length and CRC-32 of each array            |
+| `node_features.npy` | float32 (num_nodes, F), the n graphs end to end                                         |
+| `edge_index.npy`    | int32 (num_edges, 2): producer and consumer, counted in the edge's own graph            |
+| `edge_features.npy` | float32 (num_edges, G)                                                                  |
+| `node_ptr.npy`      | int64 (n + 1,): graph i owns nodes node_ptr[i]:node_ptr[i + 1]                           |
+| `edge_ptr.npy`      | int64 (n + 1,)                                                                          |
+| `latency.npy`       | float64 (n,) seconds; inf: failed                                                       |
+| `task.npy`          | int32 (n,): index of the task                                                           |
+
+It is written under another name, chunk by chunk, and renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from ..errors import RecordError
+from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
+
+FORMAT = "tvm-gnn-cost graphs"
+FORMAT_VERSION = 1
+_MANIFEST = "shard.json"
+_DTYPES: dict[str, type[np.generic]] = {
+    "node_features": np.float32,
+    "edge_index": np.int32,
+    "edge_features": np.float32,
+    "node_ptr": np.int64,
+    "edge_ptr": np.int64,
+    "latency": np.float64,
+    "task": np.int32,
+}
+
+
+@dataclass(frozen=True)
+class StoredTask:
+    """What is known of a task besides its records.
+
+    Attributes:
+        key: what tells tasks apart: workload and target.
+        flop: floating-point operations.
+        workload: TVM's workload key: what is computed, without the target.
+        operator: the workload without its shape.
+        target: TVM's target string.
+        is_gpu: whether the target is a GPU.
+    """
+
+    key: str
+    flop: float
+    workload: str
+    operator: str
+    target: str
+    is_gpu: bool
+
+
+@dataclass(frozen=True)
+class ShardSource:
+    """What a shard is made from; one made from something else is outdated.
+
+    Attributes:
+        digest: of the log.
+        schema: version of the features.
+        definitions: digest of the files that registered workloads.
+    """
+
+    digest: str
+    schema: int
+    definitions: str
+
+
+class GraphArrays(NamedTuple):
+    """The large arrays of a shard, mapped into memory: see the module."""
+
+    node_features: FloatArray
+    edge_index: NDArray[np.int32]
+    edge_features: FloatArray
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard that was found in order. Its large arrays stay on disk.
+
+    Attributes:
+        path: the folder.
+        log: the name of the log.
+        source: what it was made from.
+        skipped: records of the log that could not be used.
+        tasks: those of its records.
+        node_ptr, edge_ptr: int64 (n + 1,).
+        latency: float64 (n,) seconds; inf: failed.
+        task: int32 (n,), index into `tasks`.
+    """
+
+    path: Path
+    log: str
+    source: ShardSource
+    skipped: int
+    tasks: tuple[StoredTask, ...]
+    node_ptr: IntArray
+    edge_ptr: IntArray
+    latency: NDArray[np.float64]
+    task: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.latency)
+
+    def map_graphs(self) -> GraphArrays:
+        """Opens the large arrays; they take files and addresses, not memory."""
+        return GraphArrays(*(_map(self.path, name) for name in GraphArrays._fields))
+
+
+class ShardWriter:
+    """Writes a shard chunk by chunk. Used as a context: it is there as a whole afterwards, or, after an error, not.
+
+    Args:
+        path: the folder; what is there is replaced at the end.
+        source: what it is made from.
+        log: the name of the log.
+        node_dim, edge_dim: F and G.
+
+    Attributes:
+        skipped: records of the log that could not be used, to be set before the end.
+
+    Raises OSError where it cannot be written.
+    """
+
+    def __init__(self, path: Path, source: ShardSource, log: str, node_dim: int, edge_dim: int) -> None:
+        self._path, self._source, self._log = path, source, log
+        self._columns = {"node_features": node_dim, "edge_index": 2, "edge_features": edge_dim}
+        self._tasks: dict[str, StoredTask] = {}
+        self.skipped = 0
+
+    def __enter__(self) -> ShardWriter:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.tmp")
+        self._temporary.mkdir()
+        self._arrays = {
+            name: _GrowingArray(self._temporary / f"{name}.npy", np.dtype(dtype), self._columns.get(name))
+            for name, dtype in _DTYPES.items()
+        }
+        for name in ("node_ptr", "edge_ptr"):
+            self._arrays[name].append(np.zeros(1, np.int64))
+        self._nodes = self._edges = 0
+        return self
+
+    def add(self, task: StoredTask, graphs: StageGraphBatch, latency: NDArray[np.float64]) -> None:
+        """Appends the n graphs of a task, with latency (n,) in seconds."""
+        index = list(self._tasks).index(task.key) if task.key in self._tasks else len(self._tasks)
+        self._tasks.setdefault(task.key, task)
+        own = graphs.edge_index - np.repeat(graphs.node_ptr[:-1], np.diff(graphs.edge_ptr))
+        for name, rows in (
+            ("node_features", graphs.node_features),
+            ("edge_index", own.T),
+            ("edge_features", graphs.edge_features),
+            ("node_ptr", graphs.node_ptr[1:] + self._nodes),
+            ("edge_ptr", graphs.edge_ptr[1:] + self._edges),
+            ("latency", latency),
+            ("task", np.full(len(graphs), index)),
+        ):
+            self._arrays[name].append(rows)
+        self._nodes += len(graphs.node_features)
+        self._edges += graphs.edge_index.shape[1]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            described = {name: array.close() for name, array in self._arrays.items()}
+            if error is None:
+                self._commit(described)
+        finally:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _commit(self, arrays: dict[str, dict[str, int]]) -> None:
+        manifest = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "source": asdict(self._source),
+            "log": self._log,
+            "skipped": self.skipped,
+            "tasks": [asdict(task) for task in self._tasks.values()],
+            "arrays": arrays,
+        }
+        with open(self._temporary / _MANIFEST, "w", encoding="utf-8") as file:
+            json.dump(manifest, file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        if self._path.exists():
+            shutil.rmtree(self._path)
+        os.rename(self._temporary, self._path)
+
+
+def open_shard(path: Path, source: ShardSource) -> Shard:
+    """The shard in a folder, checked as a whole: each array is read once.
+
+    Raises RecordError where there is none, where it is damaged, or where it was made from something else.
+    """
+    try:
+        manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT or manifest["format_version"] != FORMAT_VERSION:
+            raise RecordError(f"{path}: stage graphs of another format")
+        if manifest["source"] != asdict(source):
+            raise RecordError(f"{path}: outdated, the stage graphs were made from something else")
+        for name, dtype in _DTYPES.items():
+            array, saved = _map(path, name), manifest["arrays"][name]
+            if array.dtype != dtype or len(array) != saved["length"] or _crc(array) != saved["crc32"]:
+                raise RecordError(f"{path}: damaged, {name}.npy is not what was written")
+        tasks = tuple(StoredTask(**task) for task in manifest["tasks"])
+        pointers = (np.array(_map(path, name)) for name in ("node_ptr", "edge_ptr", "latency", "task"))
+        return Shard(path, manifest["log"], source, manifest["skipped"], tasks, *pointers)
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: no stage graphs there, or damaged: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise RecordError(f"{path}: damaged stage graphs ({error!r})") from error
+
+
+class _GrowingArray:
+    """A .npy file that grows by rows; its header is written again at the end."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any], columns: int | None) -> None:
+        self._file: BinaryIO = open(path, "xb")
+        self._dtype, self._columns = dtype, columns
+        self._length = self._crc = 0
+        self._write_header()
+
+    def append(self, rows: NDArray[Any]) -> None:
+        data = np.ascontiguousarray(rows, dtype=self._dtype).tobytes()
+        self._file.write(data)
+        self._crc = zlib.crc32(data, self._crc)
+        self._length += len(rows)
+
+    def close(self) -> dict[str, int]:
+        """Ends the file; its length and the CRC-32 of its content."""
+        with self._file as file:
+            file.seek(0)
+            self._write_header()
+            file.flush()
+            os.fsync(file.fileno())
+        return {"length": self._length, "crc32": self._crc}
+
+    def _write_header(self) -> None:
+        # numpy pads the header so that the first axis may grow in place.
+        shape = (self._length,) if self._columns is None else (self._length, self._columns)
+        header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(self._file, header)
+
+
+def _map(path: Path, name: str) -> NDArray[Any]:
+    return np.asarray(np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+
+
+def _crc(array: NDArray[Any]) -> int:
+    return zlib.crc32(array.reshape(-1).view(np.uint8)) if array.size else 0
