@@ -69,7 +69,7 @@ def test_the_best_record_is_shown_with_what_was_measured_and_predicted(
     assert re.search(r"^Conv2dOutput +.*reduction.* [+-]\d\.\d\d$", out, re.MULTILINE)
     assert main(["inspect", "--log", log, "--line", "3", "--pretrained", "none"]) == 0
     out = capsys.readouterr().out
-    assert "line 3: measured 2 ms" in out and "no trained network" in out and "octaves" not in out
+    assert "line 3: measured 2 ms" in out and "no trained network" in out and "share" not in out
 
 
 def test_a_gzipped_log_is_read(log: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,17 +115,16 @@ def test_pictures_of_a_sampled_schedule(target: str, capsys: pytest.CaptureFixtu
         assert abs(x - u) >= (w + s) / 2 or abs(y - v) >= (h + t) / 2
 
 
-def test_contributions_sum_to_the_score() -> None:
+def test_time_shares_sum_to_one() -> None:
     task = make_task("conv2d_bn_relu")
     states = sample_states(task, 2)
     model = GNNCostModel(device="cpu")
-    scores = model.predict(task, states)
-    parts = [model.contributions(task, state) for state in states]
-    assert all(len(part) == len(state.stages) for part, state in zip(parts, states, strict=True))
-    np.testing.assert_allclose(parts[0].sum() - parts[1].sum(), np.log2(scores[0] / scores[1]), atol=1e-4)
-    assert np.isnan(GNNCostModel(None, device="cpu").contributions(task, states[0])).all()
+    parts = [model.time_shares(task, state) for state in states]
+    assert all(len(part) == len(state.stages) and (part >= 0).all() for part, state in zip(parts, states, strict=True))
+    np.testing.assert_allclose([part.sum() for part in parts], 1.0, atol=1e-5)
+    assert np.isnan(GNNCostModel(None, device="cpu").time_shares(task, states[0])).all()
     with pytest.raises(InvalidArgumentError, match="cannot be read"):
-        model.contributions(make_task("matmul"), "no state")
+        model.time_shares(make_task("matmul"), "no state")
 
 
 @pytest.mark.parametrize(

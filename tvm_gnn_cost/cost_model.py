@@ -191,7 +191,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
                 if np.isfinite(scored.scores[i]):
                     nodes = slice(scored.built.graphs.node_ptr[graph], scored.built.graphs.node_ptr[graph + 1])
                     mask = scored.built.scored_nodes[nodes]
-                    shares = _shares(scored.contributions[nodes][mask], float(scored.scores[i]))
+                    shares = _shares(scored.time_shares[nodes][mask], float(scored.scores[i]))
                 graph += 1
             parts += [np.array([float(len(shares))]), shares]
         return np.concatenate(parts)
@@ -217,17 +217,16 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             latency[~np.isfinite(scored.scores)] = np.nan
         return latency
 
-    def contributions(self, task: Any, state: Any) -> NDArray[np.float64]:
-        """What every stage of one state adds to the network's score: float64 (number of stages,), octaves.
+    def time_shares(self, task: Any, state: Any) -> NDArray[np.float64]:
+        """What part of one state's time the network gives to each stage: float64 (number of stages,), sum 1.
 
-        In TVM's order, placeholders and inlined stages included; they sum to the score, a log2 of throughput with an
-        offset of the task's own. nan while the model is cold. Raises InvalidArgumentError for a state that cannot be
-        read.
+        In TVM's order, placeholders and inlined stages included. nan while the model is cold. Raises
+        InvalidArgumentError for a state that cannot be read.
         """
         scored = self._score(task, [state])
         if not scored.built.readable[0]:
             raise InvalidArgumentError(f"the state of task {task.workload_key} cannot be read; the log says why")
-        return scored.contributions if self.is_warm else np.full(len(scored.contributions), np.nan)
+        return scored.time_shares if self.is_warm else np.full(len(scored.time_shares), np.nan)
 
     def update_from_file(self, file_name: str | PathLike[str], n_lines: int | None = None) -> None:
         """Learns from a record log, the first `n_lines` of it if given. Bad lines are counted, reported and left out.
@@ -340,19 +339,19 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         built = builder.build(states)
         valid = valid_states(builder, states, built)
         count = len(built.graphs)
-        contributions = np.zeros(len(built.scored_nodes))
+        time_shares = np.zeros(len(built.scored_nodes))
         latency = np.full(count, np.nan)
         if self.is_warm and count:
             prediction = self._trainer.predict(built.graphs, task_key(task), _flop(builder.task))
             relative = np.nan_to_num(prediction.relative_throughput, nan=1e-6, posinf=1e3, neginf=1e-6)
-            contributions = prediction.contributions.astype(np.float64)
+            time_shares = prediction.time_shares.astype(np.float64)
             latency = prediction.latency
         else:
             relative = self._generator.uniform(_SMALLEST_EXPLORING_SCORE, 1.0, count)
         scores = np.full(len(states), -np.inf)
         scores[built.readable] = relative
         scores[~valid] = -np.inf
-        return _Scored(scores, latency, contributions, built)
+        return _Scored(scores, latency, time_shares, built)
 
     def _read_measurements(self, inputs: list[Any], results: list[Any]) -> _Measured | None:
         """The measurements as graphs and latencies, in order of task; None if none can be used."""
@@ -398,11 +397,11 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
 
 @dataclass(frozen=True)
 class _Scored:
-    """scores (states,); latency (graphs,) seconds; contributions (nodes,) octaves; and the graphs."""
+    """scores (states,); latency (graphs,) seconds; time shares (nodes,); and the graphs."""
 
     scores: NDArray[np.float64]
     latency: NDArray[np.float64]
-    contributions: NDArray[np.float64]
+    time_shares: NDArray[np.float64]
     built: BuiltGraphs
 
 
@@ -459,8 +458,9 @@ def _flop(task: Any) -> float:
     return max(1.0, float(task.compute_dag.flop_ct))
 
 
-def _shares(contributions: NDArray[np.float64], score: float) -> NDArray[np.float64]:
-    """Contributions shifted evenly so that they sum to the score."""
-    if not len(contributions):
-        return contributions
-    return contributions + (score - contributions.sum()) / len(contributions)
+def _shares(time_shares: NDArray[np.float64], score: float) -> NDArray[np.float64]:
+    """The score, divided among stages as their time is; evenly where they have none."""
+    total = time_shares.sum()
+    if not total > 0:
+        return np.full(len(time_shares), score / max(1, len(time_shares)))
+    return time_shares * (score / total)

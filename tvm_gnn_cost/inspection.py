@@ -31,7 +31,7 @@ def inspect_state(task: Any, state: Any, model: GNNCostModel, *, title: str, not
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InvalidArgumentError(f"the schedule cannot be read: {lines[-1]}") from error
     score = float(model.predict(task, [inferred])[0])  # before is_warm: the first task chooses the network
-    contributions = model.contributions(task, inferred) if model.is_warm else None
+    time_shares = model.time_shares(task, inferred) if model.is_warm else None
     stages = inferred.state_object.stages
     return view_schedule(
         nest,
@@ -41,7 +41,7 @@ def inspect_state(task: Any, state: Any, model: GNNCostModel, *, title: str, not
         title=title,
         notes=[*notes, _says(model, score)],
         score=score if model.is_warm else None,
-        contributions=contributions,
+        time_shares=time_shares,
     )
 
 

@@ -39,7 +39,7 @@ def trainer() -> Trainer:
 
 def predictions(trainer: Trainer) -> list[np.ndarray]:
     results = [trainer.predict(TEST.graphs, name, 1e6) for name in ("a", "b", "failed", "unseen")]
-    return [array for p in results for array in (p.relative_throughput, p.latency, p.contributions)]
+    return [array for p in results for array in (p.relative_throughput, p.latency, p.time_shares)]
 
 
 def assert_same(a: list[np.ndarray], b: list[np.ndarray]) -> None:

@@ -15,13 +15,17 @@ from .toy import EDGE_DIM, NODE_DIM, one_graph, random_graphs
 
 def run(model: StageGCN, graphs: StageGraphBatch) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
-        return model(
-            torch.from_numpy(graphs.node_features),
-            torch.from_numpy(graphs.edge_index),
-            torch.from_numpy(graphs.edge_features),
-            torch.from_numpy(graphs.node_graph),
-            len(graphs),
-        )
+        return model(*model_arguments(graphs))
+
+
+def model_arguments(graphs: StageGraphBatch) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    return (
+        torch.from_numpy(graphs.node_features),
+        torch.from_numpy(graphs.edge_index),
+        torch.from_numpy(graphs.edge_features),
+        torch.from_numpy(graphs.node_graph),
+        len(graphs),
+    )
 
 
 class SumOfProducers(nn.Module):
@@ -47,7 +51,7 @@ def test_three_nodes_by_hand() -> None:
     with torch.no_grad():
         model.edge_to_consumer.weight.fill_(2.0)
         model.edge_to_producer.weight.fill_(10.0)
-        score, contributions = model(
+        score, time_shares = model(
             torch.tensor([[1.0], [2.0], [3.0]]),
             torch.tensor([[0, 1], [1, 2]]),
             torch.tensor([[0.1], [0.2]]),
@@ -56,21 +60,24 @@ def test_three_nodes_by_hand() -> None:
         )
     x = torch.tensor([1.0 + 10 * 0.1, 2.0 + 2 * 0.1 + 10 * 0.2, 3.0 + 2 * 0.2])
     message = torch.stack([x[1], x[0] + x[2], x[1]])  # from producers and from consumers
-    expected = x + nn.functional.silu(message)
-    torch.testing.assert_close(contributions, expected)
-    torch.testing.assert_close(score, expected.sum()[None])
+    times = torch.exp2(x + nn.functional.silu(message))
+    torch.testing.assert_close(time_shares, times / times.sum())
+    torch.testing.assert_close(score, -torch.log2(times.sum())[None])
 
 
 @pytest.mark.parametrize("jumping_knowledge", [True, False])
 @pytest.mark.parametrize("num_layers", [0, 1, 3])
-def test_score_is_sum_of_contributions(num_layers: int, jumping_knowledge: bool) -> None:
+def test_score_is_the_throughput_of_the_summed_times(num_layers: int, jumping_knowledge: bool) -> None:
     graphs = random_graphs(20)
     model = StageGCN(NODE_DIM, EDGE_DIM, 16, num_layers, jumping_knowledge=jumping_knowledge)
-    score, contributions = run(model, graphs)
-    assert score.shape == (20,) and contributions.shape == (len(graphs.node_features),)
+    score, time_shares = run(model, graphs)
+    assert score.shape == (20,) and time_shares.shape == (len(graphs.node_features),)
+    with torch.inference_mode():
+        times = torch.exp2(model.stage_times(*model_arguments(graphs))).sum(dim=1)
     for i in range(20):
-        part = contributions[graphs.node_ptr[i] : graphs.node_ptr[i + 1]]
-        torch.testing.assert_close(score[i], part.sum())
+        nodes = slice(int(graphs.node_ptr[i]), int(graphs.node_ptr[i + 1]))
+        torch.testing.assert_close(score[i], -torch.log2(times[nodes].sum()))
+        torch.testing.assert_close(time_shares[nodes], times[nodes] / times[nodes].sum())
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,10 @@ def inspect(
     pretrained: str,
     device: str,
 ) -> None:
-    """Show one schedule: its loop nests, the bytes between its stages, and what each stage adds to the score.
+    """Show one schedule: its loop nests, the bytes between its stages, and each stage's share of the time.
 
     The schedule is a record of a --log, or one that TVM samples for a WORKLOAD. The text goes to standard output; the
-    picture has a box for each stage, coloured by its contribution to the score of the network.
+    picture has a box for each stage, coloured by its share of the time that the network predicts.
 
     \b
     Examples:

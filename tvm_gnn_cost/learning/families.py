@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from ..errors import InvalidArgumentError
 from .gcn import StageGCN
-from .network import StageNetwork, drawing_nothing, sum_by_graph
+from .network import TIME_PARTS, StageNetwork, drawing_nothing
 
 if TYPE_CHECKING:
     from .config import TrainerConfig
 
 
 class StageMLP(StageNetwork):
-    """A feed-forward network on each stage by itself, and a sum over the stages; edges are not read.
+    """A feed-forward network on each stage by itself; edges are not read.
 
-    The form of Halide's cost model: "Learning to optimize Halide with tree search and random programs" (SIGGRAPH 2019).
+    The form of Halide's cost model, which sums the stages' times too: "Learning to optimize Halide with tree search and random programs" (SIGGRAPH 2019).
 
     Args:
         node_dim: F, node feature columns.
@@ -36,21 +36,21 @@ class StageMLP(StageNetwork):
             layers: list[nn.Module] = [nn.Linear(node_dim, hidden_dim), nn.SiLU()]
             for _ in range(num_layers):
                 layers += [nn.Linear(hidden_dim, hidden_dim), nn.SiLU()]
-            self.head = nn.Sequential(*layers, nn.Linear(hidden_dim, 1))
+            self.head = nn.Sequential(*layers, nn.Linear(hidden_dim, TIME_PARTS))
         self.reset_parameters(seed)
 
-    def forward(
+    def stage_times(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
-    ) -> tuple[Tensor, Tensor]:
-        contributions = self.head(node_features).squeeze(1)
-        return sum_by_graph(contributions, node_graph, num_graphs), contributions
+    ) -> Tensor:
+        times: Tensor = self.head(node_features)
+        return times
 
 
 class StageLSTM(StageNetwork):
     """A recurrent network over the stages in TVM's order, producers before consumers; edges are not read.
 
     After "Value learning for throughput optimization of deep learning workloads" (MLSys 2021), which reads Halide's
-    stages with an LSTM. The score is that of the last stage; a stage's contribution is what reading it changed.
+    stages with an LSTM. What it predicts of a stage depends on all stages before it.
 
     Args:
         node_dim: F, node feature columns.
@@ -67,21 +67,19 @@ class StageLSTM(StageNetwork):
                 nn.Linear(node_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim)
             )
             self.lstm = nn.LSTM(hidden_dim, hidden_dim, max(1, num_layers), batch_first=True)
-            self.head = nn.Sequential(nn.Linear(hidden_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, 1))
+            self.head = nn.Sequential(nn.Linear(hidden_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, TIME_PARTS))
         self.reset_parameters(seed)
 
-    def forward(
+    def stage_times(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         lengths = torch.bincount(node_graph, minlength=num_graphs)
         place = torch.arange(len(node_graph), device=node_graph.device) - (lengths.cumsum(0) - lengths)[node_graph]
         padded = node_features.new_zeros(num_graphs, int(lengths.max()), self.hidden_dim)
         padded = padded.index_put((node_graph, place), self.node_encoder(node_features))
         states, _ = self.lstm(padded)  # causal, so the padding behind a graph's last stage changes nothing
-        running = self.head(states[node_graph, place]).squeeze(1)
-        before = torch.where(place > 0, running.roll(1), 0.0)
-        contributions = running - before
-        return sum_by_graph(contributions, node_graph, num_graphs), contributions
+        times: Tensor = self.head(states[node_graph, place])
+        return times
 
 
 NETWORKS: Mapping[str, Callable[..., StageNetwork]] = MappingProxyType(

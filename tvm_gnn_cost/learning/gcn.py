@@ -1,4 +1,4 @@
-"""The network: a graph convolutional network over stage graphs whose score is the sum of its stages' contributions.
+"""The network: a graph convolutional network over stage graphs.
 
 Source of the idea: "A graph neural network-based performance model for deep learning applications" (MAPS 2022).
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
-from .network import StageNetwork, drawing_nothing, sum_by_graph
+from .network import TIME_PARTS, StageNetwork, drawing_nothing
 
 
 class StageGCN(StageNetwork):
@@ -21,16 +21,16 @@ class StageGCN(StageNetwork):
         x^{0}_v &= \mathrm{MLP}(f_v) + \sum_{u \to v} P\, e_{uv} + \sum_{v \to w} C\, e_{vw} \\
         x^{l+1} &= x^{l} + \mathrm{SiLU}(\mathrm{LayerNorm}(
             \mathrm{GCN}_{\rightarrow}(x^{l}) + \mathrm{GCN}_{\leftarrow}(x^{l}))) \\
-        c_v &= \mathrm{MLP}([x^{0}_v, \dots, x^{L}_v]), \qquad s_g = \sum_{v \in g} c_v
+        t_v &= \mathrm{MLP}([x^{0}_v, \dots, x^{L}_v])
 
-    The sum read-out is what makes a prediction explainable: `c_v` is stage v's share of the score. LayerNorm is per
-    node, so a graph's score does not depend on which other graphs share its batch.
+    See `StageNetwork` for how the stages' times make the score. LayerNorm is per node, so a graph's score does not
+    depend on which other graphs share its batch.
 
     Args:
         node_dim: F, node feature columns.
         edge_dim: G, edge feature columns; 0 switches the edge encoder off.
         hidden_dim: width of every hidden layer.
-        num_layers: graph-convolution blocks; 0 makes it a sum-pooled multi-layer perceptron.
+        num_layers: graph-convolution blocks.
         jumping_knowledge: the head reads every block's output (True) or the last one's.
         seed: of the initial parameters. The global random state is neither read nor changed.
     """
@@ -61,7 +61,7 @@ class StageGCN(StageNetwork):
             self.backward_convs = nn.ModuleList(self.init_conv(hidden_dim, hidden_dim) for _ in range(num_layers))
             self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim) for _ in range(num_layers))
             head_in = hidden_dim * (num_layers + 1 if jumping_knowledge else 1)
-            self.head = nn.Sequential(nn.Linear(head_in, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, 1))
+            self.head = nn.Sequential(nn.Linear(head_in, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, TIME_PARTS))
         self.reset_parameters(seed)
 
     def init_conv(self, in_channels: int, out_channels: int) -> nn.Module:
@@ -69,9 +69,9 @@ class StageGCN(StageNetwork):
         conv: nn.Module = GCNConv(in_channels, out_channels)
         return conv
 
-    def forward(
+    def stage_times(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         x = self.node_encoder(node_features)
         if self.edge_encoder is not None and edge_index.shape[1]:
             edges = self.edge_encoder(edge_features)
@@ -84,5 +84,5 @@ class StageGCN(StageNetwork):
             message = forward_conv(x, edge_index) + backward_conv(x, reversed_index)
             x = x + nn.functional.silu(norm(message))
             outputs.append(x)
-        contributions = self.head(torch.cat(outputs, dim=1) if self.jumping_knowledge else x).squeeze(1)
-        return sum_by_graph(contributions, node_graph, num_graphs), contributions
+        times: Tensor = self.head(torch.cat(outputs, dim=1) if self.jumping_knowledge else x)
+        return times

@@ -1,4 +1,4 @@
-"""What all networks over stage graphs share: their interface, and parameters drawn from a generator of their own."""
+"""What all networks over stage graphs share: the sum of the stages' times, and parameters from a generator of their own."""
 
 from __future__ import annotations
 
@@ -10,18 +10,33 @@ from torch import Tensor, nn
 
 from ..errors import InvalidArgumentError
 
+TIME_PARTS = 4
+"""Parts of a stage's time that a network tells apart."""
+
+_MAX_OCTAVES = 40.0  # beyond, an untrained network's times would overflow
+
 
 class StageNetwork(nn.Module):
-    """Scores stage graphs; the base of the families in `families.NETWORKS`.
+    r"""Scores stage graphs; the base of the families in `families.NETWORKS`.
+
+    A schedule takes the time of its stages. A subclass says of every stage :math:`K` parts of the time that it takes
+    (think of arithmetic and of the traffic of each memory), as logarithms :math:`t_{vk}`; the score is the throughput
+    of their sum, in octaves, up to an offset of the task's own:
+
+    .. math::
+        s_g = -\log_2 \sum_{v \in g} \sum_k 2^{t_{vk}}, \qquad p_v = \sum_k 2^{t_{vk} + s_g}
+
+    :math:`p_v` is the share of the time that stage v takes. So what rules the time rules the score, and the many small
+    stages of a long chain do not drown it as in a sum of scores.
 
     Shapes:
         * **input:** node features :math:`(N, F)`, edge index :math:`(2, E)` (row 0 producers), edge features
           :math:`(E, G)`, node-to-graph vector :math:`(N,)`, ascending
-        * **output:** scores :math:`(B,)` and contributions :math:`(N,)`, both in octaves (log2) of throughput; the
-          contributions of a graph's nodes sum to its score
+        * **output:** scores :math:`(B,)` in octaves (log2) of throughput, and time shares :math:`(N,)`, which sum to 1
+          over the nodes of a graph
 
     Subclasses build their layers inside `drawing_nothing`, then call `reset_parameters`. `head` is their last part, and
-    ends in a linear layer.
+    ends in a linear layer of `TIME_PARTS` outputs.
     """
 
     head: nn.Sequential
@@ -39,7 +54,7 @@ class StageNetwork(nn.Module):
     def forward(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> tuple[Tensor, Tensor]:
-        """Scores of the graphs and contributions of the nodes.
+        """Scores of the graphs and time shares of the nodes.
 
         Args:
             node_features: float32 (N, F), scaled.
@@ -48,6 +63,18 @@ class StageNetwork(nn.Module):
             node_graph: int64 (N,), the graph of each node.
             num_graphs: B.
         """
+        times = self.stage_times(node_features, edge_index, edge_features, node_graph, num_graphs)
+        times = times.clamp(-_MAX_OCTAVES, _MAX_OCTAVES)
+        top = times.detach().amax(dim=1)
+        top = top.new_full((num_graphs,), -torch.inf).scatter_reduce(0, node_graph, top, "amax")
+        parts = torch.exp2(times - top.index_select(0, node_graph)[:, None]).sum(dim=1)
+        total = sum_by_graph(parts, node_graph, num_graphs)
+        return -(top + torch.log2(total)), parts / total.index_select(0, node_graph)
+
+    def stage_times(
+        self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
+    ) -> Tensor:
+        """The parts of the stages' times in octaves, (N, TIME_PARTS). The arguments are those of `forward`."""
         raise NotImplementedError
 
     def reset_parameters(self, seed: int = 0) -> None:

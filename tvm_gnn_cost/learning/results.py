@@ -45,10 +45,10 @@ class Prediction:
             task without a measured record: as fast as the average task's best by score, which still ranks.
         latency: float64 (n,) seconds; nan for a task never seen if no flop was given.
         score: float32 (n,), the network's output, in octaves of throughput, up to an offset of each task's own.
-        contributions: float32 (N,), the nodes' shares; those of a graph sum to its score.
+        time_shares: float32 (N,), the nodes' shares of the predicted time; those of a graph sum to 1.
     """
 
     relative_throughput: NDArray[np.float64]
     latency: NDArray[np.float64]
     score: FloatArray
-    contributions: FloatArray
+    time_shares: FloatArray

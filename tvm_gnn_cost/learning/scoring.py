@@ -34,16 +34,16 @@ class Scorer:
         self.device = device
 
     def __call__(self, graphs: StageGraphBatch) -> tuple[FloatArray, FloatArray]:
-        """Scores float32 (number of graphs,) and contributions float32 (number of nodes,)."""
+        """Scores float32 (number of graphs,) and time shares float32 (number of nodes,)."""
         scores = np.empty(len(graphs), np.float32)
-        contributions = np.empty(len(graphs.node_features), np.float32)
+        time_shares = np.empty(len(graphs.node_features), np.float32)
 
         def score(bounds: tuple[int, int]) -> None:
             begin, end = bounds
             with torch.inference_mode():
                 one, many = self.network(*self.tensors(graphs.slice(begin, end)))
             scores[begin:end] = one.cpu().numpy()
-            contributions[graphs.node_ptr[begin] : graphs.node_ptr[end]] = many.cpu().numpy()
+            time_shares[graphs.node_ptr[begin] : graphs.node_ptr[end]] = many.cpu().numpy()
 
         on_cpu = self.device.type == "cpu"
         pieces = list(_pieces(graphs.node_ptr, _NODES_PER_PIECE if on_cpu else _NODES_PER_PIECE_ON_GPU))
@@ -55,7 +55,7 @@ class Scorer:
             else:
                 for piece in pieces:
                     score(piece)
-        return scores, contributions
+        return scores, time_shares
 
     def tensors(self, graphs: StageGraphBatch) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
         """The arguments of the network's `forward`, scaled and on its device."""

@@ -159,7 +159,7 @@ class Trainer:
         """
         count = len(graphs)
         tasks = task_list(task, count)
-        score, contributions = self._score(graphs)
+        score, time_shares = self._score(graphs)
         offset, log_best, flops = np.zeros(count), np.zeros(count), np.full(count, np.nan)
         for ids in group_ids(tasks, np.arange(count)):
             name = tasks[int(ids[0])]
@@ -171,7 +171,7 @@ class Trainer:
             flops = np.broadcast_to(np.asarray(flop, dtype=np.float64), (count,))
         log_absolute = np.clip(score.astype(np.float64) + offset, -100.0, 100.0)
         relative = np.clip(np.exp2(log_absolute - log_best), 1e-6, 1e3)
-        return Prediction(relative, flops / np.exp2(log_absolute + LOG_REFERENCE), score, contributions)
+        return Prediction(relative, flops / np.exp2(log_absolute + LOG_REFERENCE), score, time_shares)
 
     @single_threaded()
     def calibrate(self) -> None:
@@ -292,7 +292,7 @@ class Trainer:
         return labels(source, ids, lambda name: self.replay.tasks_[name].best_latency, self.device)
 
     def _score(self, graphs: StageGraphBatch) -> tuple[FloatArray, FloatArray]:
-        """Scores (n,) and contributions (N,)."""
+        """Scores (n,) and time shares (N,)."""
         return self.scorer(graphs)
 
     def _accuracy(self, graphs: StageGraphBatch, latency: NDArray[np.float64], tasks: list[str]) -> float:

@@ -20,7 +20,7 @@ from tvm_gnn_cost.report.picture_style import (
     GREY,
     MONO,
     STORED,
-    ContributionColours,
+    TimeColours,
     edge_width,
     style,
 )
@@ -114,7 +114,7 @@ class _Drawing:
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set(xlim=(0, width), ylim=(height, 0))
         self.axes.axis("off")
-        self.colours = ContributionColours([stage.contribution for stage in view.stages])
+        self.colours = TimeColours([stage.time_share for stage in view.stages])
         self._titles()
         sources, targets = self._ports(boxes, layout)
         for k, edge in enumerate(view.edges):
@@ -200,7 +200,7 @@ class _Drawing:
             box.width,
             box.height,
             boxstyle="round,pad=0,rounding_size=5",
-            facecolor=self.colours.of(stage.contribution),
+            facecolor=self.colours.of(stage.time_share),
             edgecolor=ATTACHED if stage.attach is not None and stage.runs else "#444444",
             linewidth=1.1 if stage.runs else 0.7,
             linestyle=(0, (4, 2.5)) if stage.kind in ("inlined", "constant") else "-",

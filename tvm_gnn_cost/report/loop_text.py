@@ -60,17 +60,17 @@ def _heading(stage: StageView) -> str:
 
 
 def _stage_table(view: ScheduleView) -> list[str]:
-    has_contributions = any(stage.contribution is not None for stage in view.stages)
-    rows = [["stage", "kind", "shape", "type", "bytes", "flop", *(["octaves"] if has_contributions else [])]]
+    has_times = any(stage.time_share is not None for stage in view.stages)
+    rows = [["stage", "kind", "shape", "type", "bytes", "flop", *(["time"] if has_times else [])]]
     for stage in view.stages:
         row = [stage.name, stage.kind, _full_shape(stage), stage.dtype, format_bytes(stage.bytes)]
         row.append(format_count(stage.flop) if stage.runs else "-")
-        if stage.contribution is not None:
-            row.append(f"{stage.contribution:+.2f}")
+        if stage.time_share is not None:
+            row.append(f"{stage.time_share:.0%}")
         rows.append(row)
     lines = _table(rows, right=range(4, 7))
-    if has_contributions:
-        lines.append("octaves: what the stage adds to the network's score, in doublings of throughput")
+    if has_times:
+        lines.append("time: the stage's share, as the network predicts it")
     return lines
 
 

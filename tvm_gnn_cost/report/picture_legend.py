@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_gnn_cost.report.picture_style import ATTACHED, GREY, PLAIN, STORED, ContributionColours
+from tvm_gnn_cost.report.picture_style import ATTACHED, GREY, PLAIN, STORED, TimeColours
 
 LEGEND_WIDTH = 446.0
 LEGEND_HEIGHT = 62.0
@@ -16,7 +16,7 @@ _COLUMN = 200.0
 
 
 def draw_legend(
-    figure: Any, axes: Any, left: float, top: float, colours: ContributionColours, size: tuple[float, float]
+    figure: Any, axes: Any, left: float, top: float, colours: TimeColours, size: tuple[float, float]
 ) -> None:
     """Draws it with its upper left corner at (left, top), in points, on a figure of `size` points."""
     axes.plot([left, size[0] - left], [top - 2, top - 2], color="#cccccc", linewidth=0.6)
@@ -43,11 +43,11 @@ def draw_legend(
         return
     bar = figure.add_axes(((left + 10) / size[0], 1 - (y + 3.5) / size[1], 104 / size[0], 7 / size[1]))
     scale = figure.colorbar(colours.mappable(), cax=bar, orientation="horizontal")
-    scale.set_ticks([-colours.limit, 0.0, colours.limit])
-    scale.set_ticklabels([f"{-colours.limit:.2f}", "0", f"+{colours.limit:.2f}"])
+    scale.set_ticks([0.0, 0.5, 1.0])
+    scale.set_ticklabels(["0 %", "50 %", "100 %"])
     scale.outline.set_linewidth(0.4)
     bar.tick_params(labelsize=6, length=2, width=0.4, pad=1.5)
-    text = "colour and number: octaves of throughput that the stage adds to the predicted score"
+    text = "colour and number: the stage's share of the time, as the network predicts it"
     axes.text(left + 130, y, text, size=_SIZE, va="center", color=GREY)
 
 

@@ -12,27 +12,25 @@ ATTACHED = "#0b6e99"
 PLAIN = "#f4f4f4"
 MONO = "monospace"
 
-_SLOW, _NEUTRAL, _FAST = "#eda37f", "#f7f5f0", "#8fc3df"  # told apart by the colour-blind, pale enough to write on
+_NO_TIME, _ALL_TIME = "#f7f5f0", "#eda37f"  # pale enough to write on
 
 
-class ContributionColours:
-    """Colours of contributions (octaves), the neutral one at 0; without any contribution all boxes are plain."""
+class TimeColours:
+    """Colours of time shares, 0 to 1; where none is known all boxes are plain."""
 
-    def __init__(self, contributions: Sequence[float | None]) -> None:
-        known = [abs(c) for c in contributions if c is not None]
-        self.limit = max(known, default=0.0) or 1.0
-        self.is_known = bool(known)
+    def __init__(self, time_shares: Sequence[float | None]) -> None:
+        self.is_known = any(share is not None for share in time_shares)
 
     def mappable(self) -> Any:
         """What matplotlib makes a colour bar of."""
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-        colours = LinearSegmentedColormap.from_list("contribution", [_SLOW, _NEUTRAL, _FAST])
-        return ScalarMappable(Normalize(-self.limit, self.limit), colours)
+        colours = LinearSegmentedColormap.from_list("time", [_NO_TIME, _ALL_TIME])
+        return ScalarMappable(Normalize(0.0, 1.0), colours)
 
-    def of(self, contribution: float | None) -> Any:
-        return PLAIN if contribution is None else self.mappable().to_rgba(contribution)
+    def of(self, time_share: float | None) -> Any:
+        return PLAIN if time_share is None else self.mappable().to_rgba(time_share)
 
 
 def edge_width(count: float) -> float:

@@ -59,7 +59,7 @@ class StageView:
         shape: extents of the tensor; `reduction` those of the reduction axes; `tile` those that one run makes.
         attach: (stage, loop) it is computed in, or None.
         flop: floating-point operations in all.
-        contribution: octaves of throughput that it adds to the network's score; None without a trained network.
+        time_share: the part of the schedule's time that the network gives it; None without a trained network.
     """
 
     name: str
@@ -75,7 +75,7 @@ class StageView:
     auto_unroll: int
     storage_offset: int
     body: str
-    contribution: float | None
+    time_share: float | None
 
     @property
     def runs(self) -> bool:
@@ -126,7 +126,7 @@ def view_schedule(
     title: str,
     notes: Sequence[str] = (),
     score: float | None = None,
-    contributions: NDArray[np.float64] | None = None,
+    time_shares: NDArray[np.float64] | None = None,
 ) -> ScheduleView:
     """The view of one schedule.
 
@@ -134,7 +134,7 @@ def view_schedule(
         nest, graph: the loop nests and the stage graph of the schedule, with N stages.
         loop_names: (N,) of the names of each stage's loops; dtypes: (N,) of the stages' types, as "float32".
         title, notes, score: see `ScheduleView`.
-        contributions: (N,) octaves; None without a trained network.
+        time_shares: (N,), sum 1; None without a trained network.
     """
     computation = nest.computation
     stages = []
@@ -158,7 +158,7 @@ def view_schedule(
                 how.auto_unroll_max_step,
                 how.storage_offset,
                 _body(nest, i),
-                None if contributions is None else float(contributions[i]),
+                None if time_shares is None else float(time_shares[i]),
             )
         )
     return ScheduleView(title, tuple(notes), tuple(stages), tuple(_edges(nest, graph)), score)

@@ -58,7 +58,7 @@ class BoxLine:
 
 @dataclass(frozen=True)
 class StageBox:
-    """Lengths in points. `corner` is the text on the right of the name: the contribution, or nothing."""
+    """Lengths in points. `corner` is the text on the right of the name: the time share, or nothing."""
 
     name: str
     corner: str
@@ -72,7 +72,7 @@ def stage_box(view: ScheduleView, i: int) -> StageBox:
     """The box of stage i."""
     stage = view.stages[i]
     name = _shorten(stage.name, _MAX_NAME)
-    corner = "" if stage.contribution is None else f"{stage.contribution:+.2f}"
+    corner = "" if stage.time_share is None else f"{stage.time_share:.0%}"
     details = [_description(stage)]
     if stage.runs and stage.attach is not None:
         host = _shorten(view.stages[stage.attach[0]].name, 24)
