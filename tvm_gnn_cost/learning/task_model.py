@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
+from ..stage_graph.graph import FloatArray, IntArray
 
 MAX_RECORDS = 256
 """Records that a task's process is conditioned on: the cost of a fit grows with their cube."""
@@ -33,7 +33,8 @@ class TaskModel:
     """A Gaussian process over the n records of a task.
 
     Attributes:
-        features: float32 (n, D), see `pooled_features`.
+        features: float32 (n, D), see `schedule_features`.
+        scores: float64 (n,), the network's.
         weights: float64 (n,): kernel values times these, summed, are added to the network's score.
         factor: float64 (n, n), the lower Cholesky factor of the records' covariance.
         centre: the mean of the records' scores.
@@ -110,3 +111,38 @@ class TaskModel:
         explained = np.linalg.solve(self.factor, shared.T)
         prior = self.amplitude**2 + _OFFSET**2 + _SLOPE**2 * (scores - self.centre) ** 2
         return mean, np.sqrt(np.maximum(prior - np.square(explained).sum(axis=0), 1e-12))
+
+
+def schedule_features(
+    node_features: FloatArray, time_shares: FloatArray, node_ptr: IntArray
+) -> FloatArray:
+    """What tells the schedules of a task apart: float32 (n, 2 F).
+
+    Of each column of the nodes its maximum over a schedule, and its mean weighted by the time that the network gives to
+    the stages: what is true of the stage that matters most.
+
+    Shapes: (N, F) scaled, (N,), (n + 1,) -> (n, 2 F).
+    """
+    begins = node_ptr[:-1]
+    maxima = np.maximum.reduceat(node_features, begins, axis=0)
+    means = np.add.reduceat(node_features * time_shares[:, None], begins, axis=0)
+    return np.concatenate([maxima, means], axis=1)
+
+
+def chosen_records(latency: NDArray[np.float64], most: int = MAX_RECORDS) -> IntArray:
+    """Which of a task's records to condition on: all, or half of `most` the fastest and half spread over the others.
+
+    Shapes: (n,) seconds, inf: failed -> int64 (min(n, most),), ascending.
+    """
+    if len(latency) <= most:
+        return np.arange(len(latency))
+    fastest_first = np.argsort(latency, kind="stable")
+    best, others = fastest_first[: most // 2], fastest_first[most // 2 :]
+    places = np.linspace(0, len(others) - 1, most - len(best)).round().astype(np.int64)
+    return np.sort(np.concatenate([best, others[places]]))
+
+
+def _squared_distances(a: FloatArray, b: FloatArray) -> NDArray[np.float64]:
+    """Between all rows: (m, D), (n, D) -> (m, n)."""
+    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None, :]
+    return np.maximum(squares - 2.0 * (a @ b.T), 0.0).astype(np.float64)

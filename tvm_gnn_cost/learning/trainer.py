@@ -28,6 +28,7 @@ from .results import FitReport, Prediction
 from .sampling import BatchSampler, hold_out
 from .scaling import FeatureScaler
 from .scoring import Scorer
+from .task_model import TaskModel, chosen_records, schedule_features
 from .threads import single_threaded
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ _CHECKS = 20  # validations per update or fit
 _MAX_VALIDATION = 1024  # records
 _CALIBRATION_RECORDS = 256  # per task
 _CENTRING_RECORDS = 1024  # of all tasks
+_FAILED_OCTAVES = 1.0  # by which a failed record counts as slower than the slowest measured one
+_MAX_TASK_MODELS = 64
 
 
 class Trainer:
@@ -85,6 +88,7 @@ class Trainer:
         self.edge_scaler = FeatureScaler(self.edge_dim)
         self.replay = ReplayBuffer(self.config.replay_size, replay)
         self.calibration = Calibration()
+        self._task_models: dict[str, TaskModel] = {}
         self.generator = np.random.default_rng(batches)
         self.records_seen_ = 0
 
@@ -160,16 +164,21 @@ class Trainer:
         count = len(graphs)
         tasks = task_list(task, count)
         score, time_shares = self._score(graphs)
-        offset, log_best, flops = np.zeros(count), np.zeros(count), np.full(count, np.nan)
+        log_absolute, log_best, flops = score.astype(np.float64), np.zeros(count), np.full(count, np.nan)
         for ids in group_ids(tasks, np.arange(count)):
             name = tasks[int(ids[0])]
-            offset[ids] = self._offset(name)
+            model = self._task_model(name)
+            if model is None:
+                log_absolute[ids] += self._offset(name)
+            else:
+                features = self._schedule_features(graphs, time_shares)[ids]
+                log_absolute[ids], _ = model.predict(log_absolute[ids], features)
             log_best[ids] = self._log_best(name)
             if name in self.replay.tasks_:
                 flops[ids] = self.replay.tasks_[name].flop
         if flop is not None:
             flops = np.broadcast_to(np.asarray(flop, dtype=np.float64), (count,))
-        log_absolute = np.clip(score.astype(np.float64) + offset, -100.0, 100.0)
+        log_absolute = np.clip(log_absolute, -100.0, 100.0)
         relative = np.clip(np.exp2(log_absolute - log_best), 1e-6, 1e3)
         return Prediction(relative, flops / np.exp2(log_absolute + LOG_REFERENCE), score, time_shares)
 
@@ -326,10 +335,38 @@ class Trainer:
             known.fresh.add(task)
         return known.offset.get(task, known.centre)
 
+    def _task_model(self, task: str) -> TaskModel | None:
+        """What the task's records say beyond the network, fitted now if it is out of date; None without a record."""
+        if task in self._task_models:
+            return self._task_models[task]
+        stats = self.replay.tasks_.get(task)
+        if stats is None or not stats.ids or not math.isfinite(stats.best_latency):
+            return None
+        held = np.array(stats.ids, dtype=np.int64)
+        ids = held[chosen_records(self.replay.latency(held))]
+        measured = log_throughput(self.replay.flop(ids), self.replay.latency(ids))
+        known = np.isfinite(measured)
+        if not known.any():
+            return None
+        measured[~known] = measured[known].min() - _FAILED_OCTAVES
+        graphs = self.replay.gather(ids)
+        score, time_shares = self._score(graphs)
+        while len(self._task_models) >= _MAX_TASK_MODELS:
+            del self._task_models[next(iter(self._task_models))]
+        model = TaskModel.fit(
+            score.astype(np.float64), self._schedule_features(graphs, time_shares), measured, self._offset(task)
+        )
+        self._task_models[task] = model
+        return model
+
+    def _schedule_features(self, graphs: StageGraphBatch, time_shares: FloatArray) -> FloatArray:
+        return schedule_features(self.node_scaler.transform(graphs.node_features), time_shares, graphs.node_ptr)
+
     def _calibrate_centre(self) -> None:
         """Fits the unseen task's offset on an even sample of all remembered records; marks tasks for calibration."""
         known = self.calibration
         known.fresh.clear()
+        self._task_models.clear()
         if not len(self.replay):
             return
         spread = np.linspace(0, len(self.replay) - 1, min(_CENTRING_RECORDS, len(self.replay)))
