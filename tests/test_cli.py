@@ -21,7 +21,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-@pytest.mark.parametrize("command", [[], ["tune"], ["compare"], ["collect"], ["inspect"], ["workloads"]])
+@pytest.mark.parametrize("command", [[], ["tune"], ["compare"], ["collect"], ["train"], ["inspect"], ["workloads"]])
 def test_help_shows_what_to_type(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out
@@ -54,6 +54,8 @@ def test_workloads_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["collect", "--workloads", "missing.txt"], "missing.txt cannot be read"),
         (["collect", *MATMUL, "--mix", "4,3"], "--mix is '4,3'"),
         (["collect", *MATMUL, "--rpc", "localhost:9190"], "KEY@HOST:PORT"),
+        (["train", "--output", "m.ckpt"], "Missing argument"),
+        (["train", "logs"], "Missing option"),
         (["retune"], "No such command"),
     ],
 )

@@ -88,6 +88,10 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         model_file: if given, the model is saved there after every update.
         callbacks: each is called with an `UpdateReport` after every update.
 
+    Attributes:
+        last_update: what the last update did; None before the first.
+        card: of the network that it started from, see `model_card`; None without one.
+
     Raises:
         InvalidArgumentError: an option is wrong. CheckpointError: the checkpoint cannot be used.
     """
@@ -114,6 +118,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         self.model_file = model_file
         self.callbacks = tuple(callbacks)
         self.last_update: UpdateReport | None = None
+        self.card: dict[str, Any] | None = None
         self._trainer = Trainer(config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=seed, device=device)
         self._config = config
         self._pretrained = False
@@ -241,6 +246,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             "pretrained": self._pretrained,
             "choose_pretrained": self._choose_pretrained,
             "learnt_before": self._learnt_before,
+            "card": self.card,
             "generator": self._generator.bit_generator.state,
         }
         save_checkpoint(file_name, self._trainer, extra, schema_version=SCHEMA_VERSION)
@@ -256,6 +262,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             model._pretrained = bool(extra["pretrained"])
             model._choose_pretrained = bool(extra["choose_pretrained"])
             model._learnt_before = int(extra["learnt_before"])
+            model.card = extra.get("card")
             model._generator.bit_generator.state = extra["generator"]
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{file_name}: not the checkpoint of a cost model ({error!r})") from error
@@ -293,7 +300,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
     def _start_from(self, path: Path) -> None:
         """Takes over a checkpoint's network, what it knows of tasks, and (unless given) its options."""
         seed, device = self._trainer.seed, str(self._trainer.device)
-        trainer, _ = load_checkpoint(path, device, schema_version=SCHEMA_VERSION)
+        trainer, extra = load_checkpoint(path, device, schema_version=SCHEMA_VERSION)
         if self._config is not None:
             sizes = trainer.config
             trainer.config = replace(
@@ -302,6 +309,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         trainer.seed = seed
         trainer.generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[1])
         self.adopt(trainer)
+        self.card = extra.get("card")
 
     def _builder(self, task: Any) -> StageGraphBuilder:
         p = task.hardware_params

@@ -15,6 +15,11 @@ def task_key(task: Any) -> str:
     return json.dumps([task.workload_key, str(task.target)])
 
 
+def task_workload(key: str) -> str:
+    """The workload of a task that `task_key` named."""
+    return str(json.loads(key)[0])
+
+
 def latency(costs: Sequence[float], error_no: int) -> float | None:
     """Seconds of a measurement: the minimum of its repeats, since interference only ever slows a run down.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.measurements import readings, result_latency, task_key
-from tvm_gnn_cost.records import read_records, recover
+from tvm_gnn_cost.records import RecordLog, read_records, recover
 from tvm_gnn_cost.stage_graph.graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
@@ -130,7 +130,7 @@ def read_states(paths: Iterable[str | PathLike[str]]) -> Iterator[MeasuredStates
     """
     register_all()
     for path in find_logs(paths):
-        yield from _read(path)
+        yield from states_by_task(path, read_records(path, rebuild=True))
 
 
 def read_pools(paths: Iterable[str | PathLike[str]]) -> Iterator[Pool]:
@@ -155,8 +155,8 @@ def operator_name(task: Any) -> str:
     return "+".join(operations) or name
 
 
-def _read(path: Path) -> Iterator[MeasuredStates]:
-    log = read_records(path, rebuild=True)
+def states_by_task(path: Path, log: RecordLog) -> Iterator[MeasuredStates]:
+    """The records of each task of a log that was read with `rebuild`, or of a chunk of it; `path` gives the name."""
     by_task: dict[str, list[int]] = {}
     latency = [result_latency(result) for result in log.results]
     for i, inp in enumerate(log.inputs):

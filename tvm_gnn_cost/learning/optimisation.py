@@ -42,9 +42,7 @@ class Optimisation:
         self.best_loss = math.inf
         self.checks_since_best = 0
         self._parameters = list(network.parameters())
-        self._optimiser = torch.optim.AdamW(
-            self._parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
-        )
+        self._optimiser = torch.optim.AdamW(self._parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
         self._best = self._weights()
 
     def step(self, loss: Tensor, rate: float) -> float:

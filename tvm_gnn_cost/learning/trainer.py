@@ -258,9 +258,7 @@ class Trainer:
             losses.append(value)
             if held_graphs is not None and (step % check_every == 0 or step == max_steps):
                 held_score, _ = self._score(held_graphs)
-                optimisation.consider(
-                    float(loss_function(torch.from_numpy(held_score).to(self.device), *held_labels))
-                )
+                optimisation.consider(float(loss_function(torch.from_numpy(held_score).to(self.device), *held_labels)))
                 if optimisation.checks_since_best >= self.config.patience:
                     stopped_by = "patience"
                     break

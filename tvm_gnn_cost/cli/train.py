@@ -1,0 +1,212 @@
+"""`tvm-gnn-cost train`: a network of one's own, from record logs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from tvm_gnn_cost.learning.pretraining import PretrainProgress
+    from tvm_gnn_cost.training import TrainResult
+    from tvm_gnn_cost.training_data import ReadProgress
+
+DEFAULT_EPOCHS = 30
+_LINE_SECONDS = 5.0  # without a terminal: a line of reading no more often
+
+
+@click.command(short_help="Train a network on record logs.")
+@click.argument("logs", nargs=-1, required=True, type=click.Path(), metavar="LOG...")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), metavar="FILE.ckpt",
+              help="The checkpoint to write; its card goes beside it, as FILE.md.")  # fmt: skip
+@click.option("--start-from", default="auto", show_default=True, metavar="auto|none|FILE",
+              help="The shipped network where it fits, a new one, or a checkpoint.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), help=f"Passes over the records [default: {DEFAULT_EPOCHS}].")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train so long instead of --epochs.")
+@click.option("--validation", type=click.FloatRange(0, 0.5), default=0.1, show_default=True,
+              help="The share of the workloads that is held out to check the network; 0 learns all.")  # fmt: skip
+@click.option("--hold-out-operators", default="", metavar="A,B", help="Hold out these operators' workloads instead.")
+@click.option("--loss", metavar="NAME", help="What it minimises; an unknown NAME lists all.")
+@click.option("--network", metavar="gcn|mlp|lstm", help="The family of a new network.")
+@click.option("--hidden", "hidden_dim", type=click.IntRange(1), help="Width of a new network's layers.")
+@click.option("--layers", "num_layers", type=click.IntRange(0), help="How many layers it has.")
+@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=2e-3, show_default=True,
+              help="The peak rate.")  # fmt: skip
+@click.option("--keep-records", type=click.IntRange(1), default=2000, show_default=True,
+              help="Records that the checkpoint carries, so that tuning does not make it forget them.")  # fmt: skip
+@click.option("--register", multiple=True, type=click.Path(dir_okay=False), metavar="FILE.py",
+              help="Run this file first: it registers the workloads of your logs. Repeatable.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+              help="Of the network, the batches and what is held out.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="Where it trains: auto, cpu, cuda.")
+@click.option("--work", type=click.Path(file_okay=False), metavar="FOLDER",
+              help="For stage graphs and the state of the training [default: FILE.work].")  # fmt: skip
+@click.option("--restart", is_flag=True, help="Begin anew, where a training was stopped or is done.")
+def train(
+    logs: tuple[str, ...],
+    output: str,
+    start_from: str,
+    epochs: int | None,
+    minutes: float | None,
+    validation: float,
+    hold_out_operators: str,
+    learning_rate: float,
+    keep_records: int,
+    register: tuple[str, ...],
+    seed: int,
+    device: str,
+    work: str | None,
+    restart: bool,
+    **config: Any,
+) -> int:
+    """Train a network on record LOGs (files, or folders of *.json and *.json.gz), for GNNCostModel to start from.
+
+    Whole workloads are held out. Beside the network, FILE.md says what it was trained on and how well it ranks those;
+    three or more of them decide which of its states is kept. The logs are of one kind of target, CPU or GPU. Their
+    stage graphs are kept in FILE.work, so that they are read only once; they need not fit into memory. Stopped by
+    Ctrl-C, the same command goes on, and on a CPU the result is the same as without the stop.
+
+    \b
+    Examples:
+      tvm-gnn-cost train logs/*.json --output mine.ckpt
+      tvm-gnn-cost train pools --start-from none --minutes 60 --output mine.ckpt
+      tvm-gnn-cost train pools --hold-out-operators softmax_mn,dense --output without.ckpt
+      tvm-gnn-cost train network.json --register my_network.py --output mine.ckpt
+
+    In a tuning script: GNNCostModel(pretrained="mine.ckpt"); on the command line: --pretrained mine.ckpt.
+    """
+    from tvm_gnn_cost.learning.pretraining import PretrainOptions
+    from tvm_gnn_cost.pools import find_logs
+    from tvm_gnn_cost.training import TrainOptions, train_network
+
+    console = Console()
+    if epochs is None and minutes is None:
+        epochs = DEFAULT_EPOCHS
+    options = TrainOptions(
+        pretrain=PretrainOptions(epochs, minutes, learning_rate, seed=seed),
+        start_from=start_from,
+        validation=validation,
+        hold_out_operators=tuple(name.strip() for name in hold_out_operators.split(",") if name.strip()),
+        config={name: value for name, value in config.items() if value is not None},
+        kept_records=keep_records,
+        device=device,
+        definitions=tuple(Path(path) for path in register),
+    )
+    target = Path(output)
+    folder = Path(work) if work else target.with_suffix(".work")
+    with _Display(console, epochs) as display:
+        result = train_network(find_logs(logs), target, folder, options, display, restart=restart)
+    if result is None:
+        console.print(f"Stopped early; {folder} keeps what was done, and the same command goes on.", soft_wrap=True)
+        return 130
+    _print_result(console, result, folder)
+    return 0
+
+
+def _print_result(console: Console, result: TrainResult, folder: Path) -> None:
+    from tvm_gnn_cost.model_card import SCORES, show_score
+
+    card = result.card
+    if card["scores"]:
+        table = Table(title="held-out workloads")
+        table.add_column("operator")
+        for heading in ("tasks", "records", "pairwise", "top-1", "top-5"):
+            table.add_column(heading, justify="right")
+        for name, row in card["scores"].items():
+            table.add_row(name, str(row["tasks"]), str(row["records"]), *(show_score(row[score]) for score in SCORES))
+        console.print(table)
+        console.print(
+            "Pairwise: pairs of schedules in the right order; top-k: the best schedule's latency over the best of k "
+            "that score highest.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    data, training = card["data"], card["training"]
+    lines = [
+        f"{training['steps']:,} steps in {training['seconds']:.0f} s, ended by {training['stopped_by']}",
+        f"network: {result.checkpoint} ({result.checkpoint.stat().st_size / 2**20:.1f} MiB)",
+        f"card: {result.card_file}",
+        f"stage graphs, for the next training on these logs: {folder}",
+        f'use it: GNNCostModel(pretrained="{result.checkpoint}")',
+    ]
+    if data["skipped"]:
+        lines.insert(0, f"{data['skipped']:,} records could not be used")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+class _Display:
+    """Shows a training as it goes: bars in a terminal, else lines."""
+
+    def __init__(self, console: Console, epochs: int | None) -> None:
+        self._console = console
+        self._epochs = epochs
+        self._bar: Bar | None = None
+        self._tasks: dict[str, Any] = {}
+        self._last_line = -_LINE_SECONDS
+        self._begun: tuple[float, float] | None = None  # time, and share that was done: for the time left
+
+    def __enter__(self) -> _Display:
+        if self._console.is_terminal:
+            self._bar = Bar(
+                BarColumn(bar_width=16),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.fields[status]}"),
+                TimeRemainingColumn(),
+                TextColumn("left"),
+                console=self._console,
+                refresh_per_second=4,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def reading(self, progress: ReadProgress) -> None:
+        done = progress.logs == progress.total
+        status = f"{progress.logs}/{progress.total} logs, {progress.records:,} records"
+        if self._bar is not None:
+            self._show("reading", progress.logs / progress.total, status)
+        elif done or time.monotonic() - self._last_line > _LINE_SECONDS:
+            self._last_line = time.monotonic()
+            self._print(f"reading: {status}")
+
+    def started(self, summary: str) -> None:
+        self._print(summary)
+
+    def training(self, progress: PretrainProgress) -> None:
+        now = time.monotonic()
+        self._begun = self._begun or (now, progress.done)
+        status = self._status(progress)
+        if self._bar is not None:
+            self._show("training", progress.done, status)
+        elif progress.is_checked:
+            begun, done = self._begun
+            pace = (now - begun) / (progress.done - done) if progress.done > done else 0.0
+            left = f", about {pace * (1.0 - progress.done):.0f} s left" if pace and progress.done < 1.0 else ""
+            self._print(f"training: {status}, {progress.seconds:.0f} s{left}")
+
+    def _status(self, progress: PretrainProgress) -> str:
+        parts = [f"epoch {progress.epoch:.1f}" + (f"/{self._epochs}" if self._epochs else "")]
+        if progress.check is not None:
+            parts.append(f"loss {progress.check.loss:.3f}")
+            if progress.check.accuracy is not None:
+                parts.append(f"pairwise {progress.check.accuracy:.3f}")
+        return ", ".join(parts)
+
+    def _show(self, name: str, done: float, status: str) -> None:
+        assert self._bar is not None
+        if name not in self._tasks:
+            self._tasks[name] = self._bar.add_task(name, total=1.0, status="")
+        self._bar.update(self._tasks[name], completed=done, status=status)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
