@@ -24,6 +24,8 @@ from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
 
 CARD_VERSION = 1
 
+_FLATTERY = " The weights were chosen by the pairwise accuracy on these very tasks, which flatters them a little."
+
 SCORES = ("pairwise", "top_1", "top_5")
 """The figures of `TaskRanking`, in the order in which they are shown."""
 
@@ -74,6 +76,7 @@ def make_card(
             "steps": pretraining.steps_,
             "seconds": round(pretraining.seconds_, 1),
             "stopped_by": pretraining.stopped_by,
+            "guided": pretraining.is_guided,
             "checks": [asdict(check) for check in checks],
             "records_kept": len(trainer.replay),
         },
@@ -159,8 +162,8 @@ def _scores(card: Mapping[str, Any]) -> list[str]:
     return [
         f"Means over the tasks of {len(card['held_out'])} workloads that were held out, before any record of theirs is "
         "learnt. Pairwise: share of pairs of schedules in the right order (0.5 is chance). Top-k: latency of the best "
-        "schedule over the best among the k that score highest (1 is perfect). The weights were chosen by the pairwise "
-        "accuracy on these very tasks, which flatters it a little.",
+        "schedule over the best among the k that score highest (1 is perfect)."
+        + (_FLATTERY if card["training"]["guided"] else ""),
         "",
         "| operator | tasks | records | pairwise | top-1 | top-5 |",
         "| --- | --- | --- | --- | --- | --- |",

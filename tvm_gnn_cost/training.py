@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError, RecordErr
 from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint
 from tvm_gnn_cost.learning.checkpoint import finite_config
 from tvm_gnn_cost.learning.held_out import TaskRanking, hold_out_workloads, rank_task
-from tvm_gnn_cost.learning.pretraining import PretrainingData, PretrainOptions, PretrainProgress, Pretraining
+from tvm_gnn_cost.learning.pretraining import Pretraining, PretrainingData, PretrainOptions, PretrainProgress
 from tvm_gnn_cost.learning.records import JoinedRecords, RecordSource
 from tvm_gnn_cost.learning.shards import Shard, StoredTask
 from tvm_gnn_cost.learning.store import GraphStore
@@ -118,7 +119,7 @@ def train_network(
     Args:
         logs: record logs of one kind of target, see `pools.find_logs`.
         output: the checkpoint to write; its card goes beside it, as `.md`.
-        work: a folder for the stage graphs, and for the state of the training until it is done.
+        work: a folder for the stage graphs and the state of the training.
         options: how to train.
         observer: told how it goes.
         restart: forget the state of a training that was stopped.
@@ -130,7 +131,7 @@ def train_network(
     """
     if output.suffix == ".md":
         raise InvalidArgumentError(f"the checkpoint cannot be {output}: its card is written to that file")
-    state = work / f"{output.name}.state"
+    state = _state_file(work, output)
     try:
         work.mkdir(parents=True, exist_ok=True)
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +161,11 @@ def train_network(
             return training.finish(output)
 
 
+def _state_file(work: Path, output: Path) -> Path:
+    """Where the state of the training of a checkpoint is kept; several may share the folder."""
+    return work / f"{output.stem}-{hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:8]}.state"
+
+
 class _Training:
     """The parts of one training."""
 
@@ -184,8 +190,8 @@ class _Training:
         )
         if options.validation and not any(self._held_out):
             logger.warning(
-                "no workload is held out, since there are few or the network has learnt them before: all are learnt, and "
-                "nothing checks how well"
+                "no workload is held out, since there are few or the network has learnt them before: all are learnt, "
+                "and nothing checks how well"
             )
         self._data = _data(self._store, self._held_out, trainer)
         self._settings = {
@@ -219,7 +225,7 @@ class _Training:
         """What is learnt, from what, in one line."""
         tasks, held = self._store.tasks, sum(self._held_out)
         return (
-            f"{self._data.num_learnt:,} records of {len(tasks) - held} tasks to learn, {held} tasks held out; starting "
+            f"{self._data.num_learnt:,} records of {len(tasks) - held} tasks to learn, {held} held out; starting "
             f"from {self._started_from}" + (f", at step {n:,}" if (n := self.pretraining.steps_) else "")
         )
 
@@ -234,16 +240,16 @@ class _Training:
         )
         model = GNNCostModel(None, seed=self._options.pretrain.seed, device=str(trainer.device), config=trainer.config)
         model.adopt(trainer)
-        model.card = make_card(
+        model.card = card = make_card(
             self._store, self._skipped, self._held_out, self.pretraining, rankings, self._settings
         )
         model.save(output)
         card_file = output.with_suffix(".md")
         try:
-            write_atomically(card_file, card_text(model.card, output).encode())
+            write_atomically(card_file, card_text(card, output).encode())
         except OSError as error:
             raise CheckpointError(f"{card_file} cannot be written: {error.strerror}; {output} is complete") from error
-        return TrainResult(output, card_file, model.card, rankings)
+        return TrainResult(output, card_file, card, rankings)
 
 
 def _check_one_kind(tasks: Sequence[StoredTask]) -> None:
@@ -271,18 +277,16 @@ def _starting_network(is_gpu: bool, options: TrainOptions) -> tuple[Trainer, str
                 raise
             logger.warning("the network that is shipped does not fit, and training starts from nothing: %s", error)
     config = TrainerConfig(**options.config)
-    trainer = Trainer(
-        config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=options.pretrain.seed, device=options.device
-    )
+    trainer = Trainer(config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=options.pretrain.seed, device=options.device)
     return trainer, NOTHING, {}
 
 
 def _load(path: Path, kind: str, options: TrainOptions) -> Trainer:
-    """The trainer of a checkpoint. Raises CheckpointError, or InvalidArgumentError where it does not fit the options."""
+    """A checkpoint's trainer. Raises CheckpointError, or InvalidArgumentError where it does not fit the options."""
     trainer, extra = load_checkpoint(path, options.device, schema_version=SCHEMA_VERSION)
     card = extra.get("card") or {}
     if card.get("kind", kind) != kind:
-        raise InvalidArgumentError(f"{path} is a network for {card['kind']} targets, and the logs are of {kind} targets")
+        raise InvalidArgumentError(f"{path} is a network for {card['kind']} targets, the logs are of {kind} targets")
     loss = options.config.get("loss", trainer.config.loss)  # the only option that does not shape the network
     for name, wanted in options.config.items():
         if name != "loss" and wanted != getattr(trainer.config, name):

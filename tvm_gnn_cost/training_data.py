@@ -1,4 +1,4 @@
-"""Record logs as stage graphs on disk, for training: read once, kept, and read again only when something has changed."""
+"""Record logs as stage graphs on disk, for training: read once, kept, and read again when something has changed."""
 
 from __future__ import annotations
 

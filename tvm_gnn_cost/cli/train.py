@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
@@ -33,14 +33,15 @@ _LINE_SECONDS = 5.0  # without a terminal: a line of reading no more often
               help="The share of the workloads that is held out to check the network; 0 learns all.")  # fmt: skip
 @click.option("--hold-out-operators", default="", metavar="A,B", help="Hold out these operators' workloads instead.")
 @click.option("--loss", metavar="NAME", help="What it minimises; an unknown NAME lists all.")
+@click.option("--network", metavar="gcn|mlp|lstm", help="The family of a new network.")
 @click.option("--hidden", "hidden_dim", type=click.IntRange(1), help="Width of a new network's layers.")
-@click.option("--layers", "num_layers", type=click.IntRange(0), help="How many graph convolutions it has.")
+@click.option("--layers", "num_layers", type=click.IntRange(0), help="How many layers it has.")
 @click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=2e-3, show_default=True,
               help="The peak rate.")  # fmt: skip
 @click.option("--keep-records", type=click.IntRange(1), default=2000, show_default=True,
               help="Records that the checkpoint carries, so that tuning does not make it forget them.")  # fmt: skip
 @click.option("--register", multiple=True, type=click.Path(dir_okay=False), metavar="FILE.py",
-              help="A Python file to execute first, which registers workloads of the logs; may be repeated.")  # fmt: skip
+              help="Run this file first: it registers the workloads of your logs. Repeatable.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
               help="Of the network, the batches and what is held out.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="Where it trains: auto, cpu, cuda.")
@@ -66,10 +67,10 @@ def train(
 ) -> int:
     """Train a network on record LOGs (files, or folders of *.json and *.json.gz), for GNNCostModel to start from.
 
-    Whole workloads are held out, and the network is what ranks their schedules best; FILE.md then says what it was
-    trained on and how well it does. The logs are of one kind of target, CPU or GPU. Their stage graphs are kept in
-    FILE.work, so that they are read only once; graphs need not fit into memory. Stopped by Ctrl-C, the same command
-    goes on, and on a CPU the result is the same as without the stop.
+    Whole workloads are held out. Beside the network, FILE.md says what it was trained on and how well it ranks those;
+    three or more of them decide which of its states is kept. The logs are of one kind of target, CPU or GPU. Their
+    stage graphs are kept in FILE.work, so that they are read only once; they need not fit into memory. Stopped by
+    Ctrl-C, the same command goes on, and on a CPU the result is the same as without the stop.
 
     \b
     Examples:
@@ -121,7 +122,7 @@ def _print_result(console: Console, result: TrainResult, folder: Path) -> None:
             table.add_row(name, str(row["tasks"]), str(row["records"]), *(show_score(row[score]) for score in SCORES))
         console.print(table)
         console.print(
-            "Pairwise: pairs of schedules in the right order; top-k: the best schedule's latency over the best of the k "
+            "Pairwise: pairs of schedules in the right order; top-k: the best schedule's latency over the best of k "
             "that score highest.",
             highlight=False,
             soft_wrap=True,
@@ -154,13 +155,11 @@ class _Display:
     def __enter__(self) -> _Display:
         if self._console.is_terminal:
             self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=16),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TextColumn("{task.fields[status]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
                 TimeRemainingColumn(),
+                TextColumn("left"),
                 console=self._console,
                 refresh_per_second=4,
             )
@@ -200,7 +199,7 @@ class _Display:
         if progress.check is not None:
             parts.append(f"loss {progress.check.loss:.3f}")
             if progress.check.accuracy is not None:
-                parts.append(f"held-out pairwise {progress.check.accuracy:.3f}")
+                parts.append(f"pairwise {progress.check.accuracy:.3f}")
         return ", ".join(parts)
 
     def _show(self, name: str, done: float, status: str) -> None:

@@ -7,15 +7,21 @@ from .config import TrainerConfig
 from .gcn import StageGCN
 from .losses import LOSSES, get_loss
 from .metrics import mean_absolute_percentage_error, pairwise_accuracy, spearman, top_k_score
+from .pretraining import Pretraining, PretrainingData, PretrainOptions
 from .replay import ReplayBuffer
 from .results import FitReport, Prediction
 from .scaling import FeatureScaler
+from .store import GraphStore
 from .trainer import Trainer
 
 __all__ = [
     "LOSSES",
     "FeatureScaler",
     "FitReport",
+    "GraphStore",
+    "PretrainOptions",
+    "Pretraining",
+    "PretrainingData",
     "Prediction",
     "ReplayBuffer",
     "StageGCN",

@@ -57,7 +57,7 @@ def write_archive(
 
 
 def read_archive(
-    path: str | os.PathLike[str], form: str, needed: Collection[str]
+    path: str | os.PathLike[str], form: str, needed: Collection[str], remedy: str = "fetch it again"
 ) -> tuple[dict[str, Any], dict[str, Tensors]]:
     """meta.json and the tensors by member, as far as they can be read; nothing of their content is checked.
 
@@ -65,6 +65,7 @@ def read_archive(
         path: a file that `write_archive` wrote.
         form: what meta.json must give as its "format".
         needed: the members that must be there.
+        remedy: what to do about a damaged file, for the error.
 
     Raises CheckpointError where the file is missing, damaged or foreign.
     """
@@ -83,8 +84,8 @@ def read_archive(
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
     except zipfile.BadZipFile as error:
-        raise CheckpointError(f"{path}: not a checkpoint, or cut off or damaged ({error}); fetch it again") from error
+        raise CheckpointError(f"{path}: not a checkpoint, or cut off or damaged ({error}); {remedy}") from error
     except (
         safetensors.SafetensorError, ValueError, KeyError, EOFError, zlib.error, RuntimeError, NotImplementedError,
     ) as error:  # fmt: skip
-        raise CheckpointError(f"{path}: damaged ({error}); fetch it again") from error
+        raise CheckpointError(f"{path}: damaged ({error}); {remedy}") from error

@@ -33,7 +33,7 @@ from .trainer import Trainer
 logger = logging.getLogger(__name__)
 
 FORMAT = "tvm-gnn-cost"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _SCALER_ROWS = ("mean", "variance")
 _GRAPH_ARRAYS = ("node_features", "edge_index", "edge_features", "node_ptr", "edge_ptr")
 _MIB = 2**20
@@ -144,9 +144,7 @@ def scaler_counts(trainer: Trainer) -> dict[str, int]:
     return {name: scaler.count_ for name, scaler in _scalers(trainer).items()}
 
 
-def load_weights(
-    path: str | os.PathLike[str], trainer: Trainer, weights: Tensors, counts: Mapping[str, int]
-) -> None:
+def load_weights(path: str | os.PathLike[str], trainer: Trainer, weights: Tensors, counts: Mapping[str, int]) -> None:
     """Gives the trainer what `weight_tensors` and `scaler_counts` said of another; `path` is where they were read.
 
     Raises CheckpointError where names or shapes are not those of the trainer, or a value is not finite.

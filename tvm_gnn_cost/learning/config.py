@@ -21,6 +21,7 @@ class TrainerConfig:
         network: a name in `families.NETWORKS`.
         hidden_dim: width of the network's hidden layers (1 to 4096).
         num_layers: graph-convolution blocks, or layers of another family (0 to 32).
+        dropout: share of the hidden values that training drops, in [0, 0.9].
         loss: a name in `losses.LOSSES`.
         learning_rate: AdamW's peak rate; it warms up over 10 steps and falls to a tenth along a cosine.
         weight_decay: AdamW's decoupled weight decay.
@@ -38,6 +39,7 @@ class TrainerConfig:
     network: str = "gcn"
     hidden_dim: int = 64
     num_layers: int = 2
+    dropout: float = 0.1
     loss: str = "hybrid"
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -56,6 +58,7 @@ class TrainerConfig:
         ranges: dict[str, tuple[float, float]] = {
             "hidden_dim": (1, 4096),
             "num_layers": (0, 32),
+            "dropout": (0.0, 0.9),
             "learning_rate": (1e-8, 1.0),
             "weight_decay": (0.0, 10.0),
             "batch_size": (2, 65_536),

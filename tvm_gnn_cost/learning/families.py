@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidArgumentError
 from .gcn import StageGCN
-from .network import TIME_PARTS, StageNetwork, drawing_nothing
+from .network import StageNetwork, drawing_nothing
 
 if TYPE_CHECKING:
     from .config import TrainerConfig
@@ -27,23 +27,34 @@ class StageMLP(StageNetwork):
         edge_dim: ignored.
         hidden_dim: width of every hidden layer.
         num_layers: hidden layers after the first.
+        dropout: share of the hidden values that training drops.
         seed: of the initial parameters.
     """
 
-    def __init__(self, node_dim: int, edge_dim: int, hidden_dim: int = 64, num_layers: int = 2, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        node_dim: int,
+        edge_dim: int,
+        hidden_dim: int = 64,
+        num_layers: int = 2,
+        *,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__(node_dim, edge_dim, hidden_dim, num_layers)
         with drawing_nothing():
-            layers: list[nn.Module] = [nn.Linear(node_dim, hidden_dim), nn.SiLU()]
+            layers: list[nn.Module] = [nn.Linear(node_dim, hidden_dim)]
             for _ in range(num_layers):
-                layers += [nn.Linear(hidden_dim, hidden_dim), nn.SiLU()]
-            self.head = nn.Sequential(*layers, nn.Linear(hidden_dim, TIME_PARTS))
+                layers += [nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, hidden_dim)]
+            self.node_encoder = nn.Sequential(*layers)
+            self.head = self.make_head(hidden_dim, dropout)
         self.reset_parameters(seed)
 
-    def stage_times(
+    def embed_stages(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> Tensor:
-        times: Tensor = self.head(node_features)
-        return times
+        embeddings: Tensor = self.node_encoder(node_features)
+        return embeddings
 
 
 class StageLSTM(StageNetwork):
@@ -57,20 +68,30 @@ class StageLSTM(StageNetwork):
         edge_dim: ignored.
         hidden_dim: width of every hidden layer and of the LSTM's state.
         num_layers: LSTM layers, at least one is made.
+        dropout: share of the hidden values that training drops.
         seed: of the initial parameters.
     """
 
-    def __init__(self, node_dim: int, edge_dim: int, hidden_dim: int = 64, num_layers: int = 2, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        node_dim: int,
+        edge_dim: int,
+        hidden_dim: int = 64,
+        num_layers: int = 2,
+        *,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__(node_dim, edge_dim, hidden_dim, num_layers)
         with drawing_nothing():
             self.node_encoder = nn.Sequential(
-                nn.Linear(node_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim)
+                nn.Linear(node_dim, hidden_dim), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, hidden_dim)
             )
             self.lstm = nn.LSTM(hidden_dim, hidden_dim, max(1, num_layers), batch_first=True)
-            self.head = nn.Sequential(nn.Linear(hidden_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, TIME_PARTS))
+            self.head = self.make_head(hidden_dim, dropout)
         self.reset_parameters(seed)
 
-    def stage_times(
+    def embed_stages(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> Tensor:
         lengths = torch.bincount(node_graph, minlength=num_graphs)
@@ -78,8 +99,8 @@ class StageLSTM(StageNetwork):
         padded = node_features.new_zeros(num_graphs, int(lengths.max()), self.hidden_dim)
         padded = padded.index_put((node_graph, place), self.node_encoder(node_features))
         states, _ = self.lstm(padded)  # causal, so the padding behind a graph's last stage changes nothing
-        times: Tensor = self.head(states[node_graph, place])
-        return times
+        embeddings: Tensor = states[node_graph, place]
+        return embeddings
 
 
 NETWORKS: Mapping[str, Callable[..., StageNetwork]] = MappingProxyType(
@@ -90,7 +111,9 @@ NETWORKS: Mapping[str, Callable[..., StageNetwork]] = MappingProxyType(
 def make_network(config: TrainerConfig, node_dim: int, edge_dim: int, seed: int) -> StageNetwork:
     """The network that the options ask for. Raises InvalidArgumentError for an unknown family."""
     check_network(config.network)
-    return NETWORKS[config.network](node_dim, edge_dim, config.hidden_dim, config.num_layers, seed=seed)
+    return NETWORKS[config.network](
+        node_dim, edge_dim, config.hidden_dim, config.num_layers, dropout=config.dropout, seed=seed
+    )
 
 
 def check_network(name: object) -> None:

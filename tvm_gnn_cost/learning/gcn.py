@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
-from .network import TIME_PARTS, StageNetwork, drawing_nothing
+from .network import StageNetwork, drawing_nothing
 
 
 class StageGCN(StageNetwork):
@@ -32,6 +32,7 @@ class StageGCN(StageNetwork):
         hidden_dim: width of every hidden layer.
         num_layers: graph-convolution blocks.
         jumping_knowledge: the head reads every block's output (True) or the last one's.
+        dropout: share of the hidden values that training drops.
         seed: of the initial parameters. The global random state is neither read nor changed.
     """
 
@@ -43,6 +44,7 @@ class StageGCN(StageNetwork):
         num_layers: int = 2,
         *,
         jumping_knowledge: bool = True,
+        dropout: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__(node_dim, edge_dim, hidden_dim, num_layers)
@@ -50,7 +52,7 @@ class StageGCN(StageNetwork):
 
         with drawing_nothing():
             self.node_encoder = nn.Sequential(
-                nn.Linear(node_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim)
+                nn.Linear(node_dim, hidden_dim), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, hidden_dim)
             )
             self.edge_encoder: nn.Module | None = None
             if edge_dim:
@@ -60,8 +62,8 @@ class StageGCN(StageNetwork):
             self.forward_convs = nn.ModuleList(self.init_conv(hidden_dim, hidden_dim) for _ in range(num_layers))
             self.backward_convs = nn.ModuleList(self.init_conv(hidden_dim, hidden_dim) for _ in range(num_layers))
             self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim) for _ in range(num_layers))
-            head_in = hidden_dim * (num_layers + 1 if jumping_knowledge else 1)
-            self.head = nn.Sequential(nn.Linear(head_in, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, TIME_PARTS))
+            self.dropout = nn.Dropout(dropout)
+            self.head = self.make_head(hidden_dim * (num_layers + 1 if jumping_knowledge else 1), dropout)
         self.reset_parameters(seed)
 
     def init_conv(self, in_channels: int, out_channels: int) -> nn.Module:
@@ -69,7 +71,7 @@ class StageGCN(StageNetwork):
         conv: nn.Module = GCNConv(in_channels, out_channels)
         return conv
 
-    def stage_times(
+    def embed_stages(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> Tensor:
         x = self.node_encoder(node_features)
@@ -82,7 +84,6 @@ class StageGCN(StageNetwork):
         outputs = [x]
         for forward_conv, backward_conv, norm in zip(self.forward_convs, self.backward_convs, self.norms, strict=True):
             message = forward_conv(x, edge_index) + backward_conv(x, reversed_index)
-            x = x + nn.functional.silu(norm(message))
+            x = x + self.dropout(nn.functional.silu(norm(message)))
             outputs.append(x)
-        times: Tensor = self.head(torch.cat(outputs, dim=1) if self.jumping_knowledge else x)
-        return times
+        return torch.cat(outputs, dim=1) if self.jumping_knowledge else x

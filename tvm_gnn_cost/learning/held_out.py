@@ -60,7 +60,8 @@ def hold_out_workloads(
         present = sorted({task.operator for task in tasks})
         missing = sorted(set(operators) - set(present))
         if missing:
-            raise InvalidArgumentError(f"no task of the operator {missing[0]!r} to hold out; there are {', '.join(present)}")
+            there = ", ".join(present)
+            raise InvalidArgumentError(f"no task of the operator {missing[0]!r} to hold out; there are {there}")
         held = {task.workload for task in tasks if task.operator in operators}
     else:
         workloads = sorted({task.workload for task in tasks})

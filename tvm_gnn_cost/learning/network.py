@@ -35,8 +35,8 @@ class StageNetwork(nn.Module):
         * **output:** scores :math:`(B,)` in octaves (log2) of throughput, and time shares :math:`(N,)`, which sum to 1
           over the nodes of a graph
 
-    Subclasses build their layers inside `drawing_nothing`, then call `reset_parameters`. `head` is their last part, and
-    ends in a linear layer of `TIME_PARTS` outputs.
+    Subclasses build their layers inside `drawing_nothing`, then call `reset_parameters`. They embed the stages; `head`
+    makes times of embeddings.
     """
 
     head: nn.Sequential
@@ -63,19 +63,32 @@ class StageNetwork(nn.Module):
             node_graph: int64 (N,), the graph of each node.
             num_graphs: B.
         """
-        times = self.stage_times(node_features, edge_index, edge_features, node_graph, num_graphs)
-        times = times.clamp(-_MAX_OCTAVES, _MAX_OCTAVES)
+        embeddings = self.embed_stages(node_features, edge_index, edge_features, node_graph, num_graphs)
+        return self.read_out(embeddings, node_graph, num_graphs)
+
+    def read_out(self, embeddings: Tensor, node_graph: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
+        """Scores and time shares, as of `forward`, from the stages' embeddings, (N, H)."""
+        times = self.head(embeddings).clamp(-_MAX_OCTAVES, _MAX_OCTAVES)
         top = times.detach().amax(dim=1)
         top = top.new_full((num_graphs,), -torch.inf).scatter_reduce(0, node_graph, top, "amax")
         parts = torch.exp2(times - top.index_select(0, node_graph)[:, None]).sum(dim=1)
         total = sum_by_graph(parts, node_graph, num_graphs)
         return -(top + torch.log2(total)), parts / total.index_select(0, node_graph)
 
-    def stage_times(
+    def embed_stages(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> Tensor:
-        """The parts of the stages' times in octaves, (N, TIME_PARTS). The arguments are those of `forward`."""
+        """What the network makes of every stage, (N, H). The arguments are those of `forward`."""
         raise NotImplementedError
+
+    def make_head(self, embedding_dim: int, dropout: float) -> nn.Sequential:
+        """From embeddings (N, embedding_dim) to the parts of the stages' times in octaves, (N, TIME_PARTS)."""
+        return nn.Sequential(
+            nn.Linear(embedding_dim, self.hidden_dim),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            nn.Linear(self.hidden_dim, TIME_PARTS),
+        )
 
     def reset_parameters(self, seed: int = 0) -> None:
         """Draws every parameter anew from a generator of its own: Glorot weights, zero biases, unit norms."""

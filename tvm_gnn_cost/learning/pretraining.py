@@ -3,8 +3,8 @@
 1. The scalers learn the features, in one pass over the records.
 2. Steps on batches of several records from each of several tasks, every task equally likely. A network that was trained
    before also gets records that it learnt then, half of each batch, so that it does not forget them.
-3. Now and then a check: the tasks of held-out workloads are ranked, and the weights with the best mean pairwise accuracy
-   are remembered.
+3. Now and then a check: the tasks of held-out workloads are ranked, and the weights that order the most pairs of their
+   schedules as measured are remembered.
 4. In the end the best weights are taken, a thin sample of the records is kept for replay, and scores are calibrated on
    it.
 
@@ -34,7 +34,14 @@ from .checkpoint import load_weights, scaler_counts, weight_tensors
 from .held_out import score_records
 from .losses import get_loss
 from .metrics import pairwise_accuracy
-from .optimisation import MAX_NODES_PER_STEP, Optimisation, gather_within, labels, learning_rate_share
+from .optimisation import (
+    MAX_NODES_PER_STEP,
+    Optimisation,
+    gather_within,
+    labels,
+    learning_rate_share,
+    randomness,
+)
 from .records import RecordSource
 from .replay import TaskStats
 from .sampling import BatchSampler, spread, thin_out
@@ -48,8 +55,10 @@ FORMAT_VERSION = 1
 
 _SAVE_SECONDS = 30.0
 _LEAST_STEPS_PER_EPOCH = 20  # few records: more than one pass is an epoch
-_STEPS_PER_CHECK = 500  # many records: several checks an epoch
+_STEPS_PER_CHECK = 500  # at most: of many records there are several checks an epoch
+_DECIDING_TASKS = 3  # the ranking of fewer held-out tasks is reported, and decides nothing
 _CHECKED_TASKS, _CHECKED_RECORDS = 128, 256  # at most, and of each of them
+_LEAST_RECORDS = 16  # of a held-out task: the ranking of fewer records is noise
 _SCALED_RECORDS = 4096  # read at a time
 
 
@@ -92,7 +101,8 @@ class PretrainingData:
         source: of all the records.
         learnt: the tasks to learn.
         replayed: tasks that the network learnt before; empty for a new one.
-        held_out: the tasks of the held-out workloads; empty: no checks, no early stop, and the last weights are taken.
+        held_out: the tasks of the held-out workloads; those of a few records are not looked at until the end. Where
+            fewer than three are left, their ranking decides nothing: no early stop, and the last weights are taken.
     """
 
     source: RecordSource
@@ -179,11 +189,12 @@ class Pretraining:
         for ids in (*data.replayed, *data.learnt, *data.held_out):
             name, best = data.source.task(ids[:1])[0], float(data.source.latency(ids).min())
             self._best_latency[name] = min(best, self._best_latency.get(name, math.inf))
+        ranked = [ids for ids in data.held_out if len(ids) >= _LEAST_RECORDS]
         self._checked = [
-            data.held_out[i][spread(len(data.held_out[i]), _CHECKED_RECORDS)]
-            for i in spread(len(data.held_out), _CHECKED_TASKS)
+            ranked[i][spread(len(ranked[i]), _CHECKED_RECORDS)] for i in spread(len(ranked), _CHECKED_TASKS)
         ]
         self.steps_per_epoch = max(_LEAST_STEPS_PER_EPOCH, math.ceil(data.num_learnt / trainer.config.batch_size))
+        self._check_every = min(self.steps_per_epoch, _STEPS_PER_CHECK)
 
     @property
     def done(self) -> float:
@@ -192,6 +203,11 @@ class Pretraining:
             return min(1.0, self.seconds_ / (60.0 * self.options.minutes))
         assert self.options.epochs is not None
         return min(1.0, self.steps_ / (self.options.epochs * self.steps_per_epoch))
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether there are enough held-out tasks to choose the weights and to stop early."""
+        return len(self._checked) >= _DECIDING_TASKS
 
     def fit_scalers(self) -> None:
         """Learns the range of the features in one pass; those of a network that was trained before are widened.
@@ -218,14 +234,13 @@ class Pretraining:
         last = saved = time.monotonic()
         while self.stopped_by is None and not stop():
             self._step()
-            is_checked = self.stopped_by is None and self._is_due()
-            if is_checked:
-                self._check()
             now = time.monotonic()
             self.seconds_, last = self.seconds_ + now - last, now
-            if self.stopped_by is None and self.done >= 1.0:
-                self.stopped_by = "epochs" if self.options.minutes is None else "minutes"
-                if not is_checked:  # minutes end between two checks
+            is_checked = False
+            if self.stopped_by is None:
+                if self.done >= 1.0:
+                    self.stopped_by = "epochs" if self.options.minutes is None else "minutes"
+                if self.stopped_by is not None or self.steps_ % self._check_every == 0:
                     self._check()
                     is_checked = True
             last_check = self.checks[-1] if self.checks else None
@@ -239,8 +254,7 @@ class Pretraining:
     @single_threaded()
     def finish(self, kept_records: int) -> None:
         """Gives the trainer the best weights and `kept_records` of the records, and calibrates it on them."""
-        if math.isfinite(self._optimisation.best_loss):
-            self._optimisation.restore_best()
+        self._optimisation.finish()
         source, tasks = self.data.source, [*self.data.replayed, *self.data.learnt]
         kept = np.concatenate(thin_out(tasks, [source.latency(ids) for ids in tasks], kept_records))
         stats = {
@@ -280,9 +294,9 @@ class Pretraining:
 
         Raises InvalidArgumentError where the identity differs, CheckpointError where the file cannot be used.
         """
-        meta, members = read_archive(path, FORMAT, ["weights", "optimisation"])
+        meta, members = read_archive(path, FORMAT, ["weights", "optimisation"], "begin anew with --restart")
         if meta.get("format_version") != FORMAT_VERSION:
-            raise CheckpointError(f"{path}: a training of another release, which cannot be continued: begin anew")
+            raise CheckpointError(f"{path}: another release began it; begin anew with --restart")
         try:
             check_identity(path, meta["identity"], self.identity)
             load_weights(path, self.trainer, members["weights"], meta["scaler_count"])
@@ -295,20 +309,17 @@ class Pretraining:
         except InvalidArgumentError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-            raise CheckpointError(f"{path}: damaged ({error!r}); begin anew") from error
+            raise CheckpointError(f"{path}: damaged ({error!r}); begin anew with --restart") from error
 
     @property
     def _epoch(self) -> float:
         return self.steps_ / self.steps_per_epoch
 
-    def _is_due(self) -> bool:
-        """Whether to check after this step: after each epoch, and after every so many steps of a long one."""
-        return self.steps_ % min(self.steps_per_epoch, _STEPS_PER_CHECK) == 0 or self.done >= 1.0
-
     def _step(self) -> None:
         trainer, source = self.trainer, self.data.source
         ids, graphs = gather_within(source, self._sampler.draw(), MAX_NODES_PER_STEP)
-        score, _ = trainer.network(*trainer.scorer.tensors(graphs))
+        with randomness(trainer.network, self._generator):
+            score, _ = trainer.network(*trainer.scorer.tensors(graphs))
         loss = self._loss(score, *labels(source, ids, self._best_latency.__getitem__, trainer.device))
         value = self._optimisation.step(loss, learning_rate_share(self.steps_, self.done))
         if math.isnan(value):
@@ -322,10 +333,11 @@ class Pretraining:
         """Ranks the held-out tasks, remembers the weights if they are the best so far, and may stop early."""
         loss = self._loss_sum / max(1, self._loss_steps)
         self._loss_sum, self._loss_steps = 0.0, 0
-        held_out_loss, accuracy = self._rank_held_out() if self._checked else (None, None)
+        with self._optimisation.averaged():
+            held_out_loss, accuracy = self._rank_held_out() if self._checked else (None, None)
         self.checks.append(Check(self.steps_, self._epoch, self.seconds_, loss, held_out_loss, accuracy))
         criterion = held_out_loss if accuracy is None else 1.0 - accuracy
-        if criterion is None:
+        if criterion is None or not self.is_guided:
             return
         if self._optimisation.consider(criterion):
             self._best_at = self.done

@@ -91,9 +91,7 @@ def spread(count: int, number: int) -> IntArray:
     return np.linspace(0, count - 1, min(number, count)).round().astype(np.int64)
 
 
-def thin_out(
-    ids_by_task: Sequence[IntArray], latencies: Sequence[NDArray[np.float64]], number: int
-) -> list[IntArray]:
+def thin_out(ids_by_task: Sequence[IntArray], latencies: Sequence[NDArray[np.float64]], number: int) -> list[IntArray]:
     """At most `number` of the ids, int64 arrays, one a task: even shares, spread evenly over each task's latencies.
 
     Every share that is not empty holds its task's best record. Tasks with less than an even share leave the rest to the

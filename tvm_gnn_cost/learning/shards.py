@@ -267,4 +267,4 @@ def _map(path: Path, name: str) -> NDArray[Any]:
 
 
 def _crc(array: NDArray[Any]) -> int:
-    return zlib.crc32(array.reshape(-1).view(np.uint8)) if array.size else 0
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data) if array.size else 0

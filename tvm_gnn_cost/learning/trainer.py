@@ -21,14 +21,13 @@ from .families import make_network
 from .losses import get_loss
 from .metrics import pairwise_accuracy
 from .optimisation import MAX_NODES_PER_STEP as _MAX_NODES_PER_STEP
-from .optimisation import Optimisation, gather_within, labels, learning_rate_share
+from .optimisation import Optimisation, gather_within, labels, learning_rate_share, randomness
 from .records import GivenRecords, RecordSource, check_records, group_ids, task_list
 from .replay import ReplayBuffer, TaskStats
 from .results import FitReport, Prediction
 from .sampling import BatchSampler, hold_out
 from .scaling import FeatureScaler
 from .scoring import Scorer
-from .task_model import TaskModel, chosen_records, schedule_features
 from .threads import single_threaded
 
 logger = logging.getLogger(__name__)
@@ -37,8 +36,6 @@ _CHECKS = 20  # validations per update or fit
 _MAX_VALIDATION = 1024  # records
 _CALIBRATION_RECORDS = 256  # per task
 _CENTRING_RECORDS = 1024  # of all tasks
-_FAILED_OCTAVES = 1.0  # by which a failed record counts as slower than the slowest measured one
-_MAX_TASK_MODELS = 64
 
 
 class Trainer:
@@ -83,12 +80,11 @@ class Trainer:
     def _reset(self) -> None:
         init, batches, replay = np.random.SeedSequence(self.seed).spawn(3)
         first = int(init.generate_state(1, np.uint64)[0] >> 1)
-        self.network = make_network(self.config, self.node_dim, self.edge_dim, first).to(self.device)
+        self.network = make_network(self.config, self.node_dim, self.edge_dim, first).to(self.device).eval()
         self.node_scaler = FeatureScaler(self.node_dim)
         self.edge_scaler = FeatureScaler(self.edge_dim)
         self.replay = ReplayBuffer(self.config.replay_size, replay)
         self.calibration = Calibration()
-        self._task_models: dict[str, TaskModel] = {}
         self.generator = np.random.default_rng(batches)
         self.records_seen_ = 0
 
@@ -164,21 +160,16 @@ class Trainer:
         count = len(graphs)
         tasks = task_list(task, count)
         score, time_shares = self._score(graphs)
-        log_absolute, log_best, flops = score.astype(np.float64), np.zeros(count), np.full(count, np.nan)
+        offset, log_best, flops = np.zeros(count), np.zeros(count), np.full(count, np.nan)
         for ids in group_ids(tasks, np.arange(count)):
             name = tasks[int(ids[0])]
-            model = self._task_model(name)
-            if model is None:
-                log_absolute[ids] += self._offset(name)
-            else:
-                features = self._schedule_features(graphs, time_shares)[ids]
-                log_absolute[ids], _ = model.predict(log_absolute[ids], features)
+            offset[ids] = self._offset(name)
             log_best[ids] = self._log_best(name)
             if name in self.replay.tasks_:
                 flops[ids] = self.replay.tasks_[name].flop
         if flop is not None:
             flops = np.broadcast_to(np.asarray(flop, dtype=np.float64), (count,))
-        log_absolute = np.clip(log_absolute, -100.0, 100.0)
+        log_absolute = np.clip(score.astype(np.float64) + offset, -100.0, 100.0)
         relative = np.clip(np.exp2(log_absolute - log_best), 1e-6, 1e3)
         return Prediction(relative, flops / np.exp2(log_absolute + LOG_REFERENCE), score, time_shares)
 
@@ -256,7 +247,8 @@ class Trainer:
             if not len(ids):  # nothing was kept: a full buffer, or all new records were dropped
                 break
             ids, graphs = gather_within(source, ids, _MAX_NODES_PER_STEP)
-            score, _ = self.network(*self.scorer.tensors(graphs))
+            with randomness(self.network, self.generator):
+                score, _ = self.network(*self.scorer.tensors(graphs))
             loss = loss_function(score, *self._labels(source, ids))
             value = optimisation.step(loss, learning_rate_share(step - 1, (step - 1) / max_steps))
             if math.isnan(value):
@@ -266,19 +258,19 @@ class Trainer:
                 break
             losses.append(value)
             if held_graphs is not None and (step % check_every == 0 or step == max_steps):
-                held_score, _ = self._score(held_graphs)
-                optimisation.consider(
-                    float(loss_function(torch.from_numpy(held_score).to(self.device), *held_labels))
-                )
+                with optimisation.averaged():
+                    held_score, _ = self._score(held_graphs)
+                optimisation.consider(float(loss_function(torch.from_numpy(held_score).to(self.device), *held_labels)))
                 if optimisation.checks_since_best >= self.config.patience:
                     stopped_by = "patience"
                     break
             if time.monotonic() - started > max_seconds:
                 stopped_by = "seconds"
                 break
+        if stopped_by != "non-finite loss":
+            optimisation.finish()
         best_loss, accuracy = optimisation.best_loss, math.nan
         if held_graphs is not None and math.isfinite(best_loss):
-            optimisation.restore_best()
             accuracy = self._accuracy(held_graphs, source.latency(validation), source.task(validation))
         self._calibrate_centre()
         last = losses[-10:]
@@ -335,38 +327,10 @@ class Trainer:
             known.fresh.add(task)
         return known.offset.get(task, known.centre)
 
-    def _task_model(self, task: str) -> TaskModel | None:
-        """What the task's records say beyond the network, fitted now if it is out of date; None without a record."""
-        if task in self._task_models:
-            return self._task_models[task]
-        stats = self.replay.tasks_.get(task)
-        if stats is None or not stats.ids or not math.isfinite(stats.best_latency):
-            return None
-        held = np.array(stats.ids, dtype=np.int64)
-        ids = held[chosen_records(self.replay.latency(held))]
-        measured = log_throughput(self.replay.flop(ids), self.replay.latency(ids))
-        known = np.isfinite(measured)
-        if not known.any():
-            return None
-        measured[~known] = measured[known].min() - _FAILED_OCTAVES
-        graphs = self.replay.gather(ids)
-        score, time_shares = self._score(graphs)
-        while len(self._task_models) >= _MAX_TASK_MODELS:
-            del self._task_models[next(iter(self._task_models))]
-        model = TaskModel.fit(
-            score.astype(np.float64), self._schedule_features(graphs, time_shares), measured, self._offset(task)
-        )
-        self._task_models[task] = model
-        return model
-
-    def _schedule_features(self, graphs: StageGraphBatch, time_shares: FloatArray) -> FloatArray:
-        return schedule_features(self.node_scaler.transform(graphs.node_features), time_shares, graphs.node_ptr)
-
     def _calibrate_centre(self) -> None:
         """Fits the unseen task's offset on an even sample of all remembered records; marks tasks for calibration."""
         known = self.calibration
         known.fresh.clear()
-        self._task_models.clear()
         if not len(self.replay):
             return
         spread = np.linspace(0, len(self.replay) - 1, min(_CENTRING_RECORDS, len(self.replay)))
