@@ -20,15 +20,17 @@ from pathlib import Path
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
-from pools import Pool, read_pools
 from rich.console import Console
 from rich.table import Table
 
 from tvm_gnn_cost.cost_model import GNNCostModel
 from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint, pairwise_accuracy, top_k_score
 from tvm_gnn_cost.learning.checkpoint import save_checkpoint
+from tvm_gnn_cost.pools import Pool, read_pools
 from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
+
+CPU_POOLS = Path(__file__).with_name("data") / "emeraldrapids"
 
 KEPT_RECORDS = 2000
 """Records of the pools that the checkpoint carries, so that tuning a new task does not forget them."""
@@ -117,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, help="where to write the figures as JSON")
     options = parser.parse_args(argv)
     console = Console()
-    pools = list(read_pools())
+    pools = list(read_pools([CPU_POOLS]))
     console.print(f"{len(pools)} pools, {sum(len(p.latency) for p in pools)} records")
     if options.folds:
         results = cross_validate(pools, options.folds, options.seed, options.epochs, console)

@@ -5,6 +5,7 @@ Importing this loads no TVM; the first call that needs it does.
 
 from __future__ import annotations
 
+from tvm_gnn_cost.workloads.definitions import run_definitions
 from tvm_gnn_cost.workloads.networks import Network, load_network, network_names, network_tasks, without_downloads
 from tvm_gnn_cost.workloads.operators import (
     PREFIX,
@@ -36,6 +37,7 @@ __all__ = [
     "parse_target",
     "register_all",
     "resolve",
+    "run_definitions",
     "without_downloads",
     "workload_names",
     "workload_signatures",
