@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from tvm_gnn_cost import __version__
 from tvm_gnn_cost.cli.collect import collect
 from tvm_gnn_cost.cli.compare import compare
+from tvm_gnn_cost.cli.evaluate import evaluate
 from tvm_gnn_cost.cli.inspect import inspect
 from tvm_gnn_cost.cli.tune import tune
 from tvm_gnn_cost.cli.workloads import workloads
@@ -35,6 +36,7 @@ def cli(context: click.Context, verbose: bool) -> None:
       tvm-gnn-cost tune --network resnet-18 --layout NHWC --trials 2000
       tvm-gnn-cost compare conv2d_nhwc 1 28 28 128 128 3 1 1 --seeds 3
       tvm-gnn-cost collect --workloads workloads.txt --trials 128 --output pools
+      tvm-gnn-cost evaluate pools --hold-out operator
       tvm-gnn-cost inspect --log matmul_512_512_512.json --output best.svg
     """
     context.obj = verbose
@@ -48,6 +50,7 @@ def cli(context: click.Context, verbose: bool) -> None:
 cli.add_command(tune)
 cli.add_command(compare)
 cli.add_command(collect)
+cli.add_command(evaluate)
 cli.add_command(inspect)
 cli.add_command(workloads)
 
