@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -118,23 +118,23 @@ Samples = dict[tuple[str, str, str], list[tuple[str, int, float]]]
 def summarise(
     evaluation: Evaluation, subjects: Sequence[Subject], models: Sequence[str], experiments: Sequence[str]
 ) -> Summary:
-    """The figures of an evaluation, of these models and experiments, in their order."""
+    """The figures of an evaluation, of these models (in their order) and experiments."""
     baseline = "xgboost" if "xgboost" in models else models[0]
     cells = [(cell, evaluation.values[cell.key]) for cell in evaluation.plan.cells]
     held_out = [(cell, [decode(v) for v in values["held_out"]]) for cell, values in cells if cell.kind == HELD_OUT]
     unseen = [(cell, decode(values["held_out"][0])) for cell, values in cells if cell.kind == UNSEEN]
     replays = [(cell, values) for cell, values in cells if cell.kind == REPLAY]
     samples: Samples = {}
-    makers: dict[str, Callable[[], None]] = {
-        "ranking": lambda: _rank(samples, held_out),
-        "unseen": lambda: _rank_unseen(samples, unseen),
-        "replay": lambda: _replay(samples, replays),
-        "error": lambda: _errors(samples, held_out, baseline),
-        "calibration": lambda: None,
-        "curve": lambda: _curve(samples, unseen),
-    }
-    for experiment in experiments:
-        makers[experiment]()
+    if "ranking" in experiments:
+        _rank(samples, held_out)
+    if "unseen" in experiments:
+        _rank_unseen(samples, unseen)
+    if "replay" in experiments:
+        _replay(samples, replays)
+    if "error" in experiments:
+        _errors(samples, held_out, baseline)
+    if "curve" in experiments:
+        _curve(samples, unseen)
     figures = [
         figure for key, values in samples.items() for model in models for figure in _figures(key, model, values)
     ]
