@@ -6,7 +6,6 @@ import importlib.util
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.evaluation.boosting import NodeModel, StockModel
@@ -45,9 +44,7 @@ def make_model(name: str, config: TrainerConfig, checkpoint: Path | None = None,
         raise InvalidArgumentError(
             f"unknown model {name!r}; known: {', '.join(MODEL_NAMES)}, and gnn-x3 for the average of three networks"
         )
-    family: dict[str, Any] = {} if match["network"] == "gnn" else {"network": NETWORKS[match["network"]]}
     cold, members = bool(match["cold"]), int(match["members"] or 1)
     given = checkpoint if match["network"] == "gnn" and not cold and members == 1 else None
-    return NetworkModel(
-        name, replace(config, **family), cold=cold, members=members, checkpoint=given, device=device
-    )
+    config = replace(config, network=NETWORKS[match["network"]])
+    return NetworkModel(name, config, cold=cold, members=members, checkpoint=given, device=device)
