@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import xgboost
-from numpy.typing import NDArray
 from gpu_records import gpu_logs, read_gpu_states
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table

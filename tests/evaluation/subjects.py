@@ -14,6 +14,7 @@ from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, NODE_FEATURES
 
 _COLUMNS = {feature.name: column for column, feature in enumerate(NODE_FEATURES)}
+_VARIED = ("traffic_l2", "vector", "flop", "parallel", "unroll", "allocation")
 
 
 def make_pool(
@@ -28,10 +29,12 @@ def make_pool(
     readings: Sequence[Sequence[float]] | None = None,
     gpu: bool = False,
 ) -> Pool:
-    """Records of two stages each. Without latencies, some features decide them; every eighth failed."""
+    """Records of two stages each. Without latencies, two features decide them; every eighth failed."""
     generator = np.random.default_rng(seed)
     n = count if latency is None else len(latency)
-    nodes = generator.uniform(0.0, 4.0, (2 * n, NODE_DIM)).astype(np.float32)
+    nodes = np.zeros((2 * n, NODE_DIM), np.float32)
+    for varied in _VARIED:
+        nodes[:, _COLUMNS[varied]] = generator.uniform(0.0, 4.0, 2 * n)
     nodes[:, _COLUMNS["is_gpu"]] = gpu
     nodes[:, _COLUMNS["is_heaviest"]] = np.tile([0, 1], n)
     if latency is None:

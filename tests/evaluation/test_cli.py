@@ -32,7 +32,7 @@ QUICK = ["--models", "gnn,xgboost,random", "--seeds", "1", "--steps", "2", "--tr
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every second record of each of LOGS, 56 in all; the first log has a description with schedules that were measured twice."""
+    """Every second record of each of LOGS, 56 in all; some schedules of the first were measured twice."""
     folder = tmp_path_factory.mktemp("logs")
     for name in LOGS:
         lines = gzip.open(POOLS / f"{name}.json.gz", "rt").readlines()

@@ -72,9 +72,7 @@ def unseen_cells(model: str, workloads: int, flips: int, *, whole: bool) -> list
 
 
 def figure(summary: Summary, experiment: str, setting: str, metric: str, model: str) -> Figure:
-    (one,) = [
-        f for f in summary.of(experiment) if (f.setting, f.metric, f.model) == (setting, metric, model)
-    ]
+    (one,) = [f for f in summary.of(experiment) if (f.setting, f.metric, f.model) == (setting, metric, model)]
     return one
 
 
@@ -84,7 +82,9 @@ def test_spread_is_of_the_means_of_seeds() -> None:
 
 
 def test_errors_stand_beside_the_baseline_and_the_noise() -> None:
-    cells = held_out_cells("gnn", {0: (1.1, 1.3), 1: (1.1, 1.1)}) + held_out_cells("xgboost", {0: (1.5, 1.3), 1: (1.4, 1.4)})
+    cells = held_out_cells("gnn", {0: (1.1, 1.3), 1: (1.1, 1.1)}) + held_out_cells(
+        "xgboost", {0: (1.5, 1.3), 1: (1.4, 1.4)}
+    )
     summary = summarise(evaluation(cells), SUBJECTS, ["gnn", "xgboost"], ["error", "ranking"])
     errors = figure(summary, "error", "64 records learnt", "error", "gnn")
     assert (errors.median, errors.low, errors.high) == pytest.approx((15.0, 10.0, 20.0))
@@ -154,7 +154,15 @@ def test_every_experiment_has_a_table(full: Summary) -> None:
     text = console.export_text()
     for title in ("ranking:", "unseen:", "replay:", "error:", "calibration:", "curve:", "replay against xgboost"):
         assert title in text
-    for content in ("64 records learnt", "top-5", "times below xgboost", "to 95%", "unseen operator", "noise", "[0.47,"):
+    for content in (
+        "64 records learnt",
+        "top-5",
+        "times below xgboost",
+        "to 95%",
+        "unseen operator",
+        "noise",
+        "[0.47,",
+    ):
         assert content in text
 
 

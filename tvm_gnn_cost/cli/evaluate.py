@@ -57,9 +57,7 @@ DEFAULT_FOLDS = 5
     help="Test every log with models that learnt the logs of other operators, or other workloads.",
 )
 @click.option("--folds", type=click.IntRange(2), help=f"With --hold-out: in so many folds [default: {DEFAULT_FOLDS}].")
-@click.option(
-    "--experiments", default=DEFAULT_EXPERIMENTS, show_default=True, help="Which ones, separated by commas."
-)
+@click.option("--experiments", default=DEFAULT_EXPERIMENTS, show_default=True, help="Which ones, separated by commas.")
 @click.option(
     "--models",
     default=DEFAULT_MODELS,
@@ -161,8 +159,9 @@ def evaluate(
       {"test_operators": ["attention"], "test_workloads": ["matmul-384x384x384"],
        "validation_operators": [], "validation_workloads": []}
 
-    The folder gets evaluation.json (every figure, machine, versions), results.jsonl (what each model said of each pool),
-    the trained models and plots. Stopped by Ctrl-C, the same command goes on; more seeds or models add to what is there.
+    The folder gets evaluation.json (every figure, machine, versions), results.jsonl (what each model said of each
+    pool), the trained models and plots. Stopped by Ctrl-C, the same command goes on; more seeds or models add to what
+    is there.
     """
     from tvm_gnn_cost.evaluation.registry import make_model
     from tvm_gnn_cost.evaluation.runner import evaluate as run

@@ -35,10 +35,10 @@ def run_jobs(function: Callable[[J], R], jobs: Sequence[J], processes: int) -> G
     try:
         for _, job in zip(range(processes), left, strict=False):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(function, theirs), daemon=True)
-            process.start()
+            worker = context.Process(target=_serve, args=(function, theirs), daemon=True)
+            worker.start()
             theirs.close()
-            workers[ours] = process
+            workers[ours] = worker
             running[ours] = job
             ours.send(job)
         while running:

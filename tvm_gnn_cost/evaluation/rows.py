@@ -43,7 +43,9 @@ class Rows:
             np.maximum.at(out, owners, self.values)
             return out
         np.add.at(out, owners, self.values)
-        return out / np.maximum(1, np.diff(self.ptr))[:, None].astype(np.float32) if how == "mean" else out
+        if how == "mean":
+            out /= np.maximum(1, np.diff(self.ptr))[:, None]
+        return out
 
     @staticmethod
     def of(records: Sequence[NDArray[np.floating]]) -> Rows:

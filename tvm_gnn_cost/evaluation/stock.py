@@ -101,7 +101,9 @@ def pack_sum_scores(booster: Any, rows: Rows) -> NDArray[np.float64]:
     import xgboost
 
     raw = booster.predict(xgboost.DMatrix(rows.values))
-    return np.bincount(np.repeat(np.arange(len(rows)), np.diff(rows.ptr)), raw, minlength=len(rows))
+    scores = np.zeros(len(rows))
+    np.add.at(scores, np.repeat(np.arange(len(rows)), np.diff(rows.ptr)), raw)
+    return scores
 
 
 def _extract(states: Sequence[Any], task: Any, scratch: Path) -> list[NDArray[np.float32]]:

@@ -135,9 +135,7 @@ def summarise(
         _errors(samples, held_out, baseline)
     if "curve" in experiments:
         _curve(samples, unseen)
-    figures = [
-        figure for key, values in samples.items() for model in models for figure in _figures(key, model, values)
-    ]
+    figures = [figure for key, values in samples.items() for model in models for figure in _figures(key, model, values)]
     reliabilities: dict[str, list[Reliability]] = {}
     if "error" in experiments:
         figures += _noise(held_out, subjects)
@@ -173,7 +171,13 @@ def _figures(key: tuple[str, str, str], model: str, values: Iterable[tuple[str, 
         if name == model:
             by_seed.setdefault(seed, []).append(value)
     found = spread(by_seed)
-    return [] if found is None else [Figure(*key, model, *found)]
+    return [] if found is None else [_figure(key, model, found)]
+
+
+def _figure(key: tuple[str, str, str], model: str, found: tuple[float, float, float, int, int]) -> Figure:
+    experiment, setting, metric = key
+    median, low, high, pools, seeds = found
+    return Figure(experiment, setting, metric, model, median, low, high, pools, seeds)
 
 
 def _add(samples: Samples, key: tuple[str, str, str], cell: Cell, value: float) -> None:
@@ -247,7 +251,7 @@ def _noise(held_out: Sequence[tuple[Cell, list[HeldOut]]], subjects: Sequence[Su
         for metric in ("error", "ceiling"):
             found = spread({0: [getattr(floor, metric) for floor in chosen]})
             if found is not None:
-                figures.append(Figure("error", source, metric, "noise", *found))
+                figures.append(_figure(("error", source, metric), "noise", found))
     return figures
 
 

@@ -58,7 +58,7 @@ def plot_learning(summary: Summary, path: str | os.PathLike[str]) -> None:
 
 
 def plot_calibration(summary: Summary, path: str | os.PathLike[str]) -> None:
-    """Measured against predicted throughput relative to the best known, in bins; a line for each seed, and the ideal."""
+    """Measured against predicted throughput relative to the best known, in bins; a line a seed, and the ideal."""
     figure, axis = _axes("calibration", summary.reliability)
     for model, colour, of_seed in _coloured(summary.reliability):
         for number, found in enumerate(of_seed):
