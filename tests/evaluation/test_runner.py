@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from tvm_gnn_cost.errors import EvaluationError, InvalidArgumentError
-from tvm_gnn_cost.evaluation.jobs import run_jobs
 from tvm_gnn_cost.evaluation.models import Model
 from tvm_gnn_cost.evaluation.plan import HELD_OUT, REPLAY, UNSEEN, EvaluationOptions, learnt_sizes, make_plan
 from tvm_gnn_cost.evaluation.registry import make_model
@@ -191,19 +189,3 @@ def test_a_folder_that_cannot_be_used_gets_a_clear_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(EvaluationError, match="cannot be read"):
         ResultsFile(tmp_path / "file" / RESULTS_FILE)
-
-
-def square_or_fail(number: int) -> int:
-    if number == 3:
-        raise InvalidArgumentError("three is wrong")
-    if number == 4:
-        os._exit(1)
-    return number**2
-
-
-def test_jobs_run_in_processes() -> None:
-    assert sorted(run_jobs(square_or_fail, [1, 2, 5, 6], 2)) == [(1, 1), (2, 4), (5, 25), (6, 36)]
-    with pytest.raises(InvalidArgumentError, match="three is wrong"):
-        list(run_jobs(square_or_fail, [1, 3], 2))
-    with pytest.raises(EvaluationError, match="a worker process died"):
-        list(run_jobs(square_or_fail, [1, 4], 2))

@@ -128,9 +128,11 @@ def test_unseen_tasks_are_told_apart_by_what_was_known() -> None:
 
 
 def test_whole_training_sets_of_folds_are_one_point() -> None:
-    cells = unseen_cells("gnn", 30, 0, whole=True)[:1] + unseen_cells("gnn", 31, 0, whole=True)[1:]
+    whole = unseen_cells("gnn", 30, 0, whole=True)[:1] + unseen_cells("gnn", 31, 0, whole=True)[1:]
+    cells = whole + unseen_cells("gnn", 10, 20, whole=False)
     summary = summarise(evaluation(cells), SUBJECTS, ["gnn"], ["curve"])
-    assert summary.learning_curves == {"gnn": {31: [1.0]}}
+    assert summary.learning_curves == {"gnn": {10: [0.0], 31: [1.0]}}
+    assert not summarise(evaluation(whole), SUBJECTS, ["gnn"], ["curve"]).of("curve")
 
 
 @pytest.fixture

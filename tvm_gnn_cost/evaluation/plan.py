@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from tvm_gnn_cost.evaluation.models import Model
 from tvm_gnn_cost.evaluation.networks import checkpoint_tasks
 from tvm_gnn_cost.evaluation.ranking import LEARNT, MIN_RANKED, fitting_sizes
 from tvm_gnn_cost.evaluation.replay import ReplayOptions, thin
-from tvm_gnn_cost.evaluation.split import Fold, novelty, training_subsets
+from tvm_gnn_cost.evaluation.split import LARGEST_SUBSET, Fold, novelty, training_subsets
 from tvm_gnn_cost.evaluation.subjects import Subject
 from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
 
@@ -233,10 +234,10 @@ class _Planner:
 
     def _add_curve(self, models: Sequence[Model], fold: Fold) -> None:
         workloads = {self._subjects[i].pool.workload for i in fold.training}
-        least = min(self._options.curve, default=0)
-        if len(workloads) <= least:
+        least = math.ceil(min(self._options.curve, default=1) / LARGEST_SUBSET)
+        if len(workloads) < least:
             self._skip(
-                f"curve: there are {len(workloads)} training workloads, and more than {least} are needed "
+                f"curve: there are {len(workloads)} training workloads, and at least {least} are needed "
                 f"({_GIVE_TRAINING})"
             )
             return

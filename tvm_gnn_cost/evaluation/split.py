@@ -23,6 +23,9 @@ TEST, VALIDATION, TRAIN = "test", "validation", "train"
 NOVELTIES = ("known workload", "unseen shape", "unseen operator")
 """What a tested pool is to a model that learnt others, see `novelty`."""
 
+LARGEST_SUBSET = 0.8
+"""A larger share of the training workloads would tell little beside all of them."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -157,13 +160,13 @@ def novelty(pool: Pool, workloads: Collection[str], operators: Collection[str]) 
 
 
 def training_subsets(workloads: Iterable[str], counts: Sequence[int], seed: int) -> dict[int, frozenset[str]]:
-    """Growing sets of workloads, by their number: those of `counts` that are fewer than all, and all.
+    """Growing sets of workloads, by their number: those of `counts` up to `LARGEST_SUBSET` of all, and all.
 
     A smaller set is part of every larger one, so that a learning curve adds workloads and never changes them.
     """
     names = sorted(set(workloads))
     order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
-    sizes = [count for count in sorted(set(counts)) if count < len(order)]
+    sizes = [count for count in sorted(set(counts)) if count <= LARGEST_SUBSET * len(order)]
     return {size: frozenset(order[:size]) for size in [*sizes, len(order)]}
 
 

@@ -198,13 +198,12 @@ def _rank(samples: Samples, held_out: Sequence[tuple[Cell, list[HeldOut]]]) -> N
 
 
 def _rank_unseen(samples: Samples, unseen: Sequence[tuple[Cell, HeldOut]]) -> None:
-    for cell, part in unseen:
-        if cell.whole:
+    whole = [(cell, part) for cell, part in unseen if cell.whole]
+    if len({cell.novelty for cell, _ in whole}) > 1:
+        for cell, part in whole:
             _add_ranking(samples, "unseen", "all", cell, part)
-    for known in NOVELTIES:
-        for cell, part in unseen:
-            if cell.whole and cell.novelty == known:
-                _add_ranking(samples, "unseen", known, cell, part)
+    for cell, part in sorted(whole, key=lambda item: NOVELTIES.index(item[0].novelty)):
+        _add_ranking(samples, "unseen", cell.novelty, cell, part)
 
 
 def _curve(samples: Samples, unseen: Sequence[tuple[Cell, HeldOut]]) -> None:
@@ -351,8 +350,11 @@ def _learning_curves(
 
 def _by_training_size(unseen: Sequence[tuple[Cell, HeldOut]]) -> list[tuple[int, Cell, HeldOut]]:
     """With the number of workloads learnt, ascending; whole training sets, of one fold a little larger than of another,
-    count as the largest of them. Models that learnt none, and checkpoints, are left out.
+    count as the largest of them. Models that learnt none, and checkpoints, are left out; without smaller training sets
+    there is nothing to compare, and nothing is returned.
     """
+    if all(cell.whole for cell, _ in unseen):
+        return []
     largest = max((cell.workloads for cell, _ in unseen if cell.whole), default=0)
     sized = [(largest if cell.whole else cell.workloads, cell, part) for cell, part in unseen if cell.workloads]
     return sorted(sized, key=lambda item: item[0])

@@ -14,7 +14,7 @@ _TITLES = {
     "unseen": "unseen: tasks of which no record is known",
     "replay": "replay: best so far / best of the pool, and trials to a share of the best",
     "error": "error: mean absolute percentage error of latency",
-    "calibration": "calibration: predicted against measured throughput, relative to the best known",
+    "calibration": "calibration: predicted against measured relative throughput",
     "curve": "curve: unseen tasks, by the number of training workloads",
 }
 _METRICS = {
@@ -66,7 +66,7 @@ def _table(title: str, figures: list[Figure], summary: Summary) -> Table:
 
 
 def _replay_table(title: str, figures: list[Figure]) -> Table:
-    """A row for each model, a column for each setting."""
+    """A row for each model, a column for each setting; in brackets, how many pools tell, where not all do."""
     settings = list(dict.fromkeys(figure.setting for figure in figures))
     table = Table("model", title=title, title_justify="left")
     for setting in settings:
@@ -74,8 +74,13 @@ def _replay_table(title: str, figures: list[Figure]) -> Table:
     table.add_column("pools", justify="right")
     for model in dict.fromkeys(figure.model for figure in figures):
         found = {figure.setting: figure for figure in figures if figure.model == model}
-        cells = [_format(found[setting]) if setting in found else "" for setting in settings]
-        table.add_row(model, *cells, str(max(figure.pools for figure in found.values())))
+        most = max(figure.pools for figure in found.values())
+        cells = []
+        for setting in settings:
+            text = _format(found[setting]) if setting in found else ""
+            # Of few trials every pool tells something, of many only the large ones.
+            cells.append(f"{text} ({found[setting].pools})" if text and found[setting].pools < most else text)
+        table.add_row(model, *cells, str(most))
     return table
 
 
