@@ -15,6 +15,7 @@ from tvm_gnn_cost.evaluation.split import (
     split_fold,
     training_subsets,
 )
+from tvm_gnn_cost.workloads import canonical_key, key_of_log
 
 from .subjects import make_pool
 
@@ -124,3 +125,22 @@ def test_a_wrong_split_gets_a_clear_error(text: str | None, message: str, tmp_pa
         path.write_text(text)
     with pytest.raises(InvalidArgumentError, match=message):
         read_split(path)
+
+
+def test_default_arguments_may_be_left_out() -> None:
+    """Logs of one workload may be called otherwise, and have another key in TVM: it is the same workload."""
+    pytest.importorskip("tvm.auto_scheduler")
+    key = canonical_key('["tvm_gnn_cost.conv2d_nhwc", 1, 28, 28, 64, 64, 3, 1, 1]')
+    assert key == '["tvm_gnn_cost.conv2d_nhwc", 1, 28, 28, 64, 64, 3, 1, 1, 1, 1, "float32", "float32"]'
+    pools = [
+        make_pool("conv2d_nhwc-1x28x28x64x64x3x1x1x1x1", workload=key, count=2),
+        make_pool("a_log", workload=key, operator="conv2d_nhwc", count=2),
+        make_pool("conv2d_nhwc-1x28x28x64x64x3x1x1x1x4", count=2),
+    ]
+    assert key_of_log("conv2d_nhwc-1x28x28x64x64x3x1x1") == key and key_of_log("mine") is None
+    for name in (
+        "conv2d_nhwc-1x28x28x64x64x3x1x1",
+        '["tvm_gnn_cost.conv2d_nhwc", 1, 28, 28, 64, 64, 3, 1, 1]',
+        "a_log",
+    ):
+        assert Split(test_workloads=(name,)).parts(pools) == ["test", "test", "train"]

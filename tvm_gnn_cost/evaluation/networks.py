@@ -16,7 +16,7 @@ from tvm_gnn_cost.evaluation.subjects import Subject
 from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint, save_checkpoint
 from tvm_gnn_cost.stage_graph.graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
-from tvm_gnn_cost.workloads import PREFIX
+from tvm_gnn_cost.workloads import PREFIX, canonical_key
 
 KEPT_RECORDS = 2000
 """Records of the training pools that a trained network keeps, so that learning a new task does not forget them."""
@@ -126,5 +126,5 @@ def checkpoint_tasks(path: Path) -> tuple[set[str], set[str]]:
     Raises CheckpointError for a file that is no checkpoint.
     """
     trainer, _ = load_checkpoint(path, "cpu", schema_version=SCHEMA_VERSION)
-    workloads = {str(json.loads(task)[0]) for task in trainer.replay.tasks_}
+    workloads = {canonical_key(json.loads(task)[0]) for task in trainer.replay.tasks_}
     return workloads, {str(json.loads(workload)[0]).removeprefix(PREFIX) for workload in workloads}

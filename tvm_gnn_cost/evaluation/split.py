@@ -17,6 +17,7 @@ import numpy as np
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.pools import Pool
+from tvm_gnn_cost.workloads import canonical_key, key_of_log
 
 TEST, VALIDATION, TRAIN = "test", "validation", "train"
 
@@ -33,7 +34,8 @@ class Split:
 
     Attributes:
         test_operators, validation_operators: as in `Pool.operator`.
-        test_workloads, validation_workloads: names of logs without .json or .json.gz, or TVM's workload keys.
+        test_workloads, validation_workloads: names of logs without .json or .json.gz, or TVM's workload keys; of the
+            package's own workloads, default arguments may be left out.
     """
 
     test_operators: tuple[str, ...] = ()
@@ -51,7 +53,7 @@ class Split:
         for field in fields(self):
             part, _, by = field.name.partition("_")
             for name in getattr(self, field.name):
-                workloads = {p.workload for p in pools if name in (_operators(p) if by == "operators" else _names(p))}
+                workloads = _operator(name, pools) if by == "operators" else _workload(name, pools)
                 if not workloads:
                     unmatched.append(f"{name} ({field.name})")
                 for workload in sorted(workloads):
@@ -170,9 +172,11 @@ def training_subsets(workloads: Iterable[str], counts: Sequence[int], seed: int)
     return {size: frozenset(order[:size]) for size in [*sizes, len(order)]}
 
 
-def _operators(pool: Pool) -> tuple[str, ...]:
-    return (pool.operator,)
+def _operator(name: str, pools: Sequence[Pool]) -> set[str]:
+    return {pool.workload for pool in pools if pool.operator == name}
 
 
-def _names(pool: Pool) -> tuple[str, ...]:
-    return (pool.workload, pool.name, pool.name.partition(": ")[0])
+def _workload(name: str, pools: Sequence[Pool]) -> set[str]:
+    """The workloads that a name means: at most one, but for a log of several tasks."""
+    found = {p.workload for p in pools if name in (p.workload, p.name, p.name.partition(": ")[0])}
+    return found or {p.workload for p in pools if p.workload in (canonical_key(name), key_of_log(name))}

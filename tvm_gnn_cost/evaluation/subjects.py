@@ -129,12 +129,12 @@ def _subject(measured: MeasuredStates, stock_cache: Path | None, log: Path) -> S
             pool, used = pool.select(np.flatnonzero(known)), used[known]
         rows = all_rows.select(used)
     digest = hashlib.sha256(measured.digest.encode() + used.tobytes()).hexdigest()
-    return Subject(pool, rows, digest, _remeasured(log, pool))
+    return Subject(pool, rows, digest, _remeasured(log, measured.task.workload_key))
 
 
-def _remeasured(log: Path, pool: Pool) -> NDArray[np.float64]:
+def _remeasured(log: Path, workload_key: str) -> NDArray[np.float64]:
     about = _load_about(about_path(log))
-    if about.get("workload_key") != pool.workload:
+    if about.get("workload_key") != workload_key:
         return np.zeros((0, 2))
     try:
         return remeasured_pairs(about["remeasured"])
