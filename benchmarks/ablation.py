@@ -18,22 +18,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xgboost
+from gpu_records import gpu_logs, read_gpu_states
 from numpy.typing import NDArray
-from pools import CPU_POOLS, MeasuredStates, gpu_logs, read_cpu_states, read_gpu_states
 from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
-from stock_features import Rows, pack_sum_scores, stock_rows
 
+from tvm_gnn_cost.evaluation.rows import Rows
+from tvm_gnn_cost.evaluation.stock import pack_sum_scores, stock_rows, train_pack_sum
 from tvm_gnn_cost.learning import pairwise_accuracy, top_k_score
+from tvm_gnn_cost.pools import MeasuredStates, find_logs, read_states
 from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
 
+CPU_POOLS = Path(__file__).with_name("data") / "emeraldrapids"
 CACHE = Path(__file__).parent.parent / "runs" / "stock_features"
 
 LEARNT_RECORDS = 64
@@ -55,18 +59,15 @@ class Task:
     """The records of one task: features by source ("stock", "nodes", "edges"), latency (n,) in seconds, inf: failed."""
 
     name: str
+    operator: str
     device: str
     rows: dict[str, Rows]
     latency: NDArray[np.float64]
 
-    @property
-    def operator(self) -> str:
-        return self.name.partition("-")[0]
-
     def select(self, records: NDArray[np.integer] | NDArray[np.bool_]) -> Task:
         """The task with some of its records."""
         rows = {source: r.select(records) for source, r in self.rows.items()}
-        return Task(self.name, self.device, rows, self.latency[records])
+        return Task(self.name, self.operator, self.device, rows, self.latency[records])
 
     def labels(self) -> NDArray[np.float64]:
         """(n,): throughput over the best among these records."""
@@ -85,8 +86,8 @@ class Method:
         labels = [t.labels() for t in training]
         source, pooling = self.sources[0]
         if pooling == "pack-sum":
-            learnt = [t.rows[source] for t in training]
-            return pack_sum_scores(learnt, labels, [t.rows[source] for t in ranked], seed, threads)
+            learner = train_pack_sum([t.rows[source] for t in training], labels, seed, threads)
+            return [pack_sum_scores(learner, t.rows[source]) for t in ranked]
         data = xgboost.DMatrix(np.concatenate([self._matrix(t) for t in training]), np.concatenate(labels))
         booster = xgboost.train(PLAIN | {"seed": seed, "nthread": threads}, data, num_boost_round=ROUNDS)
         return [booster.predict(xgboost.DMatrix(self._matrix(t))) for t in ranked]
@@ -120,8 +121,14 @@ def make_task(measured: MeasuredStates, cache: Path) -> Task:
         "nodes": Rows(graphs.node_features, graphs.node_ptr),
         "edges": Rows(graphs.edge_features, graphs.edge_ptr),
     }
-    task = Task(pool.name, pool.device, rows, pool.latency)
+    task = Task(pool.name, pool.operator, device_of(pool.target), rows, pool.latency)
     return task.select(np.diff(rows["stock"].ptr) > 0)
+
+
+def device_of(target: str) -> str:
+    """The processor that a target names, "znver4" or "sm_70"; else its kind, "llvm"."""
+    named = re.search(r" -(?:mcpu|arch)=(\S+)", target)
+    return named[1] if named else target.split()[0]
 
 
 def figures(task: Task, scores: Scores) -> Figures:
@@ -304,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         total = len(gpu_logs(options.gpu_records, options.tasks))
         source = read_gpu_states(options.gpu_records, options.tasks, options.records)
     else:
-        total, source = len(list(options.pools.glob("*.json*"))), read_cpu_states(options.pools)
+        total, source = len(find_logs([options.pools])), read_states([options.pools])
     tasks = [make_task(m, options.cache) for m in track(source, "records", total, console=console)]
     tasks = [t for t in tasks if len(t.latency)]
     console.print(f"{len(tasks)} tasks, {sum(len(t.latency) for t in tasks)} records, schema {SCHEMA_VERSION}")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tvm
-from pools import CPU_POOLS, register_pool_workloads
 from tvm import auto_scheduler, te, tir, topi
 from tvm.meta_schedule.testing.te_workload import CONFIGS
 
 from tvm_gnn_cost.measurements import result_latency
+from tvm_gnn_cost.pools import find_logs
 from tvm_gnn_cost.records import read_records, recover
-from tvm_gnn_cost.workloads import load_network, make_task, without_downloads
+from tvm_gnn_cost.workloads import load_network, make_task, register_all, run_definitions, without_downloads
+
+DATA = Path(__file__).with_name("data")
+"""A folder of pools for each machine."""
 
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm")
 V100 = (80, 16, 64, 49152, 65536, 1024, 8, 32)
@@ -216,22 +218,17 @@ _FAMILY: dict[str, Callable[[str, Any], Iterator[Source]]] = {
 
 
 def _logs(folders: Sequence[Path]) -> Iterator[Source]:
-    register_pool_workloads()
-    for folder in (CPU_POOLS, *folders):
-        _run_definitions(folder)
-        for path in sorted(folder.rglob("*.json*")):
-            first = read_records(path, 1)
-            if len(first):
-                task = auto_scheduler.measure.recover_measure_input(first.inputs[0], rebuild_state=False).task
-                yield Source(str(path.relative_to(folder)), "records", str(task.target.kind.name), task, path)
-
-
-def _run_definitions(folder: Path) -> None:
-    path = folder / "workloads.py"
-    if path.exists():
-        spec = importlib.util.spec_from_file_location("recorded_workloads", path)
-        assert spec is not None and spec.loader is not None
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    register_all()
+    found = [(DATA, path) for path in find_logs(sorted(p for p in DATA.iterdir() if p.is_dir()))]
+    for folder in folders:
+        if (folder / "workloads.py").exists():
+            run_definitions(folder / "workloads.py")
+        found += [(folder, path) for path in sorted(folder.rglob("*.json*"))]
+    for folder, path in found:
+        first = read_records(path, 1)
+        if len(first):
+            task = auto_scheduler.measure.recover_measure_input(first.inputs[0], rebuild_state=False).task
+            yield Source(str(path.relative_to(folder)), "records", str(task.target.kind.name), task, path)
 
 
 # --- computations that neither the operators nor the chains have ---

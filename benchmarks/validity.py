@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import tvm
 from state_sources import FAMILIES, TARGETS, V100, Source, recorded, sources
-from stock_features import stock_verdicts
 
+from tvm_gnn_cost.evaluation.stock import stock_verdicts
 from tvm_gnn_cost.lowering import lowers
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
 from tvm_gnn_cost.stage_graph.native_builder import make_builder

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from tvm_gnn_cost import GNNCostModel
+from tvm_gnn_cost.cli.common import format_ms
+from tvm_gnn_cost.inspection import inspect_state
+from tvm_gnn_cost.measurements import result_latency
+from tvm_gnn_cost.records import read_records, recover
+from tvm_gnn_cost.report.graph_picture import draw_schedule
+from tvm_gnn_cost.workloads import register_all
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "benchmarks"))
-
-from pools import CPU_POOLS, register_pool_workloads  # noqa: E402
-
-from tvm_gnn_cost import GNNCostModel  # noqa: E402
-from tvm_gnn_cost.cli.common import format_ms  # noqa: E402
-from tvm_gnn_cost.inspection import inspect_state  # noqa: E402
-from tvm_gnn_cost.measurements import result_latency  # noqa: E402
-from tvm_gnn_cost.records import read_records, recover  # noqa: E402
-from tvm_gnn_cost.report.graph_picture import draw_schedule  # noqa: E402
+POOLS = HERE.parent / "benchmarks" / "data" / "emeraldrapids"
 
 PICTURES = {
-    "matmul": ("matmul 384 384 384", "cpu_matmul-384x384x384"),
-    "conv2d_bn_relu": ("conv2d_nhwc_bn_relu 1 56 56 64 128 3 2 1", "cpu_conv2d_nhwc_bn_relu-1x56x56x64x128x3x2x1"),
-    "attention": ("attention 12 128 64", "cpu_scaled_attention-12x128x64"),
+    "matmul": ("matmul 384 384 384", "matmul-384x384x384"),
+    "conv2d_bn_relu": ("conv2d_nhwc_bn_relu 1 56 56 64 128 3 2 1", "conv2d_nhwc_bn_relu-1x56x56x64x128x3x2x1"),
+    "attention": ("attention 12 128 64", "attention-12x128x64"),
 }
 """Picture -> title, and the pool whose fastest record is drawn."""
 
 
 def main() -> None:
-    register_pool_workloads()
+    register_all()
     for name, (title, pool) in PICTURES.items():
-        log = read_records(CPU_POOLS / f"{pool}.json.gz")
+        log = read_records(POOLS / f"{pool}.json.gz")
         latencies = [result_latency(result) for result in log.results]
         latency, best = min((value, i) for i, value in enumerate(latencies) if value is not None)
         inp = recover(log.inputs[best])

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-LOGS = ("cpu_matmul-384x384x384", "cpu_matmul-64x768x3072", "cpu_softmax_mn-256x256")
+LOGS = ("matmul-384x384x384", "matmul-64x768x3072", "softmax_mn-256x256")
 RECORDS = 90
 
 
@@ -36,14 +36,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ablation")
     (root / "pools").mkdir()
     for name in LOGS:
-        lines = gzip.open(BENCHMARKS / "data" / "cpu" / f"{name}.json.gz", "rt").readlines()
+        lines = gzip.open(BENCHMARKS / "data" / "emeraldrapids" / f"{name}.json.gz", "rt").readlines()
         (root / "pools" / f"{name}.json").write_text("".join(lines[:RECORDS]))
     return root
 
 
 @pytest.fixture(scope="module")
 def tasks(ablation: Any, folder: Path) -> list[Any]:
-    return [ablation.make_task(m, folder / "cache") for m in ablation.read_cpu_states(folder / "pools")]
+    return [ablation.make_task(m, folder / "cache") for m in ablation.read_states([folder / "pools"])]
 
 
 def scrambled(tasks: Sequence[Any], chosen: Sequence[int]) -> list[Any]:
@@ -56,7 +56,7 @@ def test_stock_features_are_cached(ablation: Any, folder: Path, tasks: list[Any]
     files = sorted((folder / "cache").iterdir())
     assert len(files) == len(LOGS) and all(f.suffix == ".npz" for f in files)
     stamps = [f.stat().st_mtime_ns for f in files]
-    (again, *_) = [ablation.make_task(m, folder / "cache") for m in ablation.read_cpu_states(folder / "pools")]
+    (again, *_) = [ablation.make_task(m, folder / "cache") for m in ablation.read_states([folder / "pools"])]
     assert sorted((folder / "cache").iterdir()) == files and [f.stat().st_mtime_ns for f in files] == stamps
     for source, rows in tasks[0].rows.items():
         np.testing.assert_array_equal(again.rows[source].values, rows.values)
@@ -104,8 +104,8 @@ def test_states_at_which_stock_aborts_have_no_rows(
     ablation: Any, folder: Path, tasks: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that dies in TVM costs the records it dies of, and no others."""
-    stock = sys.modules["stock_features"]
-    measured = next(iter(ablation.read_cpu_states(folder / "pools")))
+    stock = importlib.import_module("tvm_gnn_cost.evaluation.stock")
+    measured = next(iter(ablation.read_states([folder / "pools"])))
     bad, extract = measured.states[3], stock.feature.get_per_store_features_from_states
 
     def fragile(states: Sequence[Any], task: Any) -> Any:
@@ -114,7 +114,8 @@ def test_states_at_which_stock_aborts_have_no_rows(
         return extract(states, task)
 
     monkeypatch.setattr(stock.feature, "get_per_store_features_from_states", fragile)
-    some = replace(measured, states=measured.states[:8], latency=measured.latency[:8], digest="some")
+    first = {name: getattr(measured, name)[:8] for name in ("states", "latency", "readings")}
+    some = replace(measured, **first, digest="some")
     task = ablation.make_task(some, folder)
     whole = tasks[0].select(np.delete(np.arange(8), 3))
     np.testing.assert_array_equal(task.latency, whole.latency)
@@ -134,24 +135,34 @@ def test_it_runs_from_the_command_line(ablation: Any, folder: Path, monkeypatch:
     arguments = ["--pools", str(folder / "pools"), "--cache", str(folder / "cache"), "--results", str(results)]
     assert ablation.main([*arguments, "--folds", "2", "--seeds", "2", "--methods", "stock, summed", "nodes"]) == 0
     found = json.loads(results.read_text())["experiments"]
-    assert [f["title"] for f in found] == [f"cpu: {what} held out" for what in ("schedules", "workloads", "operators")]
+    kinds = ("schedules", "workloads", "operators")
+    assert [f["title"] for f in found] == [f"emeraldrapids: {what} held out" for what in kinds]
     assert np.array(found[0]["figures"]["nodes"], float).shape == (2, len(LOGS), 3)
 
 
 def test_gpu_records_keep_their_device(ablation: Any, tmp_path: Path) -> None:
     """The same workload measured on two devices makes two tasks; an even share of both is read."""
-    pools = sys.modules["pools"]
+    gpu_records = sys.modules["gpu_records"]
     (tmp_path / "workloads.py").write_text(WORKLOADS)
     for device in ("k80", "v100"):
         (tmp_path / device / "matmul").mkdir(parents=True)
         lines = [RECORD.replace("LATENCY", str(i + 1)) for i in range(4)]
         (tmp_path / device / "matmul" / "64_64_64.json.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    found = list(pools.read_gpu_pools(tmp_path, tasks=2, records=2))
-    assert [(p.device, p.name, p.operator) for p in found] == [
-        (d, "matmul-64_64_64", "matmul") for d in ("k80", "v100")
+    found = list(gpu_records.read_gpu_pools(tmp_path, tasks=2, records=2))
+    assert [(ablation.device_of(p.target), p.name, p.operator) for p in found] == [
+        (device, "matmul-64_64_64", "ablation_matmul") for device in ("sm_37", "sm_70")
     ]
     assert found[0].task != found[1].task and "sm_70" in found[1].task
     np.testing.assert_array_equal(found[0].latency, [1.0, 3.0])
+
+
+def test_gpu_records_are_written_with_their_architecture(ablation: Any, tmp_path: Path) -> None:
+    gpu_records = sys.modules["gpu_records"]
+    (tmp_path / "records" / "v100" / "matmul").mkdir(parents=True)
+    (tmp_path / "records" / "v100" / "matmul" / "64_64_64.json").write_text(RECORD.replace("LATENCY", "1") + "\n")
+    assert gpu_records.main([str(tmp_path / "records"), "--output", str(tmp_path / "out")]) == 0
+    text = gzip.decompress((tmp_path / "out" / "v100" / "matmul-64_64_64.json.gz").read_bytes()).decode()
+    assert json.loads(text)["i"][0][1].startswith("cuda -arch=sm_70 ")
 
 
 WORKLOADS = """

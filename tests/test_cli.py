@@ -21,7 +21,9 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-@pytest.mark.parametrize("command", [[], ["tune"], ["compare"], ["collect"], ["train"], ["inspect"], ["workloads"]])
+@pytest.mark.parametrize(
+    "command", [[], ["tune"], ["compare"], ["collect"], ["train"], ["evaluate"], ["inspect"], ["workloads"]]
+)
 def test_help_shows_what_to_type(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0
     out = capsys.readouterr().out

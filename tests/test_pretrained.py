@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from schedules import make_task, measured, random_costs, sample_states
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.cost_model import shipped_checkpoint
 from tvm_gnn_cost.learning import TrainerConfig, pairwise_accuracy
+from tvm_gnn_cost.pools import read_pools
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+POOLS = Path(__file__).parent.parent / "benchmarks" / "data" / "emeraldrapids"
 
 
 def test_cpu_targets_start_warm() -> None:
@@ -46,13 +44,8 @@ def test_options_of_the_learner_hold_with_a_pretrained_network() -> None:
     assert model.last_update is not None and model.last_update.fit.steps == 3
 
 
-def test_it_ranks_a_recorded_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ranks_a_recorded_pool() -> None:
     """A pool that it was trained on: packaging, schema and scaling fit together."""
-    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
-    import pools
-
-    name = "cpu_dense_relu-64x1024x512.json"
-    (tmp_path / name).write_bytes(gzip.decompress((pools.CPU_POOLS / f"{name}.gz").read_bytes()))
-    (pool,) = pools.read_pools(tmp_path)
+    (pool,) = read_pools([POOLS / "dense_relu-64x1024x512.json.gz"])
     prediction: Any = GNNCostModel(pretrained=shipped_checkpoint("cpu"))._trainer.predict(pool.graphs, pool.task)
     assert pairwise_accuracy(prediction.relative_throughput, pool.latency) > 0.8

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.errors import (
     CheckpointError,
+    EvaluationError,
     InvalidArgumentError,
     MeasurementError,
     RecordError,
@@ -31,6 +32,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 __all__ = [
     "CheckpointError",
+    "EvaluationError",
     "GNNCostModel",
     "InvalidArgumentError",
     "MeasurementError",

@@ -23,6 +23,10 @@ class RecordError(TVMGNNCostError):
     """A record log cannot be read at all (single bad lines are counted, not raised)."""
 
 
+class EvaluationError(TVMGNNCostError):
+    """An evaluation cannot go on: its results cannot be read or written, or a worker process died."""
+
+
 class MeasurementError(TVMGNNCostError):
     """Nothing can be measured: no RPC tracker, or no server of it that answers (a schedule that fails is a record)."""
 

@@ -21,7 +21,7 @@ from tvm_gnn_cost.records import RecordLog, read_records, recover
 from tvm_gnn_cost.stage_graph.graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
-from tvm_gnn_cost.workloads import PREFIX, register_all
+from tvm_gnn_cost.workloads import PREFIX, canonical_key, register_all
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Pool:
         latency: float64 (n,), seconds; inf: failed.
         task: the task's key (`task_key`: workload and target).
         flop: floating-point operations.
-        workload: TVM's workload key: what is computed, without the target.
+        workload: what is computed, without the target: TVM's workload key, default arguments filled in.
         operator: the workload without its shape.
         target: TVM's target string.
         readings: the repeats of each record, float64 arrays in seconds; empty: failed.
@@ -98,7 +98,7 @@ class MeasuredStates:
             self.latency[kept],
             task_key(self.task),
             max(1.0, float(self.task.compute_dag.flop_ct)),
-            self.task.workload_key,
+            canonical_key(self.task.workload_key),
             operator_name(self.task),
             str(self.task.target),
             tuple(r for r, ok in zip(self.readings, kept, strict=True) if ok),

@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from tvm_gnn_cost import __version__
 from tvm_gnn_cost.cli.collect import collect
 from tvm_gnn_cost.cli.compare import compare
+from tvm_gnn_cost.cli.evaluate import evaluate
 from tvm_gnn_cost.cli.inspect import inspect
 from tvm_gnn_cost.cli.train import train
 from tvm_gnn_cost.cli.tune import tune
@@ -37,6 +38,7 @@ def cli(context: click.Context, verbose: bool) -> None:
       tvm-gnn-cost compare conv2d_nhwc 1 28 28 128 128 3 1 1 --seeds 3
       tvm-gnn-cost collect --workloads workloads.txt --trials 128 --output pools
       tvm-gnn-cost train pools --output mine.ckpt
+      tvm-gnn-cost evaluate pools --hold-out operator
       tvm-gnn-cost inspect --log matmul_512_512_512.json --output best.svg
     """
     context.obj = verbose
@@ -51,6 +53,7 @@ cli.add_command(tune)
 cli.add_command(compare)
 cli.add_command(collect)
 cli.add_command(train)
+cli.add_command(evaluate)
 cli.add_command(inspect)
 cli.add_command(workloads)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 OTHERS_LIMIT = 0.15  # cores
 STEAL_LIMIT = 0.02
@@ -36,7 +38,16 @@ class Noise:
     agreement: float
 
 
-def noise_of(first: Sequence[float], second: Sequence[float]) -> Noise:
+def remeasured_pairs(remeasured: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Latencies of the schedules measured twice, float64 (k, 2) in seconds, from a pool's description.
+
+    Schedules that failed the second time are left out.
+    """
+    pairs = [(min(p["first_s"]), min(p["second_s"])) for p in remeasured if p["second_s"]]
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2)
+
+
+def noise_of(first: ArrayLike, second: ArrayLike) -> Noise:
     """The noise of n schedules' latencies, in seconds, in a first and a second measurement."""
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if not len(a):

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tvm_gnn_cost.collection.noise import Noise, Quietness, noise_of
+from tvm_gnn_cost.collection.noise import Noise, Quietness, noise_of, remeasured_pairs
 from tvm_gnn_cost.collection.options import CollectOptions, PoolResult, Workload
 from tvm_gnn_cost.collection.program import READINGS_S
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
@@ -114,10 +114,8 @@ class Pool:
 
     def noise(self) -> Noise | None:
         """What the second measurements showed; None for fewer than two."""
-        pairs = [p for p in self._about["remeasured"] if p["second_s"]]
-        if len(pairs) < 2:
-            return None
-        return noise_of([min(p["first_s"]) for p in pairs], [min(p["second_s"]) for p in pairs])
+        first, second = remeasured_pairs(self._about["remeasured"]).T
+        return noise_of(first, second) if len(first) >= 2 else None
 
     def result(self, *, exhausted: bool = False) -> PoolResult:
         known = [latency for latency in self.latencies if latency is not None]

@@ -13,7 +13,8 @@ from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 if TYPE_CHECKING:
     from tvm_gnn_cost.comparison import Comparison, Run
 
-_COLOURS = ("#0b6e99", "#d1782f", "#4d8b31", "#8e4a9e", "#b03a48", "#5c5c5c")
+COLOURS = ("#0b6e99", "#d1782f", "#4d8b31", "#8e4a9e", "#b03a48", "#5c5c5c")
+"""Of models, in their order."""
 
 
 class PlotsNotAvailableError(TVMGNNCostError, ImportError):
@@ -26,13 +27,13 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     The format follows from the path's ending (png, svg, pdf). Raises PlotsNotAvailableError without matplotlib,
     InvalidArgumentError for a comparison in which nothing was measured.
     """
-    figure_class = _figure_class()
+    new_figure = figure_class()
     if not any(run.curve() for run in comparison.runs):
         raise InvalidArgumentError("the comparison holds no measured run, so there is nothing to plot")
-    figure = figure_class(figsize=(11, 4.2), layout="constrained")
+    figure = new_figure(figsize=(11, 4.2), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, column, label in ((axes[0], 0, "trials"), (axes[1], 1, "seconds")):
-        for colour, model in zip(_COLOURS * 9, comparison.models(), strict=False):
+        for colour, model in zip(COLOURS * 9, comparison.models(), strict=False):
             _draw(axis, comparison.of(model), column, model, colour)
         axis.set_xlabel(label)
         axis.set_xlim(left=0)
@@ -81,7 +82,8 @@ def _extent(run: Run, column: int) -> float:
     return max(run.times.total_s, max((trial.elapsed_s for trial in run.trials), default=0.0))
 
 
-def _figure_class() -> Any:
+def figure_class() -> Any:
+    """matplotlib's Figure, which draws without a display. Raises PlotsNotAvailableError without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: F401  (needs no display)
         from matplotlib.figure import Figure

@@ -9,7 +9,9 @@ from tvm_gnn_cost.workloads.definitions import run_definitions
 from tvm_gnn_cost.workloads.networks import Network, load_network, network_names, network_tasks, without_downloads
 from tvm_gnn_cost.workloads.operators import (
     PREFIX,
+    canonical_key,
     describe,
+    key_of_log,
     make_task,
     register_all,
     resolve,
@@ -26,10 +28,12 @@ from tvm_gnn_cost.workloads.targets import (
 __all__ = [
     "PREFIX",
     "Network",
+    "canonical_key",
     "describe",
     "hardware_params_for",
     "hardware_params_or_assumed",
     "host_target",
+    "key_of_log",
     "load_network",
     "make_task",
     "network_names",

@@ -142,6 +142,35 @@ def make_task(
     return task
 
 
+def canonical_key(workload_key: str) -> str:
+    """The key with the default arguments of one of the package's workloads filled in; any other key as it is.
+
+    Logs may leave them out, so one workload can have several keys.
+    """
+    try:
+        name, *args = json.loads(workload_key)
+        if not str(name).startswith(PREFIX):
+            return workload_key
+        function, arguments = resolve(name.removeprefix(PREFIX), args)
+    except (ValueError, TypeError):  # WorkloadError is a ValueError
+        return workload_key
+    return json.dumps([PREFIX + function, *arguments])
+
+
+def key_of_log(stem: str) -> str | None:
+    """The canonical key of the workload that `tvm-gnn-cost collect` gives a log of this name, `matmul-512x512x512`.
+
+    None for a name that is not of this form.
+    """
+    name, _, arguments = stem.partition("-")
+    args = [int(part) if part.isdecimal() else part for part in arguments.split("x")]
+    try:
+        function, resolved = resolve(name, args)
+    except WorkloadError:
+        return None
+    return json.dumps([PREFIX + function, *resolved])
+
+
 def describe(workload_key: str) -> str:
     """`matmul 512 512 512` for the workload key of a registered function; any other key as it is."""
     try:

@@ -1,0 +1,38 @@
+"""Jobs over processes. The functions are here, in a module that is quick to import, as every process does."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tvm_gnn_cost.errors import EvaluationError, InvalidArgumentError
+from tvm_gnn_cost.evaluation.jobs import run_jobs
+
+
+def square_or_fail(number: int) -> int:
+    if number == 3:
+        raise InvalidArgumentError("three is wrong")
+    if number == 4:
+        os._exit(1)
+    if number == 7:
+        raise KeyError("seven")
+    return number**2
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_job_is_done(processes: int) -> None:
+    assert sorted(run_jobs(square_or_fail, [1, 2, 5, 6, 8], processes)) == [(1, 1), (2, 4), (5, 25), (6, 36), (8, 64)]
+    assert not list(run_jobs(square_or_fail, [], processes))
+
+
+def test_what_fails_in_a_process_is_raised_here() -> None:
+    with pytest.raises(InvalidArgumentError, match="three is wrong"):
+        list(run_jobs(square_or_fail, [1, 3], 2))
+    with pytest.raises(RuntimeError, match="(?s)in a worker process:.*KeyError: 'seven'"):
+        list(run_jobs(square_or_fail, [1, 7], 2))
+
+
+def test_a_process_that_dies_is_an_error() -> None:
+    with pytest.raises(EvaluationError, match="a worker process died"):
+        list(run_jobs(square_or_fail, [1, 4], 2))

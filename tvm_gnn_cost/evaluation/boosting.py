@@ -1,0 +1,162 @@
+"""Gradient-boosted trees as evaluated models: stock's XGBModel, and plain XGBoost on features of stage graphs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
+from tvm_gnn_cost.evaluation.models import Estimate, Learner, Model
+from tvm_gnn_cost.evaluation.rows import Rows
+from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.records import write_atomically
+from tvm_gnn_cost.stage_graph.graph import IntArray, StageGraphBatch
+from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
+
+_IS_HEAVIEST = [feature.name for feature in NODE_FEATURES].index("is_heaviest")
+
+Part = tuple[Subject, IntArray]
+"""Some records of a pool."""
+
+
+class BoostedModel(Model):
+    """Trees that are trained anew on all records so far, as XGBModel does.
+
+    Of a task that it learns records of it knows these alone. Unseen tasks are ranked by trees trained on the training
+    pools.
+    """
+
+    transfers = True
+    pretrained = False
+    suffix = ".ubj"
+
+    @abstractmethod
+    def fit(self, parts: Sequence[Part], seed: int) -> Any:
+        """An `xgboost.Booster` trained on normalised throughput; each part has a measured record."""
+
+    @abstractmethod
+    def score(self, booster: Any, subject: Subject, records: IntArray) -> NDArray[np.float64]:
+        """Predicted normalised throughput of the records, float64 (m,)."""
+
+    def train(self, subjects: Sequence[Subject], seed: int, path: Path) -> None:
+        booster = self.fit([(subject, np.arange(len(subject))) for subject in subjects], seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, bytes(booster.save_raw("ubj")))
+
+    def start(self, trained: Sequence[Path], seed: int) -> Learner:
+        return _BoostedLearner(self, seed, _load(trained[0]) if trained else None)
+
+
+class StockModel(BoostedModel):
+    """Stock's XGBModel: its features, its way of learning, its parameters.
+
+    Only its warm-up differs, in its favour: XGBModel explores at random until it has more than 100 records, this one
+    until it has any.
+    """
+
+    name = "xgboost"
+
+    def options(self) -> dict[str, Any]:
+        return {"model": self.name}
+
+    def fit(self, parts: Sequence[Part], seed: int) -> Any:
+        from tvm_gnn_cost.evaluation.stock import train_pack_sum
+
+        rows = [_stock(subject).select(records) for subject, records in parts]
+        return train_pack_sum(rows, [_throughput(part) for part in parts], seed)
+
+    def score(self, booster: Any, subject: Subject, records: IntArray) -> NDArray[np.float64]:
+        from tvm_gnn_cost.evaluation.stock import pack_sum_scores
+
+        return pack_sum_scores(booster, _stock(subject).select(records))
+
+
+class NodeModel(BoostedModel):
+    """Plain XGBoost on the node features of stage graphs: their maxima, and those of the heaviest stage."""
+
+    name = "xgboost-ours"
+    parameters = {"max_depth": 8, "eta": 0.1, "min_child_weight": 0, "verbosity": 0, "nthread": 1}
+    rounds = 150
+
+    def options(self) -> dict[str, Any]:
+        return {"model": self.name, "parameters": self.parameters, "rounds": self.rounds}
+
+    def fit(self, parts: Sequence[Part], seed: int) -> Any:
+        import xgboost
+
+        features = np.concatenate([node_summary(subject.pool.graphs.select(records)) for subject, records in parts])
+        data = xgboost.DMatrix(features, np.concatenate([_throughput(part) for part in parts]))
+        return xgboost.train(self.parameters | {"seed": seed}, data, num_boost_round=self.rounds)
+
+    def score(self, booster: Any, subject: Subject, records: IntArray) -> NDArray[np.float64]:
+        import xgboost
+
+        scores = booster.predict(xgboost.DMatrix(node_summary(subject.pool.graphs.select(records))))
+        return np.asarray(scores, dtype=np.float64)
+
+
+def node_summary(graphs: StageGraphBatch) -> NDArray[np.float32]:
+    """(n, 2 * NODE_DIM): of each graph the maximum of every node feature, and those of its heaviest stage."""
+    begins, ends = graphs.node_ptr[:-1], graphs.node_ptr[1:]
+    is_heaviest = graphs.node_features[:, _IS_HEAVIEST]
+    heaviest = [int(b + np.argmax(is_heaviest[b:e])) for b, e in zip(begins, ends, strict=True)]
+    maxima = Rows(graphs.node_features, graphs.node_ptr).pooled("max")
+    return np.concatenate([maxima, graphs.node_features[heaviest]], axis=1)
+
+
+class _BoostedLearner(Learner):
+    def __init__(self, model: BoostedModel, seed: int, booster: Any) -> None:
+        self._model, self._seed, self._booster = model, seed, booster
+        self._records = np.zeros(0, dtype=np.int64)
+        self._slowest = self._best = np.nan
+
+    @property
+    def is_warm(self) -> bool:
+        return self._booster is not None
+
+    def learn(self, subject: Subject, records: IntArray) -> None:
+        self._records = np.concatenate([self._records, records])
+        latency = subject.pool.latency[self._records]
+        measured = latency[np.isfinite(latency)]
+        if len(measured):
+            self._best, self._slowest = float(measured.min()), float(measured.max())
+            self._booster = self._model.fit([(subject, self._records)], self._seed)
+
+    def predict(self, subject: Subject, records: IntArray) -> Estimate:
+        if self._booster is None:
+            return Estimate(np.zeros(len(records)), np.full(len(records), np.nan))
+        scores = self._model.score(self._booster, subject, records)
+        # Scores are throughputs relative to the best. Squared error lets them fall to 0 and below, which would be an
+        # endless latency: nothing is predicted slower than the slowest record known.
+        return Estimate(scores, self._best / np.maximum(scores, self._best / self._slowest))
+
+
+def _throughput(part: Part) -> NDArray[np.float64]:
+    """Throughput of the records over that of the fastest among them; 0 for failed ones."""
+    subject, records = part
+    latency = subject.pool.latency[records]
+    return np.where(np.isfinite(latency), latency.min() / latency, 0.0)
+
+
+def _stock(subject: Subject) -> Rows:
+    if subject.stock is None:
+        raise InvalidArgumentError(
+            f"{subject.pool.name} was read without stock's features, which model {StockModel.name} needs"
+        )
+    return subject.stock
+
+
+def _load(path: Path) -> Any:
+    import xgboost
+
+    booster = xgboost.Booster()
+    try:
+        booster.load_model(bytearray(path.read_bytes()))
+    except (OSError, xgboost.core.XGBoostError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); delete it, and it is trained again") from error
+    return booster

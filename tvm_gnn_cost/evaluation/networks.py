@@ -1,0 +1,130 @@
+"""The package's own networks as evaluated models: pre-trained on other tasks or cold, alone or averaged."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_gnn_cost.evaluation.models import Estimate, Learner, Model
+from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint, save_checkpoint
+from tvm_gnn_cost.stage_graph.graph import IntArray, StageGraphBatch
+from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
+from tvm_gnn_cost.workloads import PREFIX, canonical_key
+
+KEPT_RECORDS = 2000
+"""Records of the training pools that a trained network keeps, so that learning a new task does not forget them."""
+
+
+class NetworkModel(Model):
+    """A network, trained as `GNNCostModel` trains its own.
+
+    Args:
+        name: as on the command line.
+        config: of the learner. Updates are bounded by steps alone, so that results do not depend on the clock.
+        cold: it knows nothing of other tasks.
+        members: so many networks of different seeds, whose scores are averaged.
+        checkpoint: start from this one, instead of from networks trained on the training pools.
+        device: as for `Trainer`.
+    """
+
+    suffix = ".ckpt"
+
+    def __init__(
+        self,
+        name: str,
+        config: TrainerConfig,
+        *,
+        cold: bool = False,
+        members: int = 1,
+        checkpoint: Path | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.name = name
+        self.config = replace(config, max_seconds_per_update=math.inf)
+        self.members = 1 if checkpoint is not None else members
+        self.checkpoint = checkpoint
+        self.device = device
+        self.transfers = self.pretrained = not cold
+
+    def options(self) -> dict[str, Any]:
+        return self.training_options() | {"pretrained": self.pretrained, "members": self.members}
+
+    def training_options(self) -> dict[str, Any]:
+        return {"model": "network", "config": asdict(self.config), "kept": KEPT_RECORDS}
+
+    def training_seeds(self, seed: int) -> list[int]:
+        return [seed * self.members + member for member in range(self.members)]
+
+    def train(self, subjects: Sequence[Subject], seed: int, path: Path) -> None:
+        pools = [subject.pool for subject in subjects]
+        trainer = self._trainer(replace(self.config, replay_size=KEPT_RECORDS), seed)
+        trainer.fit(
+            StageGraphBatch.concatenate([pool.graphs for pool in pools]),
+            np.concatenate([pool.latency for pool in pools]),
+            [pool.task for pool in pools for _ in range(len(pool))],
+            np.concatenate([np.full(len(pool), pool.flop) for pool in pools]),
+        )
+        trainer.config = self.config  # what it learns from now on is remembered in full
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(path, trainer, schema_version=SCHEMA_VERSION)
+
+    def start(self, trained: Sequence[Path], seed: int) -> Learner:
+        if trained:
+            return _NetworkLearner([self._load(path, seed) for path in trained], is_warm=True)
+        return _NetworkLearner([self._trainer(self.config, s) for s in self.training_seeds(seed)], is_warm=False)
+
+    def _trainer(self, config: TrainerConfig, seed: int) -> Trainer:
+        return Trainer(config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=seed, device=self.device)
+
+    def _load(self, path: Path, seed: int) -> Trainer:
+        trainer, _ = load_checkpoint(path, self.device, schema_version=SCHEMA_VERSION)
+        trainer.config = replace(
+            trainer.config,
+            max_steps_per_update=self.config.max_steps_per_update,
+            max_seconds_per_update=self.config.max_seconds_per_update,
+        )
+        trainer.generator = np.random.default_rng(np.random.SeedSequence([trainer.seed, seed]))
+        return trainer
+
+
+class _NetworkLearner(Learner):
+    def __init__(self, trainers: Sequence[Trainer], *, is_warm: bool) -> None:
+        self._trainers = trainers
+        self._is_warm = is_warm
+
+    @property
+    def is_warm(self) -> bool:
+        return self._is_warm
+
+    def learn(self, subject: Subject, records: IntArray) -> None:
+        pool = subject.pool.select(records)
+        for trainer in self._trainers:
+            trainer.partial_fit(pool.graphs, pool.latency, pool.task, pool.flop)
+        self._is_warm = self._is_warm or len(records) > 0
+
+    def predict(self, subject: Subject, records: IntArray) -> Estimate:
+        pool = subject.pool
+        graphs = pool.graphs.select(records)
+        predictions = [trainer.predict(graphs, pool.task, pool.flop) for trainer in self._trainers]
+        # Networks predict octaves, so they are averaged in octaves.
+        return Estimate(
+            np.exp2(np.mean([np.log2(p.relative_throughput) for p in predictions], axis=0)),
+            np.exp2(np.mean([np.log2(p.latency) for p in predictions], axis=0)),
+        )
+
+
+def checkpoint_tasks(path: Path) -> tuple[set[str], set[str]]:
+    """The workloads and the operators that a checkpoint's network learnt; those of networks' tasks have no operator.
+
+    Raises CheckpointError for a file that is no checkpoint.
+    """
+    trainer, _ = load_checkpoint(path, "cpu", schema_version=SCHEMA_VERSION)
+    workloads = {canonical_key(json.loads(task)[0]) for task in trainer.replay.tasks_}
+    return workloads, {str(json.loads(workload)[0]).removeprefix(PREFIX) for workload in workloads}

@@ -1,0 +1,54 @@
+"""Feature vectors of records, several for each: one a statement, a node or an edge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.errors import InvalidArgumentError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Feature vectors of n records: values float32 (m, F), ptr int64 (n + 1,); record i owns rows ptr[i]:ptr[i + 1].
+
+    A row is a statement, a node or an edge. A record may own none.
+    """
+
+    values: NDArray[np.float32]
+    ptr: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ptr) - 1
+
+    def select(self, records: NDArray[np.integer] | NDArray[np.bool_]) -> Rows:
+        """The rows of some records, by index or mask; there may be none."""
+        chosen = np.arange(len(self))[records]
+        values = [self.values[self.ptr[i] : self.ptr[i + 1]] for i in chosen]
+        lengths = self.ptr[chosen + 1] - self.ptr[chosen]
+        return Rows(
+            np.concatenate([self.values[:0], *values]), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        )
+
+    def pooled(self, how: str) -> NDArray[np.float32]:
+        """(n, F): "sum", "mean" or "max" over each record's rows; 0 where it owns none."""
+        if how not in ("sum", "mean", "max"):
+            raise InvalidArgumentError(f"rows are pooled by sum, mean or max, not by {how!r}")
+        out = np.zeros((len(self), self.values.shape[1]), np.float32)
+        owners = np.repeat(np.arange(len(self)), np.diff(self.ptr))
+        if how == "max":  # no feature is negative
+            np.maximum.at(out, owners, self.values)
+            return out
+        np.add.at(out, owners, self.values)
+        if how == "mean":
+            out /= np.maximum(1, np.diff(self.ptr))[:, None]
+        return out
+
+    @staticmethod
+    def of(records: Sequence[NDArray[np.floating]]) -> Rows:
+        """From one array (rows, F) a record; at least one record."""
+        values = np.concatenate([np.asarray(r, np.float32) for r in records])
+        return Rows(values, np.cumsum([0, *(len(r) for r in records)]).astype(np.int64))

@@ -1,0 +1,91 @@
+"""Plots of evaluations: replayed searches, learning curves, calibration. matplotlib comes with the extra `plots`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.report.plots import COLOURS, figure_class
+
+if TYPE_CHECKING:
+    from tvm_gnn_cost.evaluation.summary import Summary
+
+_FAINT = 0.18
+
+T = TypeVar("T")
+
+
+def plot_search(summary: Summary, path: str | os.PathLike[str]) -> None:
+    """Best throughput so far against trials, mean over pools: the median over seeds, and their range as a band.
+
+    The format follows from the path's ending. Raises PlotsNotAvailableError without matplotlib, InvalidArgumentError
+    where nothing was replayed; so do the others.
+    """
+    figure, axis = _axes("replayed searches", summary.search_curves)
+    for model, colour, curves in _coloured(summary.search_curves):
+        values = np.asarray(curves, dtype=np.float64)
+        trials = np.arange(1, values.shape[1] + 1)
+        axis.plot(trials, np.median(values, axis=0), color=colour, linewidth=2, label=model)
+        axis.fill_between(trials, values.min(axis=0), values.max(axis=0), color=colour, alpha=_FAINT, linewidth=0)
+    axis.set_xlabel("trials")
+    axis.set_ylabel("best so far / best of the pool (throughput)")
+    axis.set_xlim(left=1)
+    axis.set_ylim(top=1.005)
+    _save(figure, axis, path)
+
+
+def plot_learning(summary: Summary, path: str | os.PathLike[str]) -> None:
+    """Pairwise accuracy on unseen tasks against the number of training workloads; median and range over seeds."""
+    figure, axis = _axes("learning curves", summary.learning_curves)
+    for model, colour, points in _coloured(summary.learning_curves):
+        sizes = sorted(points)
+        middle = np.array([np.median(points[size]) for size in sizes])
+        low, high = (np.array([of(points[size]) for size in sizes]) for of in (min, max))
+        axis.errorbar(
+            sizes, middle, [middle - low, high - middle], color=colour, linewidth=2, marker="o", capsize=3, label=model
+        )
+    axis.set_xscale("log")
+    ticks = sorted({size for points in summary.learning_curves.values() for size in points})
+    axis.set_xticks(ticks, [str(size) for size in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("training workloads")
+    axis.set_ylabel("pairwise accuracy on unseen tasks")
+    _save(figure, axis, path)
+
+
+def plot_calibration(summary: Summary, path: str | os.PathLike[str]) -> None:
+    """Measured against predicted throughput relative to the best known, in bins; a line a seed, and the ideal."""
+    figure, axis = _axes("calibration", summary.reliability)
+    for model, colour, of_seed in _coloured(summary.reliability):
+        for number, found in enumerate(of_seed):
+            label = model if number == 0 else None
+            axis.plot(found.predicted, found.measured, color=colour, marker="o", markersize=4, label=label)
+    axis.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle="--", zorder=0)
+    axis.set_xlabel("predicted relative throughput")
+    axis.set_ylabel("measured relative throughput")
+    axis.set_xlim(left=0)
+    axis.set_ylim(bottom=0)
+    _save(figure, axis, path)
+
+
+def _axes(what: str, curves: Mapping[str, Any]) -> tuple[Any, Any]:
+    new_figure = figure_class()
+    if not curves:
+        raise InvalidArgumentError(f"the evaluation holds no {what}, so there is nothing to plot")
+    figure = new_figure(figsize=(6.4, 4.4), layout="constrained")
+    axis = figure.subplots()
+    axis.grid(True, which="both", linewidth=0.3, alpha=0.6)
+    return figure, axis
+
+
+def _coloured(curves: Mapping[str, T]) -> Sequence[tuple[str, str, T]]:
+    return [(model, COLOURS[i % len(COLOURS)], curve) for i, (model, curve) in enumerate(curves.items())]
+
+
+def _save(figure: Any, axis: Any, path: str | os.PathLike[str]) -> None:
+    axis.legend(frameon=False)
+    figure.savefig(os.fspath(path), dpi=150)
