@@ -156,7 +156,8 @@ def test_it_stops_early_and_keeps_the_best_weights(tmp_path: Path) -> None:
     training.fit_scalers()
     assert training.run(tmp_path / "state")
     assert training.stopped_by == "patience" and training.steps_ < 40 * EPOCH
-    last = weights(training.trainer)
+    with training._optimisation.averaged():
+        last = weights(training.trainer)
     training.finish(10)
     assert any(not np.array_equal(value, last[name]) for name, value in weights(training.trainer).items())
 
@@ -166,7 +167,8 @@ def test_without_held_out_tasks_it_learns_to_the_end(tmp_path: Path) -> None:
     training.fit_scalers()
     assert training.run(tmp_path / "state") and training.stopped_by == "epochs"
     assert [check.accuracy for check in training.checks] == [None, None]
-    last = weights(training.trainer)
+    with training._optimisation.averaged():
+        last = weights(training.trainer)
     training.finish(10)
     assert all(np.array_equal(value, last[name]) for name, value in weights(training.trainer).items())
 
@@ -176,7 +178,8 @@ def test_two_held_out_tasks_are_reported_and_decide_nothing(tmp_path: Path) -> N
     training.fit_scalers()
     assert training.run(tmp_path / "state") and training.stopped_by == "epochs"
     assert all(check.accuracy is not None for check in training.checks)
-    last = weights(training.trainer)
+    with training._optimisation.averaged():
+        last = weights(training.trainer)
     training.finish(10)
     assert all(np.array_equal(value, last[name]) for name, value in weights(training.trainer).items())
 
