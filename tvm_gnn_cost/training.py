@@ -72,8 +72,8 @@ class TrainOptions:
         if not 0 <= self.validation <= 0.5:
             raise InvalidArgumentError(f"validation is {self.validation!r}; it must be a share in [0, 0.5]")
         most = TrainerConfig(**self.config).replay_size
-        if not 1 <= self.kept_records <= most:
-            raise InvalidArgumentError(f"kept_records is {self.kept_records!r}; it must be in [1, {most}]")
+        if not 0 <= self.kept_records <= most:
+            raise InvalidArgumentError(f"kept_records is {self.kept_records!r}; it must be in [0, {most}]")
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,19 @@ def test_the_trainer_is_ready_for_tuning_in_the_end(tmp_path: Path) -> None:
     trainer.partial_fit(new.graphs, new.latency, "new", new.flop)
 
 
+def test_a_network_that_carries_no_records_is_calibrated_and_can_learn(tmp_path: Path) -> None:
+    training = new_training(PretrainOptions(epochs=4))
+    training.fit_scalers()
+    training.run(tmp_path / "state")
+    training.finish(0)
+    trainer, new = training.trainer, toy_task(40, 50)
+    assert not len(trainer.replay) and set(trainer.calibration.offset) == {f"task{i}" for i in range(4)}
+    before = trainer.predict(new.graphs, "new", new.flop)
+    assert np.isfinite(before.latency).all() and trainer.calibration.centre != 0.0
+    trainer.partial_fit(new.graphs, new.latency, "new", new.flop)
+    assert len(trainer.replay) == 40
+
+
 @pytest.mark.parametrize("steps", [1, 7, EPOCH, 2 * EPOCH + 13])
 def test_a_stopped_training_ends_with_the_same_weights(tmp_path: Path, steps: int) -> None:
     options = PretrainOptions(epochs=4, seed=3)

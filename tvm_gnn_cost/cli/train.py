@@ -38,7 +38,7 @@ _LINE_SECONDS = 5.0  # without a terminal: a line of reading no more often
 @click.option("--layers", "num_layers", type=click.IntRange(0), help="How many layers it has.")
 @click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True), default=2e-3, show_default=True,
               help="The peak rate.")  # fmt: skip
-@click.option("--keep-records", type=click.IntRange(1), default=2000, show_default=True,
+@click.option("--keep-records", type=click.IntRange(0), default=2000, show_default=True,
               help="Records that the checkpoint carries, so that tuning does not make it forget them.")  # fmt: skip
 @click.option("--register", multiple=True, type=click.Path(dir_okay=False), metavar="FILE.py",
               help="Run this file first: it registers the workloads of your logs. Repeatable.")  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 
 from tvm_gnn_cost.evaluation.models import Estimate, Learner, Model
 from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint, save_checkpoint
+from tvm_gnn_cost.learning import PretrainOptions, Trainer, TrainerConfig, load_checkpoint, save_checkpoint
 from tvm_gnn_cost.stage_graph.graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.workloads import PREFIX, canonical_key
@@ -64,7 +64,8 @@ class NetworkModel(Model):
 
     def train(self, subjects: Sequence[Subject], seed: int, path: Path) -> None:
         pools = [subject.pool for subject in subjects]
-        trainer = self._trainer(replace(self.config, replay_size=KEPT_RECORDS), seed)
+        learning_rate = PretrainOptions().learning_rate
+        trainer = self._trainer(replace(self.config, replay_size=KEPT_RECORDS, learning_rate=learning_rate), seed)
         trainer.fit(
             StageGraphBatch.concatenate([pool.graphs for pool in pools]),
             np.concatenate([pool.latency for pool in pools]),

@@ -15,7 +15,7 @@ class TrainerConfig:
     """Options of a `Trainer`, checked when they are made.
 
     Training stops by step count or by `patience`, both of which repeat exactly. `max_seconds_per_update` is a safety
-    net, far above the usual 1 to 2 seconds: an update that it cuts short depends on the clock, and its report says so.
+    net, far above the usual second: an update that it cuts short depends on the clock, and its report says so.
 
     Attributes:
         network: a name in `families.NETWORKS`.
@@ -41,10 +41,10 @@ class TrainerConfig:
     num_layers: int = 2
     dropout: float = 0.1
     loss: str = "hybrid"
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     batch_size: int = 128
-    max_steps_per_update: int = 150
+    max_steps_per_update: int = 60
     max_seconds_per_update: float = 10.0
     fit_epochs: int = 30
     validation_fraction: float = 0.1

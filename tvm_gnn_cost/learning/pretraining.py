@@ -57,6 +57,7 @@ _SAVE_SECONDS = 30.0
 _LEAST_STEPS_PER_EPOCH = 20  # few records: more than one pass is an epoch
 _STEPS_PER_CHECK = 500  # at most: of many records there are several checks an epoch
 _DECIDING_TASKS = 3  # the ranking of fewer held-out tasks is reported, and decides nothing
+_CALIBRATED_RECORDS = 2000  # where none are to be kept
 _CHECKED_TASKS, _CHECKED_RECORDS = 128, 256  # at most, and of each of them
 _LEAST_RECORDS = 16  # of a held-out task: the ranking of fewer records is noise
 _SCALED_RECORDS = 4096  # read at a time
@@ -253,10 +254,10 @@ class Pretraining:
 
     @single_threaded()
     def finish(self, kept_records: int) -> None:
-        """Gives the trainer the best weights and `kept_records` of the records, and calibrates it on them."""
+        """Gives the trainer the best weights, calibrates it on a sample of the records, and leaves it `kept_records`."""
         self._optimisation.finish()
         source, tasks = self.data.source, [*self.data.replayed, *self.data.learnt]
-        kept = np.concatenate(thin_out(tasks, [source.latency(ids) for ids in tasks], kept_records))
+        kept = np.concatenate(thin_out(tasks, [source.latency(ids) for ids in tasks], kept_records or _CALIBRATED_RECORDS))
         stats = {
             name: TaskStats(known.seen, known.best_latency, known.flop)
             for name, known in self.trainer.replay.tasks_.items()
@@ -268,6 +269,8 @@ class Pretraining:
         self.trainer.replace_records(
             source.gather(kept), source.latency(kept), source.task(kept), source.flop(kept), stats
         )
+        if not kept_records:
+            self.trainer.forget_records()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes all that the next step depends on, atomically. Raises CheckpointError where that fails."""

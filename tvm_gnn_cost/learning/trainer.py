@@ -202,6 +202,11 @@ class Trainer:
         self._calibrate_centre()
         self.calibrate()
 
+    def forget_records(self) -> None:
+        """Drops the records it remembers; what it knows of their tasks (best latency, offset) stays."""
+        none = np.zeros(0)
+        self.replay.restore(None, none, [], none, {name: replace(stats) for name, stats in self.replay.tasks_.items()})
+
     @property
     def scorer(self) -> Scorer:
         """The network with its scalers."""
