@@ -40,11 +40,7 @@ def run(model_name: str, held: Sequence[int], workload: str, seed: int) -> dict[
     costs = np.random.default_rng(seed).uniform(0.5e-3, 1e-3, max(held))
     inputs = [auto_scheduler.MeasureInput(task, states[i % len(states)]) for i in range(max(held))]
     results = [auto_scheduler.MeasureResult([cost], 0, "", 0.1, 0.0) for cost in costs]
-    model = (
-        GNNCostModel(seed=seed)
-        if model_name == "gnn"
-        else auto_scheduler.XGBModel(verbose_eval=0, seed=seed + 1)
-    )
+    model = GNNCostModel(seed=seed) if model_name == "gnn" else auto_scheduler.XGBModel(verbose_eval=0, seed=seed + 1)
     seconds: dict[str, float] = {}
     done = 0
     for count in sorted(held):
@@ -67,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--records", type=int, nargs="+", default=[64, 1000, 10_000, 100_000], help="records held after the update"
     )
-    parser.add_argument("--stock-records", type=int, default=10_000, help="the most that stock is given (default 10000)")
+    parser.add_argument(
+        "--stock-records", type=int, default=10_000, help="the most that stock is given (default 10000)"
+    )
     parser.add_argument("--workload", choices=sorted(WORKLOADS), default="conv2d_nhwc_bn_relu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=["gnn", "xgb"], help="run one model here and print JSON")

@@ -147,7 +147,7 @@ def even_sample(items: Sequence[Any], number: int) -> list[Any]:
 
 
 def operator_name(task: Any) -> str:
-    """What a task computes, without its shape: the name of its function; of a network's task, its computations' names."""
+    """What a task computes, without its shape: the name of its function; of a network's task, those of its stages."""
     name = str(json.loads(task.workload_key)[0])
     if not _HASH.fullmatch(name):
         return name.removeprefix(PREFIX)

@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.learning import StageGCN
+from tvm_gnn_cost.learning.families import NETWORKS
+from tvm_gnn_cost.learning.network import StageNetwork
 from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
 
 from .toy import EDGE_DIM, NODE_DIM, one_graph, random_graphs
 
 
-def run(model: StageGCN, graphs: StageGraphBatch) -> tuple[Tensor, Tensor]:
+def run(model: StageNetwork, graphs: StageGraphBatch) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
         return model(*model_arguments(graphs))
 
@@ -41,7 +43,7 @@ class HandGCN(StageGCN):
 
 
 def test_three_nodes_by_hand() -> None:
-    model = HandGCN(1, 1, hidden_dim=1, num_layers=1, jumping_knowledge=False)
+    model = HandGCN(1, 1, hidden_dim=1, num_layers=1)
     model.node_encoder = nn.Identity()
     model.edge_encoder = nn.Identity()
     model.edge_to_consumer = nn.Linear(1, 1, bias=False)
@@ -60,16 +62,16 @@ def test_three_nodes_by_hand() -> None:
         )
     x = torch.tensor([1.0 + 10 * 0.1, 2.0 + 2 * 0.1 + 10 * 0.2, 3.0 + 2 * 0.2])
     message = torch.stack([x[1], x[0] + x[2], x[1]])  # from producers and from consumers
-    times = torch.exp2(x + nn.functional.silu(message))
+    times = torch.exp2(x) + torch.exp2(x + nn.functional.silu(message))  # two parts: the head passes both blocks on
     torch.testing.assert_close(time_shares, times / times.sum())
     torch.testing.assert_close(score, -torch.log2(times.sum())[None])
 
 
-@pytest.mark.parametrize("jumping_knowledge", [True, False])
 @pytest.mark.parametrize("num_layers", [0, 1, 3])
-def test_score_is_the_throughput_of_the_summed_times(num_layers: int, jumping_knowledge: bool) -> None:
+@pytest.mark.parametrize("family", NETWORKS.values())
+def test_score_is_the_throughput_of_the_summed_times(num_layers: int, family: type[StageNetwork]) -> None:
     graphs = random_graphs(20)
-    model = StageGCN(NODE_DIM, EDGE_DIM, 16, num_layers, jumping_knowledge=jumping_knowledge)
+    model = family(NODE_DIM, EDGE_DIM, 16, num_layers)
     score, time_shares = run(model, graphs)
     assert score.shape == (20,) and time_shares.shape == (len(graphs.node_features),)
     with torch.inference_mode():
@@ -88,9 +90,10 @@ def test_small_and_large_graphs(graph: StageGraphBatch) -> None:
     assert score.shape == (1,) and torch.isfinite(score).all()
 
 
-def test_graphs_do_not_see_each_other() -> None:
+@pytest.mark.parametrize("family", NETWORKS.values())
+def test_graphs_do_not_see_each_other(family: type[StageNetwork]) -> None:
     graphs = random_graphs(30)
-    model = StageGCN(NODE_DIM, EDGE_DIM, 16, 2)
+    model = family(NODE_DIM, EDGE_DIM, 16, 2)
     together, _ = run(model, graphs)
     order = torch.randperm(30, generator=torch.Generator().manual_seed(1))
     shuffled, _ = run(model, graphs.select(order.numpy()))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InvalidArgumentError
 from .gcn import StageGCN
-from .network import StageNetwork, drawing_nothing
+from .network import StageNetwork
 
 if TYPE_CHECKING:
     from .config import TrainerConfig
@@ -20,35 +20,17 @@ if TYPE_CHECKING:
 class StageMLP(StageNetwork):
     """A feed-forward network on each stage by itself; edges are not read.
 
-    The form of Halide's cost model, which sums the stages' times too: "Learning to optimize Halide with tree search and random programs" (SIGGRAPH 2019).
-
-    Args:
-        node_dim: F, node feature columns.
-        edge_dim: ignored.
-        hidden_dim: width of every hidden layer.
-        num_layers: hidden layers after the first.
-        dropout: share of the hidden values that training drops.
-        seed: of the initial parameters.
+    The form of Halide's cost model, which sums the stages' times too: "Learning to optimize Halide with tree search and
+    random programs" (SIGGRAPH 2019). The arguments are those of `StageNetwork`: `num_layers` hidden layers after the
+    encoder's.
     """
 
-    def __init__(
-        self,
-        node_dim: int,
-        edge_dim: int,
-        hidden_dim: int = 64,
-        num_layers: int = 2,
-        *,
-        dropout: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(node_dim, edge_dim, hidden_dim, num_layers)
-        with drawing_nothing():
-            layers: list[nn.Module] = [nn.Linear(node_dim, hidden_dim)]
-            for _ in range(num_layers):
-                layers += [nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, hidden_dim)]
-            self.node_encoder = nn.Sequential(*layers)
-            self.head = self.make_head(hidden_dim, dropout)
-        self.reset_parameters(seed)
+    def build(self, dropout: float) -> int:
+        layers: list[nn.Module] = list(self.make_encoder(dropout))
+        for _ in range(self.num_layers - 1):
+            layers += [nn.SiLU(), nn.Dropout(dropout), nn.Linear(self.hidden_dim, self.hidden_dim)]
+        self.node_encoder = nn.Sequential(*layers)
+        return self.hidden_dim
 
     def embed_stages(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
@@ -61,35 +43,14 @@ class StageLSTM(StageNetwork):
     """A recurrent network over the stages in TVM's order, producers before consumers; edges are not read.
 
     After "Value learning for throughput optimization of deep learning workloads" (MLSys 2021), which reads Halide's
-    stages with an LSTM. What it predicts of a stage depends on all stages before it.
-
-    Args:
-        node_dim: F, node feature columns.
-        edge_dim: ignored.
-        hidden_dim: width of every hidden layer and of the LSTM's state.
-        num_layers: LSTM layers, at least one is made.
-        dropout: share of the hidden values that training drops.
-        seed: of the initial parameters.
+    stages with an LSTM. What it predicts of a stage depends on all stages before it. The arguments are those of
+    `StageNetwork`: `num_layers` layers of the LSTM, at least one.
     """
 
-    def __init__(
-        self,
-        node_dim: int,
-        edge_dim: int,
-        hidden_dim: int = 64,
-        num_layers: int = 2,
-        *,
-        dropout: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(node_dim, edge_dim, hidden_dim, num_layers)
-        with drawing_nothing():
-            self.node_encoder = nn.Sequential(
-                nn.Linear(node_dim, hidden_dim), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, hidden_dim)
-            )
-            self.lstm = nn.LSTM(hidden_dim, hidden_dim, max(1, num_layers), batch_first=True)
-            self.head = self.make_head(hidden_dim, dropout)
-        self.reset_parameters(seed)
+    def build(self, dropout: float) -> int:
+        self.node_encoder = self.make_encoder(dropout)
+        self.lstm = nn.LSTM(self.hidden_dim, self.hidden_dim, max(1, self.num_layers), batch_first=True)
+        return self.hidden_dim
 
     def embed_stages(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int

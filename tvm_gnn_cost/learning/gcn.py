@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
-from .network import StageNetwork, drawing_nothing
+from .network import StageNetwork
 
 
 class StageGCN(StageNetwork):
@@ -26,45 +26,23 @@ class StageGCN(StageNetwork):
     See `StageNetwork` for how the stages' times make the score. LayerNorm is per node, so a graph's score does not
     depend on which other graphs share its batch.
 
-    Args:
-        node_dim: F, node feature columns.
-        edge_dim: G, edge feature columns; 0 switches the edge encoder off.
-        hidden_dim: width of every hidden layer.
-        num_layers: graph-convolution blocks.
-        jumping_knowledge: the head reads every block's output (True) or the last one's.
-        dropout: share of the hidden values that training drops.
-        seed: of the initial parameters. The global random state is neither read nor changed.
+    The arguments are those of `StageNetwork`: `num_layers` graph-convolution blocks, and `edge_dim` 0 switches the edge
+    encoder off.
     """
 
-    def __init__(
-        self,
-        node_dim: int,
-        edge_dim: int,
-        hidden_dim: int = 64,
-        num_layers: int = 2,
-        *,
-        jumping_knowledge: bool = True,
-        dropout: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(node_dim, edge_dim, hidden_dim, num_layers)
-        self.jumping_knowledge = jumping_knowledge
-
-        with drawing_nothing():
-            self.node_encoder = nn.Sequential(
-                nn.Linear(node_dim, hidden_dim), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, hidden_dim)
-            )
-            self.edge_encoder: nn.Module | None = None
-            if edge_dim:
-                self.edge_encoder = nn.Sequential(nn.Linear(edge_dim, hidden_dim), nn.SiLU())
-                self.edge_to_consumer = nn.Linear(hidden_dim, hidden_dim, bias=False)
-                self.edge_to_producer = nn.Linear(hidden_dim, hidden_dim, bias=False)
-            self.forward_convs = nn.ModuleList(self.init_conv(hidden_dim, hidden_dim) for _ in range(num_layers))
-            self.backward_convs = nn.ModuleList(self.init_conv(hidden_dim, hidden_dim) for _ in range(num_layers))
-            self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim) for _ in range(num_layers))
-            self.dropout = nn.Dropout(dropout)
-            self.head = self.make_head(hidden_dim * (num_layers + 1 if jumping_knowledge else 1), dropout)
-        self.reset_parameters(seed)
+    def build(self, dropout: float) -> int:
+        hidden, blocks = self.hidden_dim, range(self.num_layers)
+        self.node_encoder = self.make_encoder(dropout)
+        self.edge_encoder: nn.Module | None = None
+        if self.edge_dim:
+            self.edge_encoder = nn.Sequential(nn.Linear(self.edge_dim, hidden), nn.SiLU())
+            self.edge_to_consumer = nn.Linear(hidden, hidden, bias=False)
+            self.edge_to_producer = nn.Linear(hidden, hidden, bias=False)
+        self.forward_convs = nn.ModuleList(self.init_conv(hidden, hidden) for _ in blocks)
+        self.backward_convs = nn.ModuleList(self.init_conv(hidden, hidden) for _ in blocks)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in blocks)
+        self.dropout = nn.Dropout(dropout)
+        return hidden * (self.num_layers + 1)
 
     def init_conv(self, in_channels: int, out_channels: int) -> nn.Module:
         """The convolution of every block, called as `conv(x, edge_index)`. Override it to try another one."""
@@ -86,4 +64,4 @@ class StageGCN(StageNetwork):
             message = forward_conv(x, edge_index) + backward_conv(x, reversed_index)
             x = x + self.dropout(nn.functional.silu(norm(message)))
             outputs.append(x)
-        return torch.cat(outputs, dim=1) if self.jumping_knowledge else x
+        return torch.cat(outputs, dim=1)

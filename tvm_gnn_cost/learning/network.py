@@ -1,9 +1,6 @@
-"""What all networks over stage graphs share: the sum of the stages' times, and parameters from a generator of their own."""
+"""What all networks over stage graphs share: the sum of the stages' times, and how their parameters are drawn."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +32,29 @@ class StageNetwork(nn.Module):
         * **output:** scores :math:`(B,)` in octaves (log2) of throughput, and time shares :math:`(N,)`, which sum to 1
           over the nodes of a graph
 
-    Subclasses build their layers inside `drawing_nothing`, then call `reset_parameters`. They embed the stages; `head`
-    makes times of embeddings.
+    Subclasses `build` their layers and embed the stages; `head` makes times of embeddings.
+
+    Args:
+        node_dim: F, node feature columns.
+        edge_dim: G, edge feature columns.
+        hidden_dim: width of every hidden layer.
+        num_layers: what the family repeats.
+        dropout: share of the hidden values that training drops.
+        seed: of the initial parameters. The global random state is neither read nor changed.
     """
 
     head: nn.Sequential
 
-    def __init__(self, node_dim: int, edge_dim: int, hidden_dim: int, num_layers: int) -> None:
+    def __init__(
+        self,
+        node_dim: int,
+        edge_dim: int,
+        hidden_dim: int = 64,
+        num_layers: int = 2,
+        *,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         if node_dim < 1 or edge_dim < 0 or hidden_dim < 1 or num_layers < 0:
             raise InvalidArgumentError(
@@ -50,6 +63,14 @@ class StageNetwork(nn.Module):
             )
         self.node_dim, self.edge_dim = node_dim, edge_dim
         self.hidden_dim, self.num_layers = hidden_dim, num_layers
+        # Layers initialise themselves from torch's global generator when they are built: the fork leaves no trace.
+        with torch.random.fork_rng(devices=[]):
+            self.head = self._make_head(self.build(dropout), dropout)
+        self.reset_parameters(seed)
+
+    def build(self, dropout: float) -> int:
+        """Makes the layers that embed stages; returns the width of an embedding."""
+        raise NotImplementedError
 
     def forward(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
@@ -81,13 +102,18 @@ class StageNetwork(nn.Module):
         """What the network makes of every stage, (N, H). The arguments are those of `forward`."""
         raise NotImplementedError
 
-    def make_head(self, embedding_dim: int, dropout: float) -> nn.Sequential:
-        """From embeddings (N, embedding_dim) to the parts of the stages' times in octaves, (N, TIME_PARTS)."""
+    def make_encoder(self, dropout: float) -> nn.Sequential:
+        """From the features of a stage by itself, (N, F), to (N, hidden_dim)."""
         return nn.Sequential(
-            nn.Linear(embedding_dim, self.hidden_dim),
+            nn.Linear(self.node_dim, self.hidden_dim),
             nn.SiLU(),
             nn.Dropout(dropout),
-            nn.Linear(self.hidden_dim, TIME_PARTS),
+            nn.Linear(self.hidden_dim, self.hidden_dim),
+        )
+
+    def _make_head(self, width: int, dropout: float) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Linear(width, self.hidden_dim), nn.SiLU(), nn.Dropout(dropout), nn.Linear(self.hidden_dim, TIME_PARTS)
         )
 
     def reset_parameters(self, seed: int = 0) -> None:
@@ -113,13 +139,6 @@ class StageNetwork(nn.Module):
             f"{type(self).__name__}(node_dim={self.node_dim}, edge_dim={self.edge_dim}, "
             f"hidden_dim={self.hidden_dim}, num_layers={self.num_layers})"
         )
-
-
-@contextmanager
-def drawing_nothing() -> Iterator[None]:
-    """Layers initialise themselves from torch's global generator when they are built; inside, that leaves no trace."""
-    with torch.random.fork_rng(devices=[]):
-        yield
 
 
 def sum_by_graph(values: Tensor, node_graph: Tensor, num_graphs: int) -> Tensor:

@@ -254,10 +254,16 @@ class Pretraining:
 
     @single_threaded()
     def finish(self, kept_records: int) -> None:
-        """Gives the trainer the best weights, calibrates it on a sample of the records, and leaves it `kept_records`."""
+        """Gives the trainer the best weights, calibrates it on a sample of the records, and leaves it some.
+
+        Args:
+            kept_records: how many of the records it remembers.
+        """
         self._optimisation.finish()
         source, tasks = self.data.source, [*self.data.replayed, *self.data.learnt]
-        kept = np.concatenate(thin_out(tasks, [source.latency(ids) for ids in tasks], kept_records or _CALIBRATED_RECORDS))
+        kept = np.concatenate(
+            thin_out(tasks, [source.latency(ids) for ids in tasks], kept_records or _CALIBRATED_RECORDS)
+        )
         stats = {
             name: TaskStats(known.seen, known.best_latency, known.flop)
             for name, known in self.trainer.replay.tasks_.items()
