@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from schedules import make_task, measured, random_costs, sample_states
 
 from tvm_gnn_cost import GNNCostModel
@@ -16,24 +17,18 @@ from tvm_gnn_cost.pools import read_pools
 POOLS = Path(__file__).parent.parent / "benchmarks" / "data" / "emeraldrapids"
 
 
-def test_cpu_targets_start_warm() -> None:
-    task = make_task("conv2d_bn_relu")
+@pytest.mark.parametrize("target", ["llvm", "cuda"])
+def test_both_kinds_of_targets_start_warm(target: str) -> None:
+    task = make_task("conv2d_bn_relu", target)
     states = sample_states(task, 8)
     model = GNNCostModel()
     scores = model.predict(task, states)
     assert model.is_warm and model.num_records == 0
     np.testing.assert_array_equal(scores, GNNCostModel(seed=5).predict(task, states))
-    assert (model.predict_latency(task, states) > 0).all()
+    can_run = np.isfinite(scores)
+    assert can_run.sum() >= 4 and (model.predict_latency(task, states)[can_run] > 0).all()
     model.update(*measured(task, states, 1e-3 * random_costs(len(states))))
     assert model.num_records == len(states)
-
-
-def test_gpu_targets_start_cold() -> None:
-    assert shipped_checkpoint("gpu") is None
-    task = make_task("matmul", "cuda")
-    model = GNNCostModel()
-    model.predict(task, sample_states(task, 4))
-    assert not model.is_warm
 
 
 def test_options_of_the_learner_hold_with_a_pretrained_network() -> None:

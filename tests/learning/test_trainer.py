@@ -23,7 +23,9 @@ from tvm_gnn_cost.learning.sampling import BatchSampler
 
 from .toy import EDGE_DIM, NODE_DIM, one_graph, random_graphs, toy_task
 
-CONFIG = TrainerConfig(hidden_dim=32, max_seconds_per_update=math.inf)
+CONFIG = TrainerConfig(
+    hidden_dim=32, dropout=0.0, learning_rate=2e-3, max_steps_per_update=150, max_seconds_per_update=math.inf
+)
 QUICK = replace(CONFIG, max_steps_per_update=8, batch_size=16)
 
 

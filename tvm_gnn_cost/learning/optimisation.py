@@ -121,8 +121,8 @@ class Optimisation:
             name: torch.from_numpy(tensors[f"best.{name}"].copy()).to(value.device).reshape(value.shape)
             for name, value in self._best.items()
         }
-        for number, average in enumerate(self._average):
-            average.copy_(torch.from_numpy(tensors[f"average.{number}"].copy()).reshape(average.shape))
+        for place, average in enumerate(self._average):
+            average.copy_(torch.from_numpy(tensors[f"average.{place}"].copy()).reshape(average.shape))
         self._steps = int(state["steps"])
         moments: dict[int, dict[str, Tensor]] = {}
         for name, values in tensors.items():
