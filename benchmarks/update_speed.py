@@ -1,6 +1,6 @@
 """Seconds of one `update` with 64 new records when a model already holds some, and peak memory; ours beside stock.
 
-    python benchmarks/update_speed.py --records 64 1000 10000 100000
+    python benchmarks/update_speed.py --workload GMM --records 64 1000 10000 100000
 
 The records are sampled schedules of one workload with made-up latencies, at most STATES different ones: what an update
 costs does not depend on them. The model starts as users start it, from the pretrained network. Stock trains on all
@@ -19,23 +19,22 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from predict_speed import WORKLOADS, sample
+from predict_speed import sample, task_of, workload_names
 from rich.console import Console
 from rich.table import Table
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
-from tvm_gnn_cost.workloads import make_task
 
 NEW_RECORDS = 64
-STATES = 8192
+STATES = 2048
 """Different schedules, which repeat beyond; of each update at most so many are given at once."""
 
 
 def run(model_name: str, held: Sequence[int], workload: str, seed: int) -> dict[str, float]:
     """Seconds of the update that brings the model to each number of records, and the peak memory in MiB."""
     auto_scheduler = require_auto_scheduler()
-    task = make_task(workload, WORKLOADS[workload], "llvm")
+    task = task_of(workload, "llvm")
     states = sample(task, min(max(held), STATES), seed)
     costs = np.random.default_rng(seed).uniform(0.5e-3, 1e-3, max(held))
     inputs = [auto_scheduler.MeasureInput(task, states[i % len(states)]) for i in range(max(held))]
@@ -66,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--stock-records", type=int, default=10_000, help="the most that stock is given (default 10000)"
     )
-    parser.add_argument("--workload", choices=sorted(WORKLOADS), default="conv2d_nhwc_bn_relu")
+    parser.add_argument("--workload", choices=workload_names(), default="GMM")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=["gnn", "xgb"], help="run one model here and print JSON")
     options = parser.parse_args(argv)

@@ -108,6 +108,23 @@ def test_seed_zero_is_a_seed() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_the_model_says_how_much_to_explore_unless_the_user_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+    policy = auto_scheduler.SketchPolicy
+
+    def spy(*args: Any, params: dict[str, Any], **options: Any) -> Any:
+        made.append(dict(params))
+        return policy(*args, params=params, **options)
+
+    spy.DEFAULT_PARAMS = policy.DEFAULT_PARAMS  # type: ignore[attr-defined]
+    monkeypatch.setattr(auto_scheduler, "SketchPolicy", spy)
+    task = make_task("matmul")
+    make_search_policies([task], GNNCostModel(None, device="cpu"), verbose=0)
+    make_search_policies([task], GNNCostModel(None, device="cpu"), params={"eps_greedy": 0.05}, verbose=0)
+    make_search_policies([task], auto_scheduler.RandomModel(), verbose=0)
+    assert [params.get("eps_greedy") for params in made] == [0.2, 0.05, None]
+
+
 def test_params_are_not_changed() -> None:
     params = dict(SMALL)
     make_search_policies([make_task("matmul")], auto_scheduler.RandomModel(), params=params, verbose=0)

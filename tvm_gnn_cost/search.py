@@ -35,7 +35,8 @@ def make_search_policies(
         model: any cost model of auto_scheduler; `GNNCostModel` and `XGBModel` alike.
         load_log_file: a record log to resume from: the model learns it, and the policies know its schedules as
             measured. Bad lines are counted, reported and left out.
-        params: search parameters, see `SketchPolicy.DEFAULT_PARAMS`; not changed.
+        params: search parameters, see `SketchPolicy.DEFAULT_PARAMS`; not changed. Those that are not given are the
+            model's own (`GNNCostModel.search_params`), else TVM's.
         seed: of the search; each task gets its own, derived from it. None: random.
         verbose: TVM's verbosity, 0 for silent.
 
@@ -64,7 +65,8 @@ def make_search_policies(
             auto_scheduler.SketchPolicy(
                 task,
                 model,
-                params=dict(params or {}),  # SketchPolicy adds its defaults to the dict that it is given
+                # a dict for each, since SketchPolicy adds its defaults to it
+                params={**getattr(model, "search_params", {}), **(params or {})},
                 seed=policy_seed,
                 verbose=verbose,
                 init_search_callbacks=callbacks,

@@ -302,6 +302,8 @@ def _timed_model(model: PythonBasedModel, run: _Run) -> PythonBasedModel:
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel as Base
 
     class TimedModel(Base):  # type: ignore[misc, valid-type]
+        search_params = getattr(model, "search_params", {})
+
         def update(self, inputs: Any, results: Any) -> None:
             with run.in_model("train"):
                 model.update(inputs, results)
