@@ -100,8 +100,8 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
     search_params: Mapping[str, Any] = MappingProxyType({"eps_greedy": 0.2})
     """What `make_search_policies` asks of the search for this model, unless the user says otherwise.
 
-    A fifth of each round is measured at random. TVM's own 0.05 is none of 16: with a network that is sure of itself from
-    the first round on, a search that begins in the wrong place stays there (docs/experiments.md).
+    A fifth of each round is measured at random. TVM's own 0.05 is none of 16: with a network that is sure of itself
+    from the first round on, a search that begins in the wrong place stays there (docs/experiments.md).
     """
 
     def __init__(
