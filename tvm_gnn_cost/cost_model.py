@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError, TuningInterrupted
 from tvm_gnn_cost.learning import FitReport, Trainer, TrainerConfig, load_checkpoint, save_checkpoint
-from tvm_gnn_cost.measurements import check_pairs, result_latency, task_key
+from tvm_gnn_cost.measured_graphs import read_measurements
+from tvm_gnn_cost.measurements import check_pairs, task_flop, task_key
 from tvm_gnn_cost.records import read_records
 from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
-from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
@@ -151,7 +151,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         check_pairs(inputs, results)
         if not inputs:
             return
-        batch = self._read_measurements(inputs, results)
+        batch = read_measurements(inputs, results, self._builder)
         if batch is None:
             return
         was_warm = self.is_warm
@@ -350,7 +350,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         time_shares = np.zeros(len(built.scored_nodes))
         latency = np.full(count, np.nan)
         if self.is_warm and count:
-            prediction = self._trainer.predict(built.graphs, task_key(task), _flop(builder.task))
+            prediction = self._trainer.predict(built.graphs, task_key(task), task_flop(builder.task))
             relative = np.nan_to_num(prediction.relative_throughput, nan=1e-6, posinf=1e3, neginf=1e-6)
             time_shares = prediction.time_shares.astype(np.float64)
             latency = prediction.latency
@@ -361,47 +361,6 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         scores[~valid] = -np.inf
         return _Scored(scores, latency, time_shares, built)
 
-    def _read_measurements(self, inputs: list[Any], results: list[Any]) -> _Measured | None:
-        """The measurements as graphs and latencies, in order of task; None if none can be used."""
-        usable: dict[str, list[int]] = {}
-        latency = [result_latency(result) for result in results]
-        for i, inp in enumerate(inputs):
-            if latency[i] is not None:
-                usable.setdefault(task_key(inp.task), []).append(i)
-        without_cost = sum(value is None for value in latency)
-        if without_cost:
-            first = next(i for i, value in enumerate(latency) if value is None)
-            logger.warning(
-                "%d of %d measurements have no usable cost and are left out; the first is number %d (costs %s)",
-                without_cost, len(inputs), first, [getattr(c, "value", c) for c in results[first].costs],
-            )  # fmt: skip
-        parts: list[_Measured] = []
-        for name, ids in usable.items():
-            try:
-                builder = self._builder(_complete_task(inputs[ids[0]]))
-                built = builder.build([_complete_state(builder, inputs[i].state) for i in ids])
-            except Exception as error:  # a workload that cannot be built: the other tasks still count
-                logger.warning("%d measurements of %s cannot be used: %s", len(ids), name, error)
-                continue
-            kept = [latency[i] for i, ok in zip(ids, built.readable, strict=True) if ok]
-            if kept:
-                parts.append(
-                    _Measured(
-                        built.graphs,
-                        np.array(kept, dtype=np.float64),
-                        [name] * len(kept),
-                        np.full(len(kept), _flop(builder.task)),
-                    )
-                )
-        if not parts:
-            return None
-        return _Measured(
-            StageGraphBatch.concatenate([p.graphs for p in parts]),
-            np.concatenate([p.latency for p in parts]),
-            [name for p in parts for name in p.task],
-            np.concatenate([p.flop for p in parts]),
-        )
-
 
 @dataclass(frozen=True)
 class _Scored:
@@ -411,16 +370,6 @@ class _Scored:
     latency: NDArray[np.float64]
     time_shares: NDArray[np.float64]
     built: BuiltGraphs
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """n graphs with latency (n,) seconds, task keys and flop (n,)."""
-
-    graphs: StageGraphBatch
-    latency: NDArray[np.float64]
-    task: list[str]
-    flop: NDArray[np.float64]
 
 
 @contextmanager
@@ -441,29 +390,6 @@ def shipped_checkpoint(kind: str) -> Path | None:
     """The pretrained network in the package for a kind of target, "cpu" or "gpu", if there is one."""
     path = Path(__file__).with_name("pretrained") / f"{kind}.ckpt"
     return path if path.exists() else None
-
-
-def _complete_task(inp: Any) -> Any:
-    """The task of a MeasureInput; an input read from a log has one without a DAG."""
-    if inp.task.compute_dag is not None:
-        return inp.task
-    return _auto_scheduler.measure.recover_measure_input(inp, rebuild_state=False).task
-
-
-def _complete_state(builder: StageGraphBuilder, state: Any) -> Any:
-    """The state of a MeasureInput; one read from a log has steps but no stages. None if these cannot be replayed."""
-    if len(state.stages):
-        return state
-    try:
-        return builder.infer_bound(state)
-    except Exception as error:  # counted with the states that cannot be read
-        logger.debug("a recorded state cannot be rebuilt: %s", error)
-        return None
-
-
-def _flop(task: Any) -> float:
-    """Floating-point operations of the task; TVM counts none for pure data movement."""
-    return max(1.0, float(task.compute_dag.flop_ct))
 
 
 def _shares(time_shares: NDArray[np.float64], score: float) -> NDArray[np.float64]:

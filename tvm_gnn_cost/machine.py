@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -66,3 +67,8 @@ def _kernel_cpu_name() -> str:
     except OSError:
         pass
     return ""
+
+
+def timestamp() -> str:
+    """Now, ISO 8601 to the second, with the offset of the local time."""
+    return datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")

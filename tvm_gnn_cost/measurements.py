@@ -20,6 +20,11 @@ def task_workload(key: str) -> str:
     return str(json.loads(key)[0])
 
 
+def task_flop(task: Any) -> float:
+    """Floating-point operations of a task; at least 1, since TVM counts none for pure data movement."""
+    return max(1.0, float(task.compute_dag.flop_ct))
+
+
 def latency(costs: Sequence[float], error_no: int) -> float | None:
     """Seconds of a measurement: the minimum of its repeats, since interference only ever slows a run down.
 
@@ -34,15 +39,16 @@ def latency(costs: Sequence[float], error_no: int) -> float | None:
 
 def result_latency(result: Any) -> float | None:
     """`latency` of a MeasureResult."""
-    return latency(_costs(result), int(result.error_no))
+    return latency(costs_of(result), int(result.error_no))
 
 
 def readings(result: Any) -> list[float]:
     """The repeats of a MeasureResult in seconds; none for a failed one."""
-    return _costs(result) if int(result.error_no) == 0 else []
+    return costs_of(result) if int(result.error_no) == 0 else []
 
 
-def _costs(result: Any) -> list[float]:
+def costs_of(result: Any) -> list[float]:
+    """The costs of a MeasureResult in seconds, whatever became of the measurement."""
     return [float(getattr(cost, "value", cost)) for cost in result.costs]
 
 

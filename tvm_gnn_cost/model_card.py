@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,13 @@ from tvm_gnn_cost.learning.checkpoint import finite_config
 from tvm_gnn_cost.learning.held_out import TaskRanking
 from tvm_gnn_cost.learning.pretraining import Pretraining
 from tvm_gnn_cost.learning.store import GraphStore
-from tvm_gnn_cost.machine import describe_machine, describe_versions
+from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
 from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
 
 CARD_VERSION = 1
+
+NOTHING = "nothing"
+"""What a training of a new network started from."""
 
 _FLATTERY = " The weights were chosen by the pairwise accuracy on these very tasks, which flatters them a little."
 
@@ -82,7 +84,7 @@ def make_card(
         },
         "scores": summarise(rankings),
         "made": {
-            "date": datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
+            "date": timestamp(),
             "machine": describe_machine(),
             "versions": describe_versions(),
         },
@@ -174,7 +176,7 @@ def _scores(card: Mapping[str, Any]) -> list[str]:
 def _limits(card: Mapping[str, Any]) -> list[str]:
     targets = ", ".join(f"`{target}`" for target in card["data"]["targets"])
     limits = [f"* It knows {targets}; on another processor it is a starting point that measurements correct."]
-    if card["training"]["started_from"] != "nothing":
+    if card["training"]["started_from"] != NOTHING:
         limits.append("* What the network that it started from had learnt is not part of the data above.")
     if card["training"]["stopped_by"] == "minutes":
         limits.append("* Bounded by minutes: made again, it will differ.")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import RecordError
-from tvm_gnn_cost.measurements import readings, result_latency, task_key
+from tvm_gnn_cost.measurements import readings, result_latency, task_flop, task_key
 from tvm_gnn_cost.records import RecordLog, read_records, recover
 from tvm_gnn_cost.stage_graph.graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
@@ -97,7 +97,7 @@ class MeasuredStates:
             built.graphs,
             self.latency[kept],
             task_key(self.task),
-            max(1.0, float(self.task.compute_dag.flop_ct)),
+            task_flop(self.task),
             canonical_key(self.task.workload_key),
             operator_name(self.task),
             str(self.task.target),
@@ -120,6 +120,11 @@ def find_logs(paths: Iterable[str | PathLike[str]]) -> list[Path]:
         else:
             raise RecordError(f"{path}: no such record log or folder")
     return list(dict.fromkeys(found))
+
+
+def log_stem(path: Path) -> str:
+    """The name of a log without .json or .json.gz."""
+    return path.name.removesuffix(".gz").removesuffix(".json")
 
 
 def read_states(paths: Iterable[str | PathLike[str]]) -> Iterator[MeasuredStates]:
@@ -162,7 +167,7 @@ def states_by_task(path: Path, log: RecordLog) -> Iterator[MeasuredStates]:
     for i, inp in enumerate(log.inputs):
         if latency[i] is not None:
             by_task.setdefault(task_key(inp.task), []).append(i)
-    stem = path.name.removesuffix(".gz").removesuffix(".json")
+    stem = log_stem(path)
     dump = require_auto_scheduler().measure_record.dump_record_to_string
     for ids in by_task.values():
         task = recover(log.inputs[ids[0]]).task

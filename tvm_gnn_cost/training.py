@@ -19,27 +19,30 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tvm_gnn_cost.collection.interrupts import Interrupts
+from tvm_gnn_cost.interrupts import Interrupts
 from tvm_gnn_cost.cost_model import GNNCostModel, shipped_checkpoint
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError, RecordError
 from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint
 from tvm_gnn_cost.learning.checkpoint import finite_config
 from tvm_gnn_cost.learning.held_out import TaskRanking, hold_out_workloads, rank_task
-from tvm_gnn_cost.learning.pretraining import Pretraining, PretrainingData, PretrainOptions, PretrainProgress
+from tvm_gnn_cost.learning.pretraining import (
+    KEPT_RECORDS,
+    Pretraining,
+    PretrainingData,
+    PretrainOptions,
+    PretrainProgress,
+)
 from tvm_gnn_cost.learning.records import JoinedRecords, RecordSource
 from tvm_gnn_cost.learning.shards import Shard, StoredTask
 from tvm_gnn_cost.learning.store import GraphStore
 from tvm_gnn_cost.measurements import task_workload
-from tvm_gnn_cost.model_card import card_text, make_card
+from tvm_gnn_cost.model_card import NOTHING, card_text, make_card
 from tvm_gnn_cost.records import write_atomically
 from tvm_gnn_cost.stage_graph.graph import IntArray
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.training_data import ReadProgress, read_logs
 
 logger = logging.getLogger(__name__)
-
-KEPT_RECORDS = 2000
-NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -140,14 +143,15 @@ def train_network(
     with Interrupts() as interrupts:
 
         def reading(progress: ReadProgress) -> None:
-            interrupts.check()  # TVM swallows a KeyboardInterrupt
+            interrupts.check()
             observer.reading(progress)
 
-        try:
-            shards = read_logs(logs, work / "graphs", options.definitions, reading)
-        except KeyboardInterrupt:
-            return None
+        # Held throughout: TVM swallows a KeyboardInterrupt, and one that comes while a file is made leaves it behind.
         with interrupts.held():
+            try:
+                shards = read_logs(logs, work / "graphs", options.definitions, reading)
+            except KeyboardInterrupt:
+                return None
             training = _Training(shards, options)
             if restart:
                 state.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.learning.shards import Shard, ShardSource, ShardWriter, StoredTask, open_shard
-from tvm_gnn_cost.pools import states_by_task
+from tvm_gnn_cost.pools import log_stem, states_by_task
 from tvm_gnn_cost.records import describe_skipped, read_record_chunks
 from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
@@ -83,7 +83,7 @@ def read_logs(
 
 def _shard(log: Path, folder: Path, source: ShardSource, observe: Callable[[int], None]) -> Shard:
     """The shard of a log: the one that is there, or a new one."""
-    path = folder / f"{log.name.removesuffix('.gz').removesuffix('.json')}-{source.digest[:16]}"
+    path = folder / f"{log_stem(log)}-{source.digest[:16]}"
     if path.exists():
         try:
             return open_shard(path, source)

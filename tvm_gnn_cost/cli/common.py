@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
@@ -19,6 +18,7 @@ from tvm_gnn_cost.tuning_types import MeasureOptions, Progress
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
+    from typing_extensions import Self
 
 MODELS = ("gnn", "xgb")
 
@@ -129,38 +129,60 @@ def make_model(name: str, seed: int, pretrained: str, device: str, num_tasks: in
     raise InvalidArgumentError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
 
 
-class ProgressDisplay:
+def split_names(text: str) -> list[str]:
+    """The names in a text such as "gnn, xgb", none twice."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+class BarDisplay:
+    """A progress bar in a terminal; elsewhere there is none, `bar` is None, and subclasses print lines.
+
+    Args:
+        console: where to show it.
+        columns: rich's.
+        refresh_per_second: redraws.
+    """
+
+    def __init__(self, console: Console, *columns: ProgressColumn, refresh_per_second: float) -> None:
+        self._console = console
+        self._bar = (
+            Bar(*columns, console=console, refresh_per_second=refresh_per_second) if console.is_terminal else None
+        )
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class ProgressDisplay(BarDisplay):
     """Shows a run as it goes: a bar in a terminal, else a line whenever `line_every` more trials were measured."""
 
     def __init__(self, console: Console, title: str, flops: float, line_every: int = 1) -> None:
-        self._console = console
+        super().__init__(
+            console,
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeElapsedColumn(),
+            refresh_per_second=2,  # a redraw takes time from what is being measured
+        )
         self._title = title
         self._flops = flops
         self._line_every = line_every
-        self._bar: Bar | None = None
         self._task: Any = None
         self._reported = 0
 
-    def __enter__(self) -> ProgressDisplay:
-        if self._console.is_terminal:
-            self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[status]}"),
-                TimeElapsedColumn(),
-                console=self._console,
-                refresh_per_second=2,  # a redraw takes time from what is being measured
-            )
-            self._bar.start()
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self._bar is not None:
             self._task = self._bar.add_task(self._title, total=None, status="")
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:
         status = f"{_PHASES[progress.phase]}  {self._best(progress)}"

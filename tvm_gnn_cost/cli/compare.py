@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,11 @@ from tvm_gnn_cost.cli.common import (
     model_options,
     problem_options,
     search_params,
+    split_names,
 )
 from tvm_gnn_cost.comparison import Comparison, Run, speed_up
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
-from tvm_gnn_cost.machine import describe_machine, describe_versions
+from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
 from tvm_gnn_cost.tuning import tune_tasks
 from tvm_gnn_cost.tuning_types import MeasureOptions, TuneOptions
 
@@ -152,7 +152,7 @@ def _run(
     # XGBModel draws its scores from numpy's global generator until it has learnt, TaskScheduler its ties
     np.random.seed(seed)
     random.seed(seed)
-    started = datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
+    started = timestamp()
     per_round = options.trials_per_round
     model = make_model(name, seed, settings["pretrained"], settings["device"], len(problem.tasks), per_round)
     with ProgressDisplay(console, f"{LABELS[name]}, seed {seed}", problem.flops) as display:
@@ -195,7 +195,7 @@ def _open(folder: Path, problem: Problem, settings: dict[str, Any], restart: boo
         settings,
         machine,
         describe_versions(),
-        datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
+        timestamp(),
     )
     path = folder / RESULT_FILE
     if restart or not path.exists():
@@ -231,7 +231,7 @@ def _settings(problem: Problem, options: TuneOptions, population: int, pretraine
 
 
 def _model_names(models: str) -> list[str]:
-    names = list(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
+    names = split_names(models)
     unknown = [name for name in names if name not in MODELS]
     if unknown or not names:
         raise InvalidArgumentError(f"--models is {models!r}; it holds some of {', '.join(MODELS)}")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
+from tvm_gnn_cost.cli.common import BarDisplay, split_names
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
-from tvm_gnn_cost.machine import describe_machine, describe_versions
+from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.evaluation.models import Model
@@ -192,36 +190,23 @@ def evaluate(
     return 0
 
 
-class _Display:
+class _Display(BarDisplay):
     """Shows how far an evaluation is: a bar in a terminal, else a line at each tenth."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar: Bar | None = None
+        super().__init__(
+            console,
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[what]}"),
+            refresh_per_second=2,
+        )
         self._task: Any = None
         self._phase = ""
         self._tenth = 0
-
-    def __enter__(self) -> _Display:
-        if self._console.is_terminal:
-            self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[what]}"),
-                console=self._console,
-                refresh_per_second=2,
-            )
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def __call__(self, phase: str, done: int, total: int, what: str) -> None:
         if not total:
@@ -358,7 +343,7 @@ def _about(
 ) -> dict[str, Any]:
     pools = [subject.pool for subject in subjects]
     return {
-        "created": datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
+        "created": timestamp(),
         "machine": describe_machine(),
         "versions": describe_versions(),
         "options": asdict(options),
@@ -408,7 +393,7 @@ def _report(console: Console, summary: Summary, folder: Path, notes: Sequence[st
 
 
 def _names(option: str, text: str) -> list[str]:
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = split_names(text)
     if not names:
         raise InvalidArgumentError(f"{option} is {text!r}; it holds at least one name")
     return names

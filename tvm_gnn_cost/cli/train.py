@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
+
+from tvm_gnn_cost.cli.common import BarDisplay, split_names
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.learning.pretraining import PretrainProgress
@@ -92,7 +93,7 @@ def train(
         pretrain=PretrainOptions(epochs, minutes, learning_rate, seed=seed),
         start_from=start_from,
         validation=validation,
-        hold_out_operators=tuple(name.strip() for name in hold_out_operators.split(",") if name.strip()),
+        hold_out_operators=tuple(split_names(hold_out_operators)),
         config={name: value for name, value in config.items() if value is not None},
         kept_records=keep_records,
         device=device,
@@ -141,34 +142,23 @@ def _print_result(console: Console, result: TrainResult, folder: Path) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-class _Display:
+class _Display(BarDisplay):
     """Shows a training as it goes: bars in a terminal, else lines."""
 
     def __init__(self, console: Console, epochs: int | None) -> None:
-        self._console = console
+        super().__init__(
+            console,
+            BarColumn(bar_width=16),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            refresh_per_second=4,
+        )
         self._epochs = epochs
-        self._bar: Bar | None = None
         self._tasks: dict[str, Any] = {}
         self._last_line = -_LINE_SECONDS
         self._begun: tuple[float, float] | None = None  # time, and share that was done: for the time left
-
-    def __enter__(self) -> _Display:
-        if self._console.is_terminal:
-            self._bar = Bar(
-                BarColumn(bar_width=16),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[status]}"),
-                TimeRemainingColumn(),
-                TextColumn("left"),
-                console=self._console,
-                refresh_per_second=4,
-            )
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def reading(self, progress: ReadProgress) -> None:
         done = progress.logs == progress.total

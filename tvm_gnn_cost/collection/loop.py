@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from tvm_gnn_cost.collection.exploration import Explorer
-from tvm_gnn_cost.collection.interrupts import Interrupts
+from tvm_gnn_cost.interrupts import Interrupts
 from tvm_gnn_cost.collection.measurer import Measurer
 from tvm_gnn_cost.collection.noise import Quietness, wait_until_quiet
 from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolResult, Workload

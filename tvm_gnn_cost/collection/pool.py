@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from tvm_gnn_cost.collection.noise import Noise, Quietness, noise_of, remeasured
 from tvm_gnn_cost.collection.options import CollectOptions, PoolResult, Workload
 from tvm_gnn_cost.collection.program import READINGS_S
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
-from tvm_gnn_cost.machine import describe_machine, describe_versions
+from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
+from tvm_gnn_cost.measurements import readings
 from tvm_gnn_cost.records import append_records, read_records, repair_log, write_atomically
 from tvm_gnn_cost.tuning_types import measured_latency
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler, require_tvm
@@ -61,7 +61,7 @@ class Pool:
             self._read()
         self._next_line = _count_lines(self.path) + 1
         self._records_before = len(self)
-        self._about["runs"].append({"started": _now(), "seed": options.seed, "records_before": len(self)})
+        self._about["runs"].append({"started": timestamp(), "seed": options.seed, "records_before": len(self)})
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -79,7 +79,7 @@ class Pool:
     def begin_batch(self, quietness: Quietness | None) -> None:
         """The records that follow are one batch, before which the machine was as `quietness` says."""
         self._about["batches"].append(
-            {"first_line": self._next_line, "started": _now(), **_quiet(quietness), "origins": []}
+            {"first_line": self._next_line, "started": timestamp(), **_quiet(quietness), "origins": []}
         )
 
     def add(self, inp: Any, result: Any, origin: str) -> None:
@@ -93,8 +93,8 @@ class Pool:
         """A second measurement of the record with that index. It goes to the description, not to the log."""
         pair = {
             "line": self.lines[index],
-            "first_s": _costs(self.results[index]),
-            "second_s": _costs(result) if int(result.error_no) == 0 else [],
+            "first_s": readings(self.results[index]),
+            "second_s": readings(result),
             "error_no": int(result.error_no),
             "quiet": None if quietness is None else quietness.is_quiet,
             "time": time.time(),
@@ -181,7 +181,7 @@ def describe(workload: Workload, options: CollectOptions) -> dict[str, Any]:
             "population": options.population,
             "pretrained": options.pretrained,
         },
-        "created": _now(),
+        "created": timestamp(),
         "runs": [],
         "batches": [],
         "remeasured": [],
@@ -239,13 +239,5 @@ def _quiet(quietness: Quietness | None) -> dict[str, Any]:
     return {"quiet": quietness.is_quiet, **{k: v if v is None else round(v, 3) for k, v in asdict(quietness).items()}}
 
 
-def _costs(result: Any) -> list[float]:
-    return [float(getattr(cost, "value", cost)) for cost in result.costs]
-
-
 def _count_lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.collection.noise import remeasured_pairs
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
 from tvm_gnn_cost.evaluation.rows import Rows
-from tvm_gnn_cost.pools import MeasuredStates, Pool, find_logs, read_states
+from tvm_gnn_cost.pools import MeasuredStates, Pool, find_logs, log_stem, read_states
 from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def one_kind(subjects: Iterable[Subject]) -> str:
 
 def about_path(log: Path) -> Path:
     """Where `tvm-gnn-cost collect` describes a log."""
-    return log.parent / "about" / f"{log.name.removesuffix('.gz').removesuffix('.json')}.json"
+    return log.parent / "about" / f"{log_stem(log)}.json"
 
 
 def _subject(measured: MeasuredStates, stock_cache: Path | None, log: Path) -> Subject:

@@ -150,8 +150,8 @@ class Optimisation:
 @contextmanager
 def randomness(network: nn.Module, generator: np.random.Generator) -> Iterator[None]:
     """Inside, the network trains: what it drops is drawn from `generator`. torch's own generators stay as they were."""
-    devices = {parameter.device for parameter in network.parameters() if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices=list(devices)):
+    device = next(network.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(generator.integers(2**63)))
         network.train()
         try:

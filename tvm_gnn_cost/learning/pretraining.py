@@ -50,6 +50,9 @@ from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
+KEPT_RECORDS = 2000
+"""Records that a trained network keeps, for replay and calibration."""
+
 FORMAT = "tvm-gnn-cost pre-training"
 FORMAT_VERSION = 1
 
@@ -57,7 +60,6 @@ _SAVE_SECONDS = 30.0
 _LEAST_STEPS_PER_EPOCH = 20  # few records: more than one pass is an epoch
 _STEPS_PER_CHECK = 500  # at most: of many records there are several checks an epoch
 _DECIDING_TASKS = 3  # the ranking of fewer held-out tasks is reported, and decides nothing
-_CALIBRATED_RECORDS = 2000  # where none are to be kept
 _CHECKED_TASKS, _CHECKED_RECORDS = 128, 256  # at most, and of each of them
 _LEAST_RECORDS = 16  # of a held-out task: the ranking of fewer records is noise
 _SCALED_RECORDS = 4096  # read at a time
@@ -261,9 +263,7 @@ class Pretraining:
         """
         self._optimisation.finish()
         source, tasks = self.data.source, [*self.data.replayed, *self.data.learnt]
-        kept = np.concatenate(
-            thin_out(tasks, [source.latency(ids) for ids in tasks], kept_records or _CALIBRATED_RECORDS)
-        )
+        kept = np.concatenate(thin_out(tasks, [source.latency(ids) for ids in tasks], kept_records or KEPT_RECORDS))
         stats = {
             name: TaskStats(known.seen, known.best_latency, known.flop)
             for name, known in self.trainer.replay.tasks_.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -63,23 +63,24 @@ class JoinedRecords:
         return StageGraphBatch.concatenate(parts).select(np.argsort(order))
 
     def latency(self, slots: Iterable[int] | IntArray, /) -> NDArray[np.float64]:
-        ids, ours = self._split(slots)
-        latency = np.empty(len(ids))
-        latency[ours] = self._first.latency(ids[ours])
-        latency[~ours] = self._second.latency(ids[~ours] - self._size)
-        return latency
+        return self._numbers(slots, lambda source, ids: source.latency(ids))
 
     def flop(self, slots: Iterable[int] | IntArray, /) -> NDArray[np.float64]:
-        ids, ours = self._split(slots)
-        flop = np.empty(len(ids))
-        flop[ours] = self._first.flop(ids[ours])
-        flop[~ours] = self._second.flop(ids[~ours] - self._size)
-        return flop
+        return self._numbers(slots, lambda source, ids: source.flop(ids))
 
     def task(self, slots: Iterable[int] | IntArray, /) -> list[str]:
         ids, ours = self._split(slots)
         first, second = iter(self._first.task(ids[ours])), iter(self._second.task(ids[~ours] - self._size))
         return [next(first) if of_first else next(second) for of_first in ours]
+
+    def _numbers(
+        self, slots: Iterable[int] | IntArray, read: Callable[[RecordSource, IntArray], NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        ids, ours = self._split(slots)
+        values = np.empty(len(ids))
+        values[ours] = read(self._first, ids[ours])
+        values[~ours] = read(self._second, ids[~ours] - self._size)
+        return values
 
     def _split(self, slots: Iterable[int] | IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
         ids = as_ids(slots)

@@ -25,7 +25,7 @@ from .optimisation import Optimisation, gather_within, labels, learning_rate_sha
 from .records import GivenRecords, RecordSource, check_records, group_ids, task_list
 from .replay import ReplayBuffer, TaskStats
 from .results import FitReport, Prediction
-from .sampling import BatchSampler, hold_out
+from .sampling import BatchSampler, hold_out, spread
 from .scaling import FeatureScaler
 from .scoring import Scorer
 from .threads import single_threaded
@@ -323,8 +323,8 @@ class Trainer:
         if task not in known.fresh and task in self.replay.tasks_:
             stats = self.replay.tasks_[task]
             if stats.ids and math.isfinite(stats.best_latency):
-                spread = np.linspace(0, len(stats.ids) - 1, min(_CALIBRATION_RECORDS, len(stats.ids)))
-                ids = np.unique(np.append(np.array(stats.ids)[spread.round().astype(np.int64)], stats.best_id))
+                sample = np.array(stats.ids)[spread(len(stats.ids), _CALIBRATION_RECORDS)]
+                ids = np.unique(np.append(sample, stats.best_id))
                 ids = ids[ids >= 0]
                 score, _ = self._score(self.replay.gather(ids))
                 measured = log_throughput(self.replay.flop(ids), self.replay.latency(ids))
@@ -338,8 +338,7 @@ class Trainer:
         known.fresh.clear()
         if not len(self.replay):
             return
-        spread = np.linspace(0, len(self.replay) - 1, min(_CENTRING_RECORDS, len(self.replay)))
-        ids = spread.round().astype(np.int64)
+        ids = spread(len(self.replay), _CENTRING_RECORDS)
         score, _ = self._score(self.replay.gather(ids))
         measured = log_throughput(self.replay.flop(ids), self.replay.latency(ids))
         tasks = self.replay.task(ids)
