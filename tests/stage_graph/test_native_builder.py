@@ -30,7 +30,7 @@ from tvm_gnn_cost.stage_graph.native_builder import (  # noqa: E402
 from tvm_gnn_cost.stage_graph.native_proof import first_graph_difference, graph_difference, proof_cases  # noqa: E402
 from tvm_gnn_cost.stage_graph.reader import read_schedule  # noqa: E402
 from tvm_gnn_cost.stage_graph.schedule import Structure  # noqa: E402
-from tvm_gnn_cost.workloads import chains  # noqa: E402
+from tvm_gnn_cost.workloads import chains, image_chains  # noqa: E402
 
 WORKLOADS = {
     "matmul": (te_workload.matmul, (64, 64, 128)),
@@ -42,7 +42,7 @@ WORKLOADS = {
     "softmax": (te_workload.softmax_mn, (64, 96)),
     "attention": (chains.attention, (2, 32, 16)),
     "swiglu": (chains.swiglu, (16, 32, 48)),
-    "upsample_conv": (chains.upsample_conv2d, (1, 8, 7, 7, 8, 3)),
+    "upsample_conv": (image_chains.upsample_conv2d, (1, 8, 7, 7, 8, 3)),
 }
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm -mcpu=gfx900")
 GPU = (80, 16, 64, 49152, 65536, 1024, 8, 32)

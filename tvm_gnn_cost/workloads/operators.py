@@ -195,10 +195,11 @@ def _functions() -> dict[str, Callable[..., Any]]:
     require_auto_scheduler()
     from tvm.meta_schedule.testing import te_workload
 
-    from tvm_gnn_cost.workloads.chains import CHAINS
+    from tvm_gnn_cost.workloads.chains import MATRIX_CHAINS
+    from tvm_gnn_cost.workloads.image_chains import IMAGE_CHAINS
 
     operators = {name: getattr(te_workload, name) for name in _TE_WORKLOADS}
-    return operators | {function.__name__: function for function in CHAINS}
+    return operators | {function.__name__: function for function in (*MATRIX_CHAINS, *IMAGE_CHAINS)}
 
 
 def _configurations() -> dict[str, tuple[str, list[tuple[Argument, ...]]]]:
