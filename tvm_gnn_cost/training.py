@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tvm_gnn_cost.interrupts import Interrupts
 from tvm_gnn_cost.cost_model import GNNCostModel, shipped_checkpoint
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError, RecordError
+from tvm_gnn_cost.interrupts import Interrupts
 from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint
 from tvm_gnn_cost.learning.checkpoint import finite_config
 from tvm_gnn_cost.learning.held_out import TaskRanking, hold_out_workloads, rank_task

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from tvm_gnn_cost.collection.exploration import Explorer
-from tvm_gnn_cost.interrupts import Interrupts
 from tvm_gnn_cost.collection.measurer import Measurer
 from tvm_gnn_cost.collection.noise import Quietness, wait_until_quiet
 from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolResult, Workload
 from tvm_gnn_cost.collection.pool import Pool, check_pool
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.interrupts import Interrupts
 from tvm_gnn_cost.tuning_types import Observer, Progress
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +11,6 @@ from torch import Tensor, nn
 from ..errors import InvalidArgumentError
 from .gcn import StageGCN
 from .network import StageNetwork
-
-if TYPE_CHECKING:
-    from .config import TrainerConfig
 
 
 class StageMLP(StageNetwork):
@@ -69,12 +65,15 @@ NETWORKS: Mapping[str, Callable[..., StageNetwork]] = MappingProxyType(
 )
 
 
-def make_network(config: TrainerConfig, node_dim: int, edge_dim: int, seed: int) -> StageNetwork:
-    """The network that the options ask for. Raises InvalidArgumentError for an unknown family."""
-    check_network(config.network)
-    return NETWORKS[config.network](
-        node_dim, edge_dim, config.hidden_dim, config.num_layers, dropout=config.dropout, seed=seed
-    )
+def make_network(
+    name: str, node_dim: int, edge_dim: int, hidden_dim: int, num_layers: int, *, dropout: float, seed: int
+) -> StageNetwork:
+    """The network of that family. The other arguments are those of `StageNetwork`.
+
+    Raises InvalidArgumentError for an unknown family.
+    """
+    check_network(name)
+    return NETWORKS[name](node_dim, edge_dim, hidden_dim, num_layers, dropout=dropout, seed=seed)
 
 
 def check_network(name: object) -> None:

@@ -80,10 +80,15 @@ class Trainer:
     def _reset(self) -> None:
         init, batches, replay = np.random.SeedSequence(self.seed).spawn(3)
         first = int(init.generate_state(1, np.uint64)[0] >> 1)
-        self.network = make_network(self.config, self.node_dim, self.edge_dim, first).to(self.device).eval()
+        options = self.config
+        network = make_network(
+            options.network, self.node_dim, self.edge_dim, options.hidden_dim, options.num_layers,
+            dropout=options.dropout, seed=first,
+        )  # fmt: skip
+        self.network = network.to(self.device).eval()
         self.node_scaler = FeatureScaler(self.node_dim)
         self.edge_scaler = FeatureScaler(self.edge_dim)
-        self.replay = ReplayBuffer(self.config.replay_size, replay)
+        self.replay = ReplayBuffer(options.replay_size, replay)
         self.calibration = Calibration()
         self.generator = np.random.default_rng(batches)
         self.records_seen_ = 0
