@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from tvm_gnn_cost.cli.common import BarDisplay, split_names
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
+from tvm_gnn_cost.interrupts import Interrupts
 from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
 
 if TYPE_CHECKING:
@@ -173,13 +174,18 @@ def evaluate(
     made = {name: make_model(name, config, _path(checkpoint), device) for name in names}
     folder = Path(output)
     try:
-        with _Display(console) as display:
-            tested, learnt = _read(pools, training, register, folder, made, display)
+        with Interrupts() as interrupts, _Display(console) as display:
+
+            def observe(phase: str, done: int, total: int, what: str) -> None:
+                interrupts.check()  # a library may have swallowed the KeyboardInterrupt
+                display(phase, done, total, what)
+
+            tested, learnt = _read(pools, training, register, folder, made, observe)
             found = _folds(tested, learnt, split_file, part, hold_out, folds)
             start = _checkpoint(checkpoint, [*tested, *learnt], found, made)
             if start is not None:
                 made["gnn"] = make_model("gnn", config, start, device)
-            evaluation = run([*tested, *learnt], found, made, options, folder, display)
+            evaluation = run([*tested, *learnt], found, made, options, folder, observe)
     except KeyboardInterrupt:
         console.print("Stopped early; what is finished is kept, and the same command goes on.", highlight=False)
         return 130
@@ -264,7 +270,7 @@ def _read(
     register: Sequence[str],
     folder: Path,
     models: dict[str, Model],
-    display: _Display,
+    observe: Callable[[str, int, int, str], None],
 ) -> tuple[list[Subject], list[Subject]]:
     """What is tested, and what is only learnt."""
     from tvm_gnn_cost.evaluation.boosting import StockModel
@@ -276,7 +282,7 @@ def _read(
     cache = folder / "stock_features" if StockModel.name in models else None
 
     def on_read(done: int, total: int, what: str) -> None:
-        display("read", done, total, what)
+        observe("read", done, total, what)
 
     tested = read_subjects(pools, stock_cache=cache, on_read=on_read)
     learnt = read_subjects(training, stock_cache=cache, on_read=on_read) if training else []
