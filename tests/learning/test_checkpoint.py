@@ -138,7 +138,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "bad json": (lambda p: rewrite(p, lambda m: m.update({"meta.json": b"{"})), "damaged"),
     "bad weights": (lambda p: rewrite(p, lambda m: m.update({"weights.safetensors": b"\0" * 40})), "damaged"),
     "other format": (edit_meta(format="onnx"), "another format"),
-    "newer format": (edit_meta(format_version=3), "format version 3, this release reads 2"),
+    "newer format": (edit_meta(format_version=4), "format version 4, this release reads 3"),
     "other schema": (edit_meta(schema_version=6), "feature schema 6, in use is 7"),
     "unknown option": (edit_meta(config={"colour": 1}), "bad meta.json"),
     "bad option": (edit_meta(config={"hidden_dim": -1}), "bad meta.json"),

@@ -42,17 +42,26 @@ class HandGCN(StageGCN):
         return SumOfProducers()
 
 
+class OneTime(nn.Module):
+    """A last layer that passes the sum of the hidden values on as the logarithm of the time."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return torch.exp2(hidden.sum(dim=1))
+
+
 def test_three_nodes_by_hand() -> None:
     model = HandGCN(1, 1, hidden_dim=1, num_layers=1)
     model.node_encoder = nn.Identity()
     model.edge_encoder = nn.Identity()
-    model.edge_to_consumer = nn.Linear(1, 1, bias=False)
-    model.edge_to_producer = nn.Linear(1, 1, bias=False)
     model.norms = nn.ModuleList([nn.Identity()])
-    model.head = nn.Identity()
+    model.head = OneTime()
+    model.reading_head = OneTime()
     with torch.no_grad():
         model.edge_to_consumer.weight.fill_(2.0)
         model.edge_to_producer.weight.fill_(10.0)
+        model.reading_producer.weight.copy_(torch.tensor([[3.0, 0.0]]))  # of the two blocks it sees the first
+        model.reading_consumer.weight.copy_(torch.tensor([[0.0, 0.5]]))  # and the second
+        model.reading_consumer.bias.fill_(0.25)
         score, time_shares = model(
             torch.tensor([[1.0], [2.0], [3.0]]),
             torch.tensor([[0, 1], [1, 2]]),
@@ -60,9 +69,13 @@ def test_three_nodes_by_hand() -> None:
             torch.tensor([0, 0, 0]),
             1,
         )
-    x = torch.tensor([1.0 + 10 * 0.1, 2.0 + 2 * 0.1 + 10 * 0.2, 3.0 + 2 * 0.2])
-    message = torch.stack([x[1], x[0] + x[2], x[1]])  # from producers and from consumers
-    times = torch.exp2(x) + torch.exp2(x + nn.functional.silu(message))  # two parts: the head passes both blocks on
+    silu = nn.functional.silu
+    e = silu(torch.tensor([0.1, 0.2]))
+    x = torch.stack([1.0 + 10 * e[0], 2.0 + 2 * e[0] + 10 * e[1], 3.0 + 2 * e[1]])
+    y = x + silu(torch.stack([x[1], x[0] + x[2], x[1]]))  # messages from producers and from consumers
+    times = torch.exp2(x + y)
+    times[1] += torch.exp2(0.1 + 3 * x[0] + 0.5 * y[1] + 0.25)  # what reading takes counts for the reader
+    times[2] += torch.exp2(0.2 + 3 * x[1] + 0.5 * y[2] + 0.25)
     torch.testing.assert_close(time_shares, times / times.sum())
     torch.testing.assert_close(score, -torch.log2(times.sum())[None])
 
@@ -75,7 +88,8 @@ def test_score_is_the_throughput_of_the_summed_times(num_layers: int, family: ty
     score, time_shares = run(model, graphs)
     assert score.shape == (20,) and time_shares.shape == (len(graphs.node_features),)
     with torch.inference_mode():
-        times = torch.exp2(model.head(model.embed_stages(*model_arguments(graphs)))).sum(dim=1)
+        times = model.stage_times(*model_arguments(graphs))
+    assert (times > 0).all()
     for i in range(20):
         nodes = slice(int(graphs.node_ptr[i]), int(graphs.node_ptr[i + 1]))
         torch.testing.assert_close(score[i], -torch.log2(times[nodes].sum()))

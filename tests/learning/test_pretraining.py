@@ -247,7 +247,7 @@ def damage_meta(path: Path, **changes: Any) -> None:
     [
         (lambda p: p.write_bytes(p.read_bytes()[:-300]), "cut off or damaged"),
         (lambda p: damage_meta(p, format="tvm-gnn-cost"), "another format"),
-        (lambda p: damage_meta(p, format_version=2), "another release"),
+        (lambda p: damage_meta(p, format_version=1), "another release"),
         (lambda p: damage_meta(p, generator={}), "damaged"),
         (lambda p: damage_meta(p, checks=[{}]), "damaged"),
         (lambda p: damage_meta(p, identity=None), "damaged"),

@@ -33,7 +33,7 @@ from .trainer import Trainer
 logger = logging.getLogger(__name__)
 
 FORMAT = "tvm-gnn-cost"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _SCALER_ROWS = ("mean", "variance")
 _GRAPH_ARRAYS = ("node_features", "edge_index", "edge_features", "node_ptr", "edge_ptr")
 _MIB = 2**20

@@ -39,7 +39,7 @@ class TrainerConfig:
     network: str = "gcn"
     hidden_dim: int = 64
     num_layers: int = 2
-    dropout: float = 0.1
+    dropout: float = 0.2
     loss: str = "hybrid"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2

@@ -22,17 +22,17 @@ class StageMLP(StageNetwork):
     """
 
     def build(self, dropout: float) -> int:
-        layers: list[nn.Module] = list(self.make_encoder(dropout))
+        layers: list[nn.Module] = list(self.make_encoder(self.node_dim, dropout))
         for _ in range(self.num_layers - 1):
             layers += [nn.SiLU(), nn.Dropout(dropout), nn.Linear(self.hidden_dim, self.hidden_dim)]
         self.node_encoder = nn.Sequential(*layers)
         return self.hidden_dim
 
-    def embed_stages(
+    def stage_times(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> Tensor:
-        embeddings: Tensor = self.node_encoder(node_features)
-        return embeddings
+        times: Tensor = self.head(self.node_encoder(node_features))
+        return times
 
 
 class StageLSTM(StageNetwork):
@@ -44,11 +44,11 @@ class StageLSTM(StageNetwork):
     """
 
     def build(self, dropout: float) -> int:
-        self.node_encoder = self.make_encoder(dropout)
+        self.node_encoder = self.make_encoder(self.node_dim, dropout)
         self.lstm = nn.LSTM(self.hidden_dim, self.hidden_dim, max(1, self.num_layers), batch_first=True)
         return self.hidden_dim
 
-    def embed_stages(
+    def stage_times(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> Tensor:
         lengths = torch.bincount(node_graph, minlength=num_graphs)
@@ -56,8 +56,8 @@ class StageLSTM(StageNetwork):
         padded = node_features.new_zeros(num_graphs, int(lengths.max()), self.hidden_dim)
         padded = padded.index_put((node_graph, place), self.node_encoder(node_features))
         states, _ = self.lstm(padded)  # causal, so the padding behind a graph's last stage changes nothing
-        embeddings: Tensor = states[node_graph, place]
-        return embeddings
+        times: Tensor = self.head(states[node_graph, place])
+        return times
 
 
 NETWORKS: Mapping[str, Callable[..., StageNetwork]] = MappingProxyType(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..errors import InvalidArgumentError
 
 TIME_PARTS = 4
-"""Parts of a stage's time that a network tells apart."""
+"""Parts of a time that a network tells apart."""
 
 _MAX_OCTAVES = 40.0  # beyond, an untrained network's times would overflow
 
@@ -16,12 +16,12 @@ _MAX_OCTAVES = 40.0  # beyond, an untrained network's times would overflow
 class StageNetwork(nn.Module):
     r"""Scores stage graphs; the base of the families in `families.NETWORKS`.
 
-    A schedule takes the time of its stages. A subclass says of every stage :math:`K` parts of the time that it takes
+    A schedule takes the time of its stages. A subclass says of every stage several parts of the time that it takes
     (think of arithmetic and of the traffic of each memory), as logarithms :math:`t_{vk}`; the score is the throughput
     of their sum, in octaves, up to an offset of the task's own:
 
     .. math::
-        s_g = -\log_2 \sum_{v \in g} \sum_k 2^{t_{vk}}, \qquad p_v = \sum_k 2^{t_{vk} + s_g}
+        T_v = \sum_k 2^{t_{vk}}, \qquad s_g = -\log_2 \sum_{v \in g} T_v, \qquad p_v = T_v\, 2^{s_g}
 
     :math:`p_v` is the share of the time that stage v takes. So what rules the time rules the score, and the many small
     stages of a long chain do not drown it as in a sum of scores.
@@ -32,7 +32,7 @@ class StageNetwork(nn.Module):
         * **output:** scores :math:`(B,)` in octaves (log2) of throughput, and time shares :math:`(N,)`, which sum to 1
           over the nodes of a graph
 
-    Subclasses `build` their layers and embed the stages; `head` makes times of embeddings.
+    Subclasses `build` their layers and say the `stage_times`; `head` makes times of embedded stages.
 
     Args:
         node_dim: F, node feature columns.
@@ -65,11 +65,12 @@ class StageNetwork(nn.Module):
         self.hidden_dim, self.num_layers = hidden_dim, num_layers
         # Layers initialise themselves from torch's global generator when they are built: the fork leaves no trace.
         with torch.random.fork_rng(devices=[]):
-            self.head = self._make_head(self.build(dropout), dropout)
+            width = self.build(dropout)
+            self.head = nn.Sequential(nn.Linear(width, hidden_dim), TimeHead(hidden_dim, dropout))
         self.reset_parameters(seed)
 
     def build(self, dropout: float) -> int:
-        """Makes the layers that embed stages; returns the width of an embedding."""
+        """Makes the layers that embed stages; returns the width of an embedding, of which `head` makes times."""
         raise NotImplementedError
 
     def forward(
@@ -84,36 +85,23 @@ class StageNetwork(nn.Module):
             node_graph: int64 (N,), the graph of each node.
             num_graphs: B.
         """
-        embeddings = self.embed_stages(node_features, edge_index, edge_features, node_graph, num_graphs)
-        return self.read_out(embeddings, node_graph, num_graphs)
+        times = self.stage_times(node_features, edge_index, edge_features, node_graph, num_graphs)
+        total = sum_by_graph(times, node_graph, num_graphs)
+        return -torch.log2(total), times / total.index_select(0, node_graph)
 
-    def read_out(self, embeddings: Tensor, node_graph: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
-        """Scores and time shares, as of `forward`, from the stages' embeddings, (N, H)."""
-        times = self.head(embeddings).clamp(-_MAX_OCTAVES, _MAX_OCTAVES)
-        top = times.detach().amax(dim=1)
-        top = top.new_full((num_graphs,), -torch.inf).scatter_reduce(0, node_graph, top, "amax")
-        parts = torch.exp2(times - top.index_select(0, node_graph)[:, None]).sum(dim=1)
-        total = sum_by_graph(parts, node_graph, num_graphs)
-        return -(top + torch.log2(total)), parts / total.index_select(0, node_graph)
-
-    def embed_stages(
+    def stage_times(
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> Tensor:
-        """What the network makes of every stage, (N, H). The arguments are those of `forward`."""
+        """The time that every stage takes, (N,), above 0. The arguments are those of `forward`."""
         raise NotImplementedError
 
-    def make_encoder(self, dropout: float) -> nn.Sequential:
-        """From the features of a stage by itself, (N, F), to (N, hidden_dim)."""
+    def make_encoder(self, columns: int, dropout: float) -> nn.Sequential:
+        """From features of a stage or an edge by itself, (M, columns), to (M, hidden_dim)."""
         return nn.Sequential(
-            nn.Linear(self.node_dim, self.hidden_dim),
+            nn.Linear(columns, self.hidden_dim),
             nn.SiLU(),
             nn.Dropout(dropout),
             nn.Linear(self.hidden_dim, self.hidden_dim),
-        )
-
-    def _make_head(self, width: int, dropout: float) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Linear(width, self.hidden_dim), nn.SiLU(), nn.Dropout(dropout), nn.Linear(self.hidden_dim, TIME_PARTS)
         )
 
     def reset_parameters(self, seed: int = 0) -> None:
@@ -130,15 +118,32 @@ class StageNetwork(nn.Module):
                     parameter.fill_(1.0)
                 else:
                     parameter.zero_()
-            last = self.head[-1]
-            assert isinstance(last, nn.Linear)
-            last.weight.mul_(0.1)  # start near a score of 0 for graphs of any size
+            for module in self.modules():
+                if isinstance(module, TimeHead):
+                    module.last.weight.mul_(0.1)  # start near a score of 0 for graphs of any size
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(node_dim={self.node_dim}, edge_dim={self.edge_dim}, "
             f"hidden_dim={self.hidden_dim}, num_layers={self.num_layers})"
         )
+
+
+class TimeHead(nn.Module):
+    """The last layers: from hidden values before their activation to times, (M, H) -> (M,), above 0.
+
+    A time is the sum of `TIME_PARTS` parts, whose logarithms are what is predicted.
+    """
+
+    def __init__(self, hidden_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.Linear(hidden_dim, TIME_PARTS)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        octaves = self.last(self.dropout(nn.functional.silu(hidden)))
+        times: Tensor = torch.exp2(octaves.clamp(-_MAX_OCTAVES, _MAX_OCTAVES)).sum(dim=1)
+        return times
 
 
 def sum_by_graph(values: Tensor, node_graph: Tensor, num_graphs: int) -> Tensor:

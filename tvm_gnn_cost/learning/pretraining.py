@@ -54,7 +54,7 @@ KEPT_RECORDS = 2000
 """Records that a trained network keeps, for replay and calibration."""
 
 FORMAT = "tvm-gnn-cost pre-training"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _SAVE_SECONDS = 30.0
 _LEAST_STEPS_PER_EPOCH = 20  # few records: more than one pass is an epoch
