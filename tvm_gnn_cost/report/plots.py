@@ -13,7 +13,9 @@ from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 if TYPE_CHECKING:
     from tvm_gnn_cost.comparison import Comparison, Run
 
-COLOURS = ("#0b6e99", "#d1782f", "#4d8b31", "#8e4a9e", "#b03a48", "#5c5c5c")
+COLOURS = (
+    "#0b6e99", "#d1782f", "#4d8b31", "#8e4a9e", "#b03a48", "#5c5c5c", "#c9a400", "#2aa8a0", "#d96fa8", "#7a5230",
+)  # fmt: skip
 """Of models, in their order."""
 
 
