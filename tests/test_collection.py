@@ -206,7 +206,19 @@ def test_ctrl_c_keeps_every_measurement(tmp_path: Path) -> None:
     found = schedules(log)
     assert 2 <= len(found) < 200
     assert sum(len(batch["origins"]) for batch in about(log.parent)["batches"]) == len(found)
-    assert children and not any(child.is_running() for child in children)
+    assert children
+    deadline = time.monotonic() + 10
+    while any(map(runs, children)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(runs, children))
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it still runs: a zombie, which waits for init to collect it, does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_failed_builds_are_records_and_a_hopeless_workload_is_given_up(
