@@ -71,7 +71,8 @@ def test_the_stock_model_learns_and_transfers(subjects: list[Subject], tmp_path:
     some, rest = np.arange(40), np.arange(40, 56)
     learner.learn(subjects[1], some)
     known = subjects[1].pool.latency[some]
-    assert pairwise_accuracy(learner.predict(subjects[1], some).scores, known) > 0.8  # not more: stock features differ from run to run
+    # Not closer to 1: stock's features, and so its trees, differ from run to run.
+    assert pairwise_accuracy(learner.predict(subjects[1], some).scores, known) > 0.8
     model.train(subjects[:2], 0, path)
     booster = model.fit([(s, np.arange(56)) for s in subjects[:2]], 0)
     scores = model.start([path], 0).predict(subjects[2], rest).scores
