@@ -69,10 +69,9 @@ def test_the_stock_model_learns_and_transfers(subjects: list[Subject], tmp_path:
     model, path = StockModel(), tmp_path / "trees.ubj"
     learner = model.start([], 0)
     some, rest = np.arange(40), np.arange(40, 56)
-    learner.learn(subjects[1], some)
-    known = subjects[1].pool.latency[some]
-    # Not closer to 1: stock's features, and so its trees, differ from run to run.
-    assert pairwise_accuracy(learner.predict(subjects[1], some).scores, known) > 0.8
+    softmax = subjects[2]  # its stock features hardly differ from run to run, as those of the others do
+    learner.learn(softmax, some)
+    assert pairwise_accuracy(learner.predict(softmax, some).scores, softmax.pool.latency[some]) > 0.9
     model.train(subjects[:2], 0, path)
     booster = model.fit([(s, np.arange(56)) for s in subjects[:2]], 0)
     scores = model.start([path], 0).predict(subjects[2], rest).scores

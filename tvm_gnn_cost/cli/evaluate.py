@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
 if TYPE_CHECKING:
     from tvm_gnn_cost.evaluation.models import Model
     from tvm_gnn_cost.evaluation.plan import EvaluationOptions
+    from tvm_gnn_cost.evaluation.runner import Observer
     from tvm_gnn_cost.evaluation.split import Fold
     from tvm_gnn_cost.evaluation.subjects import Subject
     from tvm_gnn_cost.evaluation.summary import Summary
@@ -270,7 +271,7 @@ def _read(
     register: Sequence[str],
     folder: Path,
     models: dict[str, Model],
-    observe: Callable[[str, int, int, str], None],
+    observe: Observer,
 ) -> tuple[list[Subject], list[Subject]]:
     """What is tested, and what is only learnt."""
     from tvm_gnn_cost.evaluation.boosting import StockModel

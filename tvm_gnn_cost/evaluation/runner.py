@@ -22,7 +22,7 @@ MODELS_FOLDER = "models"
 
 
 class Observer(Protocol):
-    """Told what happens; called in the evaluating thread, and must not raise."""
+    """Told what happens; called in the evaluating thread. It may raise KeyboardInterrupt, nothing else."""
 
     def __call__(self, phase: str, done: int, total: int, what: str) -> None:
         """`phase`: "learn" or "test"; `done` of `total`, `what` was done last."""
