@@ -27,6 +27,7 @@ from tvm_gnn_cost.measured_graphs import read_measurements
 from tvm_gnn_cost.measurements import check_pairs, task_flop, task_key
 from tvm_gnn_cost.records import read_records
 from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
+from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
@@ -319,14 +320,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         self.card = extra.get("card")
 
     def _builder(self, task: Any) -> StageGraphBuilder:
-        p = task.hardware_params
-        key = (
-            task.workload_key,
-            str(task.target),
-            int(task.layout_rewrite_option),
-            *(int(getattr(p, name)) for name in ("num_cores", "vector_unit_bytes", "cache_line_bytes")),
-            *(int(getattr(p, name)) for name in ("max_shared_memory_per_block", "max_threads_per_block")),
-        )
+        key = (task.workload_key, str(task.target), int(task.layout_rewrite_option), Hardware.of(task))
         builder = self._builders.pop(key, None)
         if builder is None:
             builder = make_builder(task)
