@@ -76,6 +76,26 @@ class UpdateReport:
 UpdateCallback = Callable[[UpdateReport], None]
 
 
+class _Load:
+    """`load` of GNNCostModel, which means two things: see `__get__`."""
+
+    def __get__(self, model: GNNCostModel | None, owner: type[GNNCostModel]) -> Callable[..., GNNCostModel]:
+        def load(file_name: str | PathLike[str], device: str | None = None) -> GNNCostModel:
+            """The model saved in a file: called on the class, a new one; called on a model, that model, in place.
+
+            Args:
+                file_name: a file that `save` wrote.
+                device: "auto", "cpu", "cuda" or "cuda:1"; None is "auto" for a new model, and the model's own in place.
+
+            Raises CheckpointError where the file is missing, damaged, foreign or outdated; the model is then as it was.
+            """
+            loaded = owner(None, device=device or "auto") if model is None else model
+            loaded._load_in_place(file_name, device or str(loaded._trainer.device))
+            return loaded
+
+        return load
+
+
 class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # type: ignore[misc, name-defined]
     """Ranks schedules with a graph network on stage graphs, trained online as measurements come in.
 
@@ -259,22 +279,23 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         }
         save_checkpoint(file_name, self._trainer, extra, schema_version=SCHEMA_VERSION)
 
-    @classmethod
-    def load(cls, file_name: str | PathLike[str], device: str = "auto") -> GNNCostModel:
-        """The model saved in a file. Raises CheckpointError where that is missing, damaged, foreign or outdated."""
+    load = _Load()
+
+    def _load_in_place(self, file_name: str | PathLike[str], device: str) -> None:
+        """Takes over what the file holds; a file that cannot be used changes nothing."""
         trainer, extra = load_checkpoint(file_name, device, schema_version=SCHEMA_VERSION)
-        model = cls(None, seed=trainer.seed, device=device, config=trainer.config)
-        model._trainer = trainer
+        generator = np.random.default_rng()
         try:
-            model.num_warmup_sample = int(extra["num_warmup_sample"])
-            model._pretrained = bool(extra["pretrained"])
-            model._choose_pretrained = bool(extra["choose_pretrained"])
-            model._learnt_before = int(extra["learnt_before"])
-            model.card = extra.get("card")
-            model._generator.bit_generator.state = extra["generator"]
+            num_warmup_sample, learnt_before = int(extra["num_warmup_sample"]), int(extra["learnt_before"])
+            pretrained, choose_pretrained = bool(extra["pretrained"]), bool(extra["choose_pretrained"])
+            generator.bit_generator.state = extra["generator"]
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{file_name}: not the checkpoint of a cost model ({error!r})") from error
-        return model
+        self._trainer, self._config, self._generator = trainer, trainer.config, generator
+        self.num_warmup_sample, self._learnt_before = num_warmup_sample, learnt_before
+        self._pretrained, self._choose_pretrained = pretrained, choose_pretrained
+        self.card = extra.get("card")
+        self.last_update = None
 
     def adopt(self, trainer: Trainer) -> None:
         """Takes over a trained learner: the model is warm from now on."""
