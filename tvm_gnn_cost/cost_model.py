@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError, TuningInterrupted
 from tvm_gnn_cost.learning import FitReport, Trainer, TrainerConfig, load_checkpoint, save_checkpoint
+from tvm_gnn_cost.learning.out_of_memory import is_out_of_memory
 from tvm_gnn_cost.measured_graphs import read_measurements
 from tvm_gnn_cost.measurements import check_pairs, task_flop, task_key
 from tvm_gnn_cost.records import read_records
@@ -178,8 +179,10 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         was_warm = self.is_warm
         try:
             fit = self._trainer.partial_fit(batch.graphs, batch.latency, batch.task, batch.flop)
-        except (RuntimeError, MemoryError) as error:  # torch out of memory: tuning goes on with what is known
-            logger.error("the update failed, the model stays as it was: %s", error)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            logger.error("no memory for the update, tuning goes on with what is known: %s", error)
             return
         self.last_update = UpdateReport(
             len(batch.latency),
