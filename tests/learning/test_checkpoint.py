@@ -18,6 +18,7 @@ from safetensors.numpy import load, save
 
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
 from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint, save_checkpoint
+from tvm_gnn_cost.learning.archive import read_archive, write_archive
 
 from .toy import EDGE_DIM, NODE_DIM, toy_task
 
@@ -197,3 +198,21 @@ def test_all_options_survive(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "m", Trainer(config, node_dim=3, edge_dim=2, seed=9, device="cpu"))
     loaded, _ = load_checkpoint(str(tmp_path / "m"), "cpu")
     assert loaded.config == config and loaded.seed == 9
+
+
+def test_a_damaged_file_is_called_damaged_whatever_its_error_says(trainer: Trainer, tmp_path: Path) -> None:
+    """An option of the file that is wrong, and happens to be called after a device, is the file's fault."""
+    path = tmp_path / "model"
+    save_checkpoint(path, trainer)
+    meta, members = read_archive(path, "tvm-gnn-cost", ["weights"])
+    meta["config"]["network"] = "device"
+    write_archive(path, json.dumps(meta), members)
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_checkpoint(path)
+
+
+def test_a_device_that_is_not_there_is_not_the_files_fault(trainer: Trainer, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    save_checkpoint(path, trainer)
+    with pytest.raises(InvalidArgumentError, match="device"):
+        load_checkpoint(path, "tpu")

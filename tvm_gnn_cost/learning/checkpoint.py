@@ -28,7 +28,7 @@ from .calibration import Calibration
 from .config import TrainerConfig
 from .replay import TaskStats
 from .scaling import FeatureScaler
-from .trainer import Trainer
+from .trainer import Trainer, resolve_device
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +93,7 @@ def load_checkpoint(
 
     Raises:
         CheckpointError: the file is missing, damaged, foreign, or of another format or schema version.
+        InvalidArgumentError: the device is unknown or not there.
     """
     meta, members = read_archive(path, FORMAT, ["weights"])
     if meta.get("format_version") != FORMAT_VERSION:
@@ -105,14 +106,13 @@ def load_checkpoint(
             f"{path}: trained on feature schema {meta.get('schema_version')!r}, in use is {schema_version!r}; "
             "train anew on the records"
         )
+    resolve_device(device)  # what is wrong with it is not the file's fault
     try:
         trainer = Trainer(
             TrainerConfig(**_finite_to_config(meta["config"])),
             node_dim=meta["node_dim"], edge_dim=meta["edge_dim"], seed=meta["seed"], device=device,
         )  # fmt: skip
     except (AttributeError, KeyError, TypeError, InvalidArgumentError) as error:
-        if isinstance(error, InvalidArgumentError) and "device" in str(error):
-            raise
         raise CheckpointError(f"{path}: bad meta.json ({error!r}); the file is damaged, fetch it again") from error
     try:
         load_weights(path, trainer, members["weights"], meta["scaler_count"])
