@@ -67,13 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--workload", choices=workload_names(), default="GMM")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=["gnn", "xgb"], help="run one model here and print JSON")
+    parser.add_argument("--only", choices=["gnn", "xgboost"], help="run one model here and print JSON")
     options = parser.parse_args(argv)
     if options.only:
         print(json.dumps(run(options.only, options.records, options.workload, options.seed)))
         return 0
     table = Table("model", *(f"update to {n} records (s)" for n in sorted(options.records)), "peak (MiB)")
-    for name in ("gnn", "xgb"):
+    for name in ("gnn", "xgboost"):
         command = [
             sys.executable,
             __file__,

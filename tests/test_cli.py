@@ -10,6 +10,7 @@ pytest.importorskip("tvm.auto_scheduler")
 
 from tvm_gnn_cost.cli import main  # noqa: E402
 from tvm_gnn_cost.comparison import Comparison  # noqa: E402
+from tvm_gnn_cost.evaluation.ranking import Ranking  # noqa: E402
 
 QUICK = ["--repeat", "2", "--min-repeat-ms", "1", "--round", "4", "--population", "16"]
 MATMUL = ["matmul", "64", "64", "64"]
@@ -48,9 +49,9 @@ def test_workloads_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["tune", "--network", "resnet18"], "did you mean resnet-18"),
         (["tune", "--network", "mobilenet", "--image-shape", "big"], "--image-shape is 'big'"),
         (["tune", *MATMUL, "--trials", "0"], "--trials"),
-        (["tune", *MATMUL, "--model", "svm"], "--model"),
+        (["tune", *MATMUL, "--model", "svm"], "unknown model 'svm'"),
         (["tune", *MATMUL, "--pretrained", "missing.ckpt"], "missing.ckpt"),
-        (["compare", *MATMUL, "--models", "gnn,svm"], "--models is 'gnn,svm'"),
+        (["compare", *MATMUL, "--models", "gnn,svm"], "unknown model 'svm'"),
         (["collect"], "name one workload"),
         (["collect", *MATMUL, "--workloads", "w.txt"], "--workloads stands alone"),
         (["collect", "--workloads", "missing.txt"], "missing.txt cannot be read"),
@@ -80,7 +81,7 @@ def test_a_bad_line_of_a_file_of_workloads_is_named(capsys: pytest.CaptureFixtur
 
 
 def test_tune_then_resume(capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["tune", *MATMUL, "--model", "xgb", "--log-file", "logs/m.json", *QUICK]
+    command = ["tune", *MATMUL, "--model", "xgboost", "--log-file", "logs/m.json", *QUICK]
     assert main([*command, "--trials", "4"]) == 0
     out = capsys.readouterr().out
     assert "4/4 trials" in out and "GFLOP/s" in out and "log: logs/m.json" in out
@@ -111,15 +112,15 @@ def test_compare_writes_everything_and_does_not_repeat_itself(capsys: pytest.Cap
     pytest.importorskip("matplotlib")
     command = ["compare", *MATMUL, "--pretrained", "none", "--trials", "4", "--output", "out", *QUICK]
     assert main([*command, "--models", "xgb"]) == 0
-    before = Path("out/xgb-seed0.json").read_bytes()
+    before = Path("out/xgboost-seed0.json").read_bytes()
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "XGBModel, seed 0: done before" in out
     assert "GNNCostModel" in out and "out/comparison.png" in out and "gnn-seed0.json" in out
-    assert Path("out/xgb-seed0.json").read_bytes() == before
+    assert Path("out/xgboost-seed0.json").read_bytes() == before
     assert Path("out/comparison.png").read_bytes().startswith(b"\x89PNG")
     comparison = Comparison.load("out/comparison.json")
-    assert [run.model for run in comparison.runs] == ["xgb", "gnn"]
+    assert [run.model for run in comparison.runs] == ["xgboost", "gnn"]
     assert all(len(run.trials) == 4 for run in comparison.runs)
     assert comparison.machine["cpu"] and comparison.versions["xtc-tvm-python-bindings"] == "0.19.0.12"
 
@@ -135,3 +136,22 @@ def test_a_damaged_comparison_is_not_overwritten(capsys: pytest.CaptureFixture[s
     Path("out/comparison.json").write_text(json.dumps({"schema": 1}))
     assert main(["compare", *MATMUL, "--output", "out"]) == 2
     assert "is damaged" in capsys.readouterr().err
+
+
+def test_models_have_one_name_in_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """tune and compare called stock's model xgb, evaluate xgboost; the former name is still understood."""
+    from tvm_gnn_cost.cli.common import MODELS, model_name
+    from tvm_gnn_cost.evaluation.registry import MODEL_NAMES
+    from tvm_gnn_cost.learning.held_out import TaskRanking
+
+    assert set(MODELS) <= set(MODEL_NAMES)
+    assert model_name("xgb") == model_name("xgboost") == "xgboost"
+    assert main(["tune", *MATMUL, "--model", "xgbost"]) == 2
+    assert "unknown model 'xgbost'; known: gnn, xgboost" in capsys.readouterr().err
+    assert {"top1", "top5"} <= set(TaskRanking.__dataclass_fields__) & set(Ranking.__dataclass_fields__)
+
+
+def test_comparisons_of_an_earlier_release_are_read() -> None:
+    results = Path(__file__).parent.parent / "benchmarks" / "results" / "tuning" / "layer_norm.json"
+    assert '"model": "xgb"' in results.read_text()
+    assert sorted(Comparison.load(results).models()) == ["gnn", "xgboost"]

@@ -25,7 +25,7 @@ def make_comparison(*runs: Run) -> Comparison:
 
 
 GNN = make_run("gnn", 0, [None, 0.004, 0.002, 0.003])
-XGB = make_run("xgb", 0, [0.008, 0.006, None, 0.004], pace=2.0)
+XGB = make_run("xgboost", 0, [0.008, 0.006, None, 0.004], pace=2.0)
 
 
 def test_a_curve_falls_and_skips_failures() -> None:
@@ -76,7 +76,7 @@ def test_save_load(tmp_path: Path) -> None:
 
 def test_a_run_replaces_its_forerunner() -> None:
     comparison = make_comparison(GNN, XGB).with_run(make_run("gnn", 0, [0.1]))
-    assert [(run.model, len(run.trials)) for run in comparison.runs] == [("xgb", 4), ("gnn", 1)]
+    assert [(run.model, len(run.trials)) for run in comparison.runs] == [("xgboost", 4), ("gnn", 1)]
     assert comparison.has("gnn", 0) and not comparison.has("gnn", 1)
 
 

@@ -19,6 +19,9 @@ from tvm_gnn_cost.tuning_types import PhaseTimes, Trial, TuneResult, weighted_la
 
 SCHEMA = 1
 
+_FORMER_NAMES = {"xgb": "xgboost"}
+"""Of models, in comparisons that an earlier release wrote."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -230,6 +233,7 @@ def _run_from_json(data: dict[str, Any]) -> Run:
     return Run(
         **data
         | {
+            "model": _FORMER_NAMES.get(data["model"], data["model"]),
             "trials": tuple(Trial(**trial) for trial in data["trials"]),
             "times": PhaseTimes(**data["times"]),
             "weights": tuple(data["weights"]),

@@ -21,14 +21,14 @@ from tvm_gnn_cost.learning.store import GraphStore
 from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
 from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 
 NOTHING = "nothing"
 """What a training of a new network started from."""
 
 _FLATTERY = " The weights were chosen by the pairwise accuracy on these very tasks, which flatters them a little."
 
-SCORES = ("pairwise", "top_1", "top_5")
+SCORES = ("pairwise", "top1", "top5")
 """The figures of `TaskRanking`, in the order in which they are shown."""
 
 

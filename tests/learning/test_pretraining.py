@@ -84,7 +84,7 @@ def test_learns_to_rank_tasks_that_it_never_saw(tmp_path: Path) -> None:
     task = StoredTask("task9", 1.0, "w", "toy", "llvm", False)
     rankings = [rank_task(training.trainer.scorer, training.data.source, task, ids) for ids in training.data.held_out]
     assert np.mean([ranking.pairwise for ranking in rankings]) == pytest.approx(best)  # the best weights, not the last
-    assert all(0 < ranking.top_1 <= ranking.top_5 <= 1 for ranking in rankings)
+    assert all(0 < ranking.top1 <= ranking.top5 <= 1 for ranking in rankings)
 
 
 def test_the_trainer_is_ready_for_tuning_in_the_end(tmp_path: Path) -> None:

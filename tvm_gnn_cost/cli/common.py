@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
     from typing_extensions import Self
 
-MODELS = ("gnn", "xgb")
+MODELS = ("gnn", "xgboost")
+_FORMER_NAMES = {"xgb": "xgboost"}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,17 +117,23 @@ def search_params(population: int) -> dict[str, int]:
 
 
 def make_model(name: str, seed: int, pretrained: str, device: str, num_tasks: int, per_round: int) -> PythonBasedModel:
-    """A cost model by its name on the command line, `gnn` or `xgb`; the latter just as TaskScheduler makes it."""
-    if name == "gnn":
+    """A cost model by its name on the command line, `gnn` or `xgboost`; the latter just as TaskScheduler makes it."""
+    if model_name(name) == "gnn":
         from tvm_gnn_cost.cost_model import GNNCostModel
 
         return GNNCostModel(pretrained=None if pretrained == "none" else pretrained, seed=seed, device=device)
-    if name == "xgb":
-        from tvm.auto_scheduler import XGBModel
+    from tvm.auto_scheduler import XGBModel
 
-        # XGBModel takes 0 for "no seed"; it prints at every training unless verbose_eval is 0
-        return XGBModel(verbose_eval=0, num_warmup_sample=num_tasks * per_round, seed=seed + 1)
-    raise InvalidArgumentError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
+    # XGBModel takes 0 for "no seed"; it prints at every training unless verbose_eval is 0
+    return XGBModel(verbose_eval=0, num_warmup_sample=num_tasks * per_round, seed=seed + 1)
+
+
+def model_name(text: str) -> str:
+    """The name of a model, as all commands have it. Raises InvalidArgumentError for another."""
+    name = _FORMER_NAMES.get(text, text)
+    if name not in MODELS:
+        raise InvalidArgumentError(f"unknown model {text!r}; known: {', '.join(MODELS)}")
+    return name
 
 
 def split_names(text: str) -> list[str]:

@@ -19,6 +19,7 @@ from tvm_gnn_cost.cli.common import (
     make_model,
     make_problem,
     measure_options,
+    model_name,
     model_options,
     problem_options,
     search_params,
@@ -32,7 +33,7 @@ from tvm_gnn_cost.tuning_types import MeasureOptions, TuneOptions
 
 RESULT_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
-LABELS = {"gnn": "GNNCostModel", "xgb": "XGBModel"}
+LABELS = {"gnn": "GNNCostModel", "xgboost": "XGBModel"}
 
 
 @click.command(short_help="Tune a workload with several models, side by side.")
@@ -122,7 +123,7 @@ def print_table(console: Console, comparison: Comparison) -> None:
 
 
 def _print_speed_up(console: Console, comparison: Comparison) -> None:
-    ours, baseline = comparison.of("gnn"), comparison.of("xgb")
+    ours, baseline = comparison.of("gnn"), comparison.of("xgboost")
     if not ours or not baseline:
         return
     ratio = speed_up(ours, baseline)
@@ -231,9 +232,8 @@ def _settings(problem: Problem, options: TuneOptions, population: int, pretraine
 
 
 def _model_names(models: str) -> list[str]:
-    names = split_names(models)
-    unknown = [name for name in names if name not in MODELS]
-    if unknown or not names:
+    names = list(dict.fromkeys(model_name(name) for name in split_names(models)))
+    if not names:
         raise InvalidArgumentError(f"--models is {models!r}; it holds some of {', '.join(MODELS)}")
     return names
 

@@ -17,6 +17,7 @@ from tvm_gnn_cost.cli.common import (
     make_model,
     make_problem,
     measure_options,
+    model_name,
     model_options,
     problem_options,
     search_params,
@@ -30,7 +31,7 @@ from tvm_gnn_cost.tuning_types import MeasureOptions, TuneOptions, TuneResult
 @click.option("--trials", type=click.IntRange(1), default=256, show_default=True, help="Schedules to measure in all.")
 @click.option("--log-file", type=click.Path(dir_okay=False), help="The record log [default: named after the workload].")
 @click.option("--resume", is_flag=True, help="Go on from the log; its records count as trials.")
-@click.option("--model", type=click.Choice(MODELS), default="gnn", show_default=True, help="xgb is TVM's own.")
+@click.option("--model", default="gnn", show_default=True, metavar="|".join(MODELS), help="xgboost is TVM's own.")
 @model_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the search.")
 @click.option("--save-model", type=click.Path(dir_okay=False), help="Where to save the trained model.")
@@ -63,11 +64,12 @@ def tune(
       tvm-gnn-cost tune C2D 2 --trials 500 --log-file c2d.json
       tvm-gnn-cost tune C2D 2 --trials 1000 --log-file c2d.json --resume
       tvm-gnn-cost tune --network mobilenet --layout NHWC --trials 2000
-      tvm-gnn-cost tune attention 12 128 64 --model xgb --target "llvm -mcpu=skylake-avx512 -num-cores=8"
+      tvm-gnn-cost tune attention 12 128 64 --model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
 
     `tvm-gnn-cost workloads` lists workloads with their arguments, and networks.
     """
     console = Console()
+    model = model_name(model)
     asked = make_problem(**problem)
     log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
     options = TuneOptions(trials, per_round, MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))

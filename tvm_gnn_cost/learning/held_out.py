@@ -26,14 +26,14 @@ class TaskRanking:
         task: whose.
         records: how many were ranked.
         pairwise: share of pairs in the right order.
-        top_1, top_5: best latency over the best among the 1 or 5 that scored highest.
+        top1, top5: best latency over the best among the 1 or 5 that scored highest.
     """
 
     task: StoredTask
     records: int
     pairwise: float
-    top_1: float
-    top_5: float
+    top1: float
+    top5: float
 
 
 def hold_out_workloads(
