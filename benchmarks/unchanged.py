@@ -94,7 +94,7 @@ def observe(task: Any, inputs: Sequence[Any], results: Sequence[Any], *, with_re
         values |= {f"{name}, learnt, {what}": value for what, value in predictions(model, task, states)}
         values |= {f"{name}, {what}": value for what, value in learnt(model)}
         if name == "shipped":
-            values["found"] = search(model, task, states)
+            values["found"] = search(model, task)
     if task.target.kind.name == "cuda":
         tight = auto_scheduler.SearchTask(
             compute_dag=task.compute_dag,
@@ -132,11 +132,15 @@ def learnt(model: GNNCostModel) -> Iterator[tuple[str, NDArray[Any]]]:
     yield "checkpoint", np.array([f"{name} {hashlib.sha256(data).hexdigest()}" for name, data in members.items()])
 
 
-def search(model: GNNCostModel, task: Any, states: Sequence[Any]) -> NDArray[Any]:
-    """Digests of the schedules that evolution finds from the recorded ones under the model."""
-    params = {"evolutionary_search_population": 64, "evolutionary_search_num_iters": 2}
+def search(model: GNNCostModel, task: Any) -> NDArray[Any]:
+    """Digests of the schedules that a seeded search finds under the model."""
+    params = {
+        "evolutionary_search_population": 64,
+        "evolutionary_search_num_iters": 2,
+        "sample_init_min_population": 16,
+    }
     policy = auto_scheduler.SketchPolicy(task, model, seed=7, params=params, verbose=0)
-    found = policy.evolutionary_search(list(states[:16]), 8)
+    found = policy.evolutionary_search(list(policy.sample_initial_population()), 8)
     return np.array([hashlib.sha256(str(state).encode()).hexdigest() for state in found])
 
 
