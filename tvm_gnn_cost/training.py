@@ -179,7 +179,7 @@ class _Training:
         if not any(len(shard) for shard in shards):
             raise RecordError(
                 f"none of the {self._skipped} records can be used; the warnings say why (workloads that the package "
-                "does not know are registered by a file named with --register)"
+                "does not know are registered by files that `definitions` names)"
             )
         self._store = GraphStore(shards)
         _check_one_kind(self._store.tasks)
@@ -296,7 +296,7 @@ def _load(path: Path, kind: str, options: TrainOptions) -> Trainer:
         if name != "loss" and wanted != getattr(trainer.config, name):
             raise InvalidArgumentError(
                 f"{path} has {name} {getattr(trainer.config, name)!r}, and {wanted!r} is asked for: leave that out, or "
-                "begin with a new network (--start-from none)"
+                "begin with a new network (`start_from` none)"
             )
     trainer.config = replace(trainer.config, loss=loss)
     trainer.seed = options.pretrain.seed

@@ -227,7 +227,7 @@ def test_half_of_a_batch_is_what_was_learnt_before(monkeypatch: pytest.MonkeyPat
 def test_another_training_is_not_continued(tmp_path: Path) -> None:
     options = PretrainOptions(epochs=2)
     new_training(options, logs="these", seed=0).run(tmp_path / "state", stop=stop_after(3))
-    with pytest.raises(InvalidArgumentError, match="logs was 'these', now it is 'those'.*--restart"):
+    with pytest.raises(InvalidArgumentError, match="logs was 'these', now it is 'those'.*`restart`"):
         new_training(options, logs="those", seed=0).restore(tmp_path / "state")
     with pytest.raises(CheckpointError, match="has shape"):
         new_training(options, config=replace(CONFIG, hidden_dim=8), logs="these", seed=0).restore(tmp_path / "state")

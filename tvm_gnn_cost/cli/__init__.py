@@ -14,6 +14,7 @@ from tvm_gnn_cost import __version__
 from tvm_gnn_cost.cli.collect import collect
 from tvm_gnn_cost.cli.compare import compare
 from tvm_gnn_cost.cli.evaluate import evaluate
+from tvm_gnn_cost.cli.hints import with_options
 from tvm_gnn_cost.cli.inspect import inspect
 from tvm_gnn_cost.cli.train import train
 from tvm_gnn_cost.cli.tune import tune
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TVMGNNCostError as error:
         if "-v" in args or "--verbose" in args:
             raise
-        click.echo(f"tvm-gnn-cost: {' '.join(str(error).split())}", err=True)
+        click.echo(f"tvm-gnn-cost: {' '.join(with_options(str(error)).split())}", err=True)
         return 2
     except click.ClickException as error:
         error.show()

@@ -57,6 +57,7 @@ FORMAT = "tvm-gnn-cost pre-training"
 FORMAT_VERSION = 2
 
 _SAVE_SECONDS = 30.0
+_BEGIN_ANEW = "begin anew (`restart`)"
 _LEAST_STEPS_PER_EPOCH = 20  # few records: more than one pass is an epoch
 _STEPS_PER_CHECK = 500  # at most: of many records there are several checks an epoch
 _DECIDING_TASKS = 3  # the ranking of fewer held-out tasks is reported, and decides nothing
@@ -303,9 +304,9 @@ class Pretraining:
 
         Raises InvalidArgumentError where the identity differs, CheckpointError where the file cannot be used.
         """
-        meta, members = read_archive(path, FORMAT, ["weights", "optimisation"], "begin anew with --restart")
+        meta, members = read_archive(path, FORMAT, ["weights", "optimisation"], _BEGIN_ANEW)
         if meta.get("format_version") != FORMAT_VERSION:
-            raise CheckpointError(f"{path}: another release began it; begin anew with --restart")
+            raise CheckpointError(f"{path}: another release began it; {_BEGIN_ANEW}")
         try:
             check_identity(path, meta["identity"], self.identity)
             load_weights(path, self.trainer, members["weights"], meta["scaler_count"])
@@ -318,7 +319,7 @@ class Pretraining:
         except InvalidArgumentError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-            raise CheckpointError(f"{path}: damaged ({error!r}); begin anew with --restart") from error
+            raise CheckpointError(f"{path}: damaged ({error!r}); {_BEGIN_ANEW}") from error
 
     @property
     def _epoch(self) -> float:
@@ -380,5 +381,5 @@ def check_identity(path: str | os.PathLike[str], saved: Mapping[str, Any], prese
     if differences:
         raise InvalidArgumentError(
             f"{path} holds a training that cannot be continued: {'; '.join(differences)}. Give what it was begun with, "
-            "begin anew with --restart, or name another output"
+            f"{_BEGIN_ANEW}, or name another output"
         )
