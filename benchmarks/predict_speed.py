@@ -130,7 +130,7 @@ def measure(name: str, target: str, options: argparse.Namespace) -> dict[str, fl
     found = {"first": timed(lambda: ours.predict(task, array))}
     builder = make_builder(task)
     graphs = builder.build(array).graphs
-    trainer = ours._trainer
+    trainer = ours.core.trainer
     times: dict[str, list[float]] = {"graphs": [], "network": [], "ours": []}
     for _ in range(options.repeats):
         times["graphs"].append(timed(lambda: builder.build(array)))

@@ -15,8 +15,8 @@ from schedules import make_task, measured, random_costs, sample_states, stock_ve
 from tvm import auto_scheduler
 
 from tvm_gnn_cost import CheckpointError, GNNCostModel, InvalidArgumentError, RecordError
-from tvm_gnn_cost.cost_model import UpdateReport
 from tvm_gnn_cost.learning import TrainerConfig
+from tvm_gnn_cost.learning.cost_model import UpdateReport
 
 QUICK = TrainerConfig(max_steps_per_update=20, hidden_dim=16)
 

@@ -10,8 +10,8 @@ import pytest
 from schedules import make_task, measured, random_costs, sample_states
 
 from tvm_gnn_cost import GNNCostModel
-from tvm_gnn_cost.cost_model import shipped_checkpoint
 from tvm_gnn_cost.learning import TrainerConfig, pairwise_accuracy
+from tvm_gnn_cost.learning.starting import shipped_checkpoint
 from tvm_gnn_cost.pools import read_pools
 
 POOLS = Path(__file__).parent.parent / "benchmarks" / "data" / "emeraldrapids"
@@ -42,5 +42,5 @@ def test_options_of_the_learner_hold_with_a_pretrained_network() -> None:
 def test_it_ranks_a_recorded_pool() -> None:
     """A pool that it was trained on: packaging, schema and scaling fit together."""
     (pool,) = read_pools([POOLS / "dense_relu-64x1024x512.json.gz"])
-    prediction: Any = GNNCostModel(pretrained=shipped_checkpoint("cpu"))._trainer.predict(pool.graphs, pool.task)
+    prediction: Any = GNNCostModel(pretrained=shipped_checkpoint("cpu")).core.trainer.predict(pool.graphs, pool.task)
     assert pairwise_accuracy(prediction.relative_throughput, pool.latency) > 0.8

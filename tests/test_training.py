@@ -93,7 +93,7 @@ def test_a_network_is_trained_described_and_used(
     assert f"{card['scores']['all']['pairwise']:.3f}" in text
     assert "weights were chosen" not in text  # one task decides nothing
 
-    trainer: Any = model._trainer
+    trainer: Any = model.core.trainer
     assert len(trainer.replay) == 50
     for pool in read_pools([recorded]):
         if pool.workload in card["held_out"]:

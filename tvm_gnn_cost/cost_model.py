@@ -9,72 +9,32 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError, TuningInterrupted
-from tvm_gnn_cost.learning import FitReport, Trainer, TrainerConfig, load_checkpoint, save_checkpoint
-from tvm_gnn_cost.learning.out_of_memory import is_out_of_memory
+from tvm_gnn_cost.errors import InvalidArgumentError, TuningInterrupted
+from tvm_gnn_cost.learning.config import TrainerConfig
+from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateCallback, UpdateReport
 from tvm_gnn_cost.measured_graphs import read_measurements
-from tvm_gnn_cost.measurements import check_pairs, task_flop, task_key
+from tvm_gnn_cost.measurements import check_pairs
 from tvm_gnn_cost.records import read_records
-from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
+from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
 from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
-from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
-from tvm_gnn_cost.validity import valid_states
 
 _auto_scheduler = require_auto_scheduler()
 
 logger = logging.getLogger(__name__)
 
-MAX_BUILDERS = 64
+MAX_SOURCES = 64
 """Tasks whose computations are remembered; the one longest unused is dropped first."""
-
-_SMALLEST_EXPLORING_SCORE = 1e-3
-
-
-@dataclass(frozen=True)
-class UpdateReport:
-    """What one `update` did.
-
-    Attributes:
-        new_records: measurements learnt from, the failed ones included.
-        failed_records: those of them that failed.
-        skipped_records: measurements left out (no usable cost, or a state that cannot be read).
-        total_records: measurements learnt from so far.
-        prequential_accuracy: pairwise accuracy, on the new records, of the scores the model gave *before* it learnt
-            them; mean over tasks; nan for a cold model or where there are no pairs.
-        fit: the learner's report.
-    """
-
-    new_records: int
-    failed_records: int
-    skipped_records: int
-    total_records: int
-    prequential_accuracy: float
-    fit: FitReport
-
-    def __str__(self) -> str:
-        ranked = "cold" if math.isnan(self.prequential_accuracy) else f"{self.prequential_accuracy:.3f}"
-        return (
-            f"{self.new_records} new records ({self.failed_records} failed, {self.skipped_records} skipped), "
-            f"{self.total_records} in all; pairwise accuracy before learning: {ranked}; "
-            f"{self.fit.steps} steps in {self.fit.seconds:.1f} s"
-        )
-
-
-UpdateCallback = Callable[[UpdateReport], None]
 
 
 class _Load:
@@ -91,7 +51,7 @@ class _Load:
             Raises CheckpointError where the file is missing, damaged, foreign or outdated; the model is then as it was.
             """
             loaded = owner(None, device=device or "auto") if model is None else model
-            loaded._load_in_place(file_name, device or str(loaded._trainer.device))
+            loaded.core.load(file_name, device or str(loaded.core.trainer.device))
             return loaded
 
         return load
@@ -112,8 +72,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         callbacks: each is called with an `UpdateReport` after every update.
 
     Attributes:
-        last_update: what the last update did; None before the first.
-        card: of the network that it started from, see `model_card`; None without one.
+        core: the model without TVM: what it has learnt, and its options.
 
     Raises:
         InvalidArgumentError: an option is wrong. CheckpointError: the checkpoint cannot be used.
@@ -125,6 +84,8 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
     A fifth of each round is measured at random. TVM's own 0.05 is none of 16: with a network that is sure of itself
     from the first round on, a search that begins in the wrong place stays there (docs/experiments.md).
     """
+
+    load = _Load()
 
     def __init__(
         self,
@@ -138,26 +99,16 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         callbacks: Sequence[UpdateCallback] = (),
     ) -> None:
         self._register()
-        if isinstance(num_warmup_sample, bool) or not isinstance(num_warmup_sample, int):
-            raise InvalidArgumentError(f"num_warmup_sample must be an int, got {num_warmup_sample!r}")
-        if config is not None and not isinstance(config, TrainerConfig):
-            raise InvalidArgumentError(f"config must be a TrainerConfig, got {type(config).__name__}")
-        if pretrained is not None and not isinstance(pretrained, str | PathLike):
-            raise InvalidArgumentError(f"pretrained must be 'auto', a path or None, got {pretrained!r}")
-        self.num_warmup_sample = num_warmup_sample
-        self.model_file = model_file
-        self.callbacks = tuple(callbacks)
-        self.last_update: UpdateReport | None = None
-        self.card: dict[str, Any] | None = None
-        self._trainer = Trainer(config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=seed, device=device)
-        self._config = config
-        self._pretrained = False
-        self._learnt_before = 0  # records that the pretrained network had learnt
-        self._choose_pretrained = pretrained == "auto"  # by the target of the first task that comes
-        self._generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-        self._builders: dict[tuple[Any, ...], StageGraphBuilder] = {}
-        if pretrained is not None and not self._choose_pretrained:
-            self._start_from(Path(pretrained))
+        self.core = CostModelCore(
+            pretrained,
+            seed,
+            device=device,
+            num_warmup_sample=num_warmup_sample,
+            config=config,
+            model_file=model_file,
+            callbacks=callbacks,
+        )
+        self._sources: dict[Hashable, StageGraphBuilder] = {}
 
     # -- what TVM calls --------------------------------------------------------------------------------------------
 
@@ -171,42 +122,16 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         """
         inputs, results = list(inputs), list(results)
         check_pairs(inputs, results)
-        if not inputs:
-            return
-        batch = read_measurements(inputs, results, self._builder)
-        if batch is None:
-            return
-        was_warm = self.is_warm
-        try:
-            fit = self._trainer.partial_fit(batch.graphs, batch.latency, batch.task, batch.flop)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            logger.error("no memory for the update, tuning goes on with what is known: %s", error)
-            return
-        self.last_update = UpdateReport(
-            len(batch.latency),
-            int(np.isinf(batch.latency).sum()),
-            len(inputs) - len(batch.latency),
-            self.num_records,
-            fit.accuracy_before if was_warm else math.nan,
-            fit,
-        )
-        logger.info("GNNCostModel: %s", self.last_update)
-        for callback in self.callbacks:
-            callback(self.last_update)
-        if self.model_file is not None:
-            try:
-                self.save(self.model_file)
-            except CheckpointError as error:  # a full disk must not end the search
-                logger.error("%s", error)
+        measured = read_measurements(inputs, results, self._source) if inputs else None
+        if measured is not None:
+            self.core.learn(measured, len(inputs) - len(measured.latency))
 
     def predict(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
         """Scores, float64 (len(states),): relative throughput, or -inf for a state that cannot run.
 
         Never raises because of a bad state: that is scored -inf, and the log says so.
         """
-        return self._score(task, states).scores
+        return self.core.score(self._source(task), states).scores
 
     def predict_stages(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
         """The scores of `predict`, then for every state the number of its computed stages and their scores.
@@ -214,7 +139,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         The packed format of `PythonBasedModel.predict_stages`. The stages' scores of a state sum to its score; a state
         that cannot run has 0 of them.
         """
-        scored = self._score(task, states)
+        scored = self.core.score(self._source(task), states)
         parts: list[NDArray[np.float64]] = [scored.scores]
         graph = 0
         for i, readable in enumerate(scored.built.readable):
@@ -233,16 +158,26 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
     @property
     def is_warm(self) -> bool:
         """Whether scores come from a trained network; else they explore at random."""
-        return self._pretrained or self.num_records > max(0, self.num_warmup_sample)
+        return self.core.is_warm
 
     @property
     def num_records(self) -> int:
         """Measurements learnt from so far; those of a pretrained network do not count."""
-        return self._trainer.records_seen_ - self._learnt_before
+        return self.core.num_records
+
+    @property
+    def last_update(self) -> UpdateReport | None:
+        """What the last update did; None before the first."""
+        return self.core.last_update
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """Of the network that it started from: what that was trained on, and how well it ranks; None without one."""
+        return self.core.card
 
     def predict_latency(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
         """Predicted latency in seconds, float64 (len(states),); nan where the state cannot run or the model is cold."""
-        scored = self._score(task, states)
+        scored = self.core.score(self._source(task), states)
         latency = np.full(len(states), np.nan)
         if self.is_warm:
             latency[scored.built.readable] = scored.latency
@@ -255,7 +190,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         In TVM's order, placeholders and inlined stages included. nan while the model is cold. Raises
         InvalidArgumentError for a state that cannot be read.
         """
-        scored = self._score(task, [state])
+        scored = self.core.score(self._source(task), [state])
         if not scored.built.readable[0]:
             raise InvalidArgumentError(f"the state of task {task.workload_key} cannot be read; the log says why")
         return scored.time_shares if self.is_warm else np.full(len(scored.time_shares), np.nan)
@@ -271,43 +206,11 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
 
     def save(self, file_name: str | PathLike[str]) -> None:
         """Writes the model to one file, atomically. Raises CheckpointError, and leaves what was there as it was."""
-        extra = {
-            "model": type(self).__name__,
-            "num_warmup_sample": self.num_warmup_sample,
-            "pretrained": self._pretrained,
-            "choose_pretrained": self._choose_pretrained,
-            "learnt_before": self._learnt_before,
-            "card": self.card,
-            "generator": self._generator.bit_generator.state,
-        }
-        save_checkpoint(file_name, self._trainer, extra, schema_version=SCHEMA_VERSION)
-
-    load = _Load()
-
-    def _load_in_place(self, file_name: str | PathLike[str], device: str) -> None:
-        """Takes over what the file holds; a file that cannot be used changes nothing."""
-        trainer, extra = load_checkpoint(file_name, device, schema_version=SCHEMA_VERSION)
-        generator = np.random.default_rng()
-        try:
-            num_warmup_sample, learnt_before = int(extra["num_warmup_sample"]), int(extra["learnt_before"])
-            pretrained, choose_pretrained = bool(extra["pretrained"]), bool(extra["choose_pretrained"])
-            generator.bit_generator.state = extra["generator"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{file_name}: not the checkpoint of a cost model ({error!r})") from error
-        self._trainer, self._config, self._generator = trainer, trainer.config, generator
-        self.num_warmup_sample, self._learnt_before = num_warmup_sample, learnt_before
-        self._pretrained, self._choose_pretrained = pretrained, choose_pretrained
-        self.card = extra.get("card")
-        self.last_update = None
-
-    def adopt(self, trainer: Trainer) -> None:
-        """Takes over a trained learner: the model is warm from now on."""
-        self._trainer, self._pretrained, self._choose_pretrained = trainer, True, False
-        self._learnt_before = trainer.records_seen_
+        self.core.save(file_name)
 
     def __repr__(self) -> str:
         state = "warm" if self.is_warm else "cold"
-        return f"{type(self).__name__}({state}, {self.num_records} records, {len(self._builders)} tasks)"
+        return f"{type(self).__name__}({state}, {self.num_records} records, {len(self._sources)} tasks)"
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -329,65 +232,17 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         constructor = _auto_scheduler._ffi_api.PythonBasedModel
         self.__init_handle_by_constructor__(constructor, update, predict, predict_stages)
 
-    def _start_from(self, path: Path) -> None:
-        """Takes over a checkpoint's network, what it knows of tasks, and (unless given) its options."""
-        seed, device = self._trainer.seed, str(self._trainer.device)
-        trainer, extra = load_checkpoint(path, device, schema_version=SCHEMA_VERSION)
-        if self._config is not None:
-            sizes = trainer.config
-            trainer.config = replace(
-                self._config, network=sizes.network, hidden_dim=sizes.hidden_dim, num_layers=sizes.num_layers
-            )
-        trainer.seed = seed
-        trainer.generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[1])
-        self.adopt(trainer)
-        self.card = extra.get("card")
-
-    def _builder(self, task: Any) -> StageGraphBuilder:
+    def _source(self, task: Any) -> StageGraphBuilder:
+        """What makes the task's graphs. Tasks that differ in what their hardware allows have one each."""
         key = (task.workload_key, str(task.target), int(task.layout_rewrite_option), Hardware.of(task))
-        builder = self._builders.pop(key, None)
-        if builder is None:
-            builder = make_builder(task)
-            while len(self._builders) >= MAX_BUILDERS:
-                del self._builders[next(iter(self._builders))]
-        self._builders[key] = builder  # last: most recently used
-        if self._choose_pretrained:
-            self._choose_pretrained = False
-            shipped = shipped_checkpoint("gpu" if builder.hardware.is_gpu else "cpu")
-            if shipped is None:
-                logger.info("GNNCostModel: no pretrained network is shipped for %s; starting cold", task.target)
-            elif self._trainer.records_seen_ == 0:
-                self._start_from(shipped)
-        return builder
-
-    def _score(self, task: Any, states: Sequence[Any]) -> _Scored:
-        builder = self._builder(task)
-        built = builder.build(states)
-        valid = valid_states(builder, states, built)
-        count = len(built.graphs)
-        time_shares = np.zeros(len(built.scored_nodes))
-        latency = np.full(count, np.nan)
-        if self.is_warm and count:
-            prediction = self._trainer.predict(built.graphs, task_key(task), task_flop(builder.task))
-            relative = np.nan_to_num(prediction.relative_throughput, nan=1e-6, posinf=1e3, neginf=1e-6)
-            time_shares = prediction.time_shares.astype(np.float64)
-            latency = prediction.latency
-        else:
-            relative = self._generator.uniform(_SMALLEST_EXPLORING_SCORE, 1.0, count)
-        scores = np.full(len(states), -np.inf)
-        scores[built.readable] = relative
-        scores[~valid] = -np.inf
-        return _Scored(scores, latency, time_shares, built)
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """scores (states,); latency (graphs,) seconds; time shares (nodes,); and the graphs."""
-
-    scores: NDArray[np.float64]
-    latency: NDArray[np.float64]
-    time_shares: NDArray[np.float64]
-    built: BuiltGraphs
+        source = self._sources.pop(key, None)
+        if source is None:
+            source = make_builder(task)
+            while len(self._sources) >= MAX_SOURCES:
+                del self._sources[next(iter(self._sources))]
+        self._sources[key] = source  # last: most recently used
+        self.core.meet(source)
+        return source
 
 
 @contextmanager
@@ -402,12 +257,6 @@ def _fill(destination: Any, values: NDArray[np.float64]) -> None:
     """Writes the values to the float array that C++ points to."""
     pointer = ctypes.cast(destination, ctypes.POINTER(ctypes.c_float))
     np.ctypeslib.as_array(pointer, shape=values.shape)[:] = values
-
-
-def shipped_checkpoint(kind: str) -> Path | None:
-    """The pretrained network in the package for a kind of target, "cpu" or "gpu", if there is one."""
-    path = Path(__file__).with_name("pretrained") / f"{kind}.ckpt"
-    return path if path.exists() else None
 
 
 def _shares(time_shares: NDArray[np.float64], score: float) -> NDArray[np.float64]:

@@ -1,10 +1,10 @@
-"""Pre-training from record logs: what `tvm-gnn-cost train` runs.
+"""Training a network from measured stage graphs on disk, whichever scheduler they come from.
 
-1. The logs become stage graphs on disk (`training_data`), once.
-2. Whole workloads are held out (`learning.held_out`).
-3. A network, new or one that was trained before, learns the others (`learning.pretraining`). Stopped at any point, the
-   same call goes on.
-4. It is written as a checkpoint for `GNNCostModel`, with a card that says where it comes from (`model_card`).
+1. Whole workloads are held out (`held_out`).
+2. A network, new or one that was trained before, learns the others (`pretraining`). Stopped at any point, the same call
+   goes on.
+3. It is written as a checkpoint that any front of the cost model opens, with a card that says where it comes from
+   (`card`).
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from tvm_gnn_cost.cost_model import GNNCostModel, shipped_checkpoint
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError, RecordError
-from tvm_gnn_cost.interrupts import Interrupts
-from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint
+from tvm_gnn_cost.learning import Trainer, TrainerConfig
 from tvm_gnn_cost.learning.checkpoint import finite_config
+from tvm_gnn_cost.learning.cost_model import CostModelCore
 from tvm_gnn_cost.learning.held_out import TaskRanking, hold_out_workloads, rank_task
 from tvm_gnn_cost.learning.pretraining import (
     KEPT_RECORDS,
@@ -34,13 +33,14 @@ from tvm_gnn_cost.learning.pretraining import (
 )
 from tvm_gnn_cost.learning.records import JoinedRecords, RecordSource
 from tvm_gnn_cost.learning.shards import Shard, StoredTask
+from tvm_gnn_cost.learning.starting import continue_trainer, new_trainer, shipped_checkpoint
 from tvm_gnn_cost.learning.store import GraphStore
 from tvm_gnn_cost.measurements import task_workload
 from tvm_gnn_cost.model_card import NOTHING, card_text, make_card
 from tvm_gnn_cost.records import write_atomically
 from tvm_gnn_cost.stage_graph.graph import IntArray
-from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
-from tvm_gnn_cost.training_data import ReadProgress, read_logs
+from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
+from tvm_gnn_cost.training_data import ReadProgress
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,6 @@ class TrainOptions:
             fit.
         kept_records: of the logs, which the checkpoint carries for replay.
         device: "auto", "cpu", "cuda" or "cuda:1".
-        definitions: Python files that register workloads of the logs; they are executed.
     """
 
     pretrain: PretrainOptions = field(default_factory=PretrainOptions)
@@ -69,7 +68,6 @@ class TrainOptions:
     config: Mapping[str, Any] = field(default_factory=dict)
     kept_records: int = KEPT_RECORDS
     device: str = "auto"
-    definitions: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation <= 0.5:
@@ -109,60 +107,55 @@ class TrainObserver(Protocol):
 
 
 def train_network(
-    logs: Sequence[Path],
+    shards: Sequence[Shard],
     output: Path,
     work: Path,
     options: TrainOptions,
     observer: TrainObserver,
     *,
     restart: bool = False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> TrainResult | None:
-    """Trains a network on the logs; None if Ctrl-C (in the main thread) ended it, and the same call goes on.
+    """Trains a network on records; None if `stop()` ended it, and the same call goes on.
 
     Args:
-        logs: record logs of one kind of target, see `pools.find_logs`.
+        shards: records of one kind of target.
         output: the checkpoint to write; its card goes beside it, as `.md`.
-        work: a folder for the stage graphs and the state of the training.
+        work: a folder for the state of the training; several may share it.
         options: how to train.
         observer: told how it goes.
         restart: forget the state of a training that was stopped.
+        stop: asked before each step.
 
     Raises:
         InvalidArgumentError: an option is wrong, or differs from those of the training that is to be continued.
-        RecordError: a log cannot be read, no record can be used, or CPU and GPU records are mixed.
+        RecordError: there is no record, or CPU and GPU records are mixed.
         CheckpointError: a checkpoint cannot be read or written.
     """
+    make_folders(output, work)
+    state = _state_file(work, output)
+    training = _Training(shards, options)
+    if restart:
+        state.unlink(missing_ok=True)
+    if state.exists():
+        training.pretraining.restore(state)
+    else:
+        training.pretraining.fit_scalers()
+    observer.started(training.summary)
+    if not training.pretraining.run(state, observer.training, stop):
+        return None
+    return training.finish(output)
+
+
+def make_folders(output: Path, work: Path) -> None:
+    """Where a training writes. Raises CheckpointError where that cannot be, InvalidArgumentError for a bad name."""
     if output.suffix == ".md":
         raise InvalidArgumentError(f"the checkpoint cannot be {output}: its card is written to that file")
-    state = _state_file(work, output)
     try:
         work.mkdir(parents=True, exist_ok=True)
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(f"{error.filename} cannot be made: {error.strerror}") from error
-    with Interrupts() as interrupts:
-
-        def reading(progress: ReadProgress) -> None:
-            interrupts.check()
-            observer.reading(progress)
-
-        # Held throughout: TVM swallows a KeyboardInterrupt, and one that comes while a file is made leaves it behind.
-        with interrupts.held():
-            try:
-                shards = read_logs(logs, work / "graphs", options.definitions, reading)
-            except KeyboardInterrupt:
-                return None
-            training = _Training(shards, options)
-            if restart:
-                state.unlink(missing_ok=True)
-            if state.exists():
-                training.pretraining.restore(state)
-            else:
-                training.pretraining.fit_scalers()
-            observer.started(training.summary)
-            if not training.pretraining.run(state, observer.training, lambda: interrupts.requested):
-                return None
-            return training.finish(output)
 
 
 def _state_file(work: Path, output: Path) -> Path:
@@ -242,7 +235,7 @@ class _Training:
             for i, task in enumerate(self._store.tasks)
             if self._held_out[i]
         )
-        model = GNNCostModel(None, seed=self._options.pretrain.seed, device=str(trainer.device), config=trainer.config)
+        model = CostModelCore(None, self._options.pretrain.seed, device=str(trainer.device), config=trainer.config)
         model.adopt(trainer)
         model.card = card = make_card(
             self._store, self._skipped, self._held_out, self.pretraining, rankings, self._settings
@@ -280,26 +273,23 @@ def _starting_network(is_gpu: bool, options: TrainOptions) -> tuple[Trainer, str
             if options.start_from != "auto":
                 raise
             logger.warning("the network that is shipped does not fit, and training starts from nothing: %s", error)
-    config = TrainerConfig(**options.config)
-    trainer = Trainer(config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=options.pretrain.seed, device=options.device)
+    trainer = new_trainer(TrainerConfig(**options.config), seed=options.pretrain.seed, device=options.device)
     return trainer, NOTHING, {}
 
 
 def _load(path: Path, kind: str, options: TrainOptions) -> Trainer:
     """A checkpoint's trainer. Raises CheckpointError, or InvalidArgumentError where it does not fit the options."""
-    trainer, extra = load_checkpoint(path, options.device, schema_version=SCHEMA_VERSION)
-    card = extra.get("card") or {}
-    if card.get("kind", kind) != kind:
-        raise InvalidArgumentError(f"{path} is a network for {card['kind']} targets, the logs are of {kind} targets")
-    loss = options.config.get("loss", trainer.config.loss)  # the only option that does not shape the network
+    loss = {"loss": options.config["loss"]} if "loss" in options.config else {}  # shapes no network
+    trainer, card = continue_trainer(path, device=options.device, options=loss, seed=options.pretrain.seed)
+    made_for = (card or {}).get("kind", kind)
+    if made_for != kind:
+        raise InvalidArgumentError(f"{path} is a network for {made_for} targets, the logs are of {kind} targets")
     for name, wanted in options.config.items():
-        if name != "loss" and wanted != getattr(trainer.config, name):
+        if wanted != getattr(trainer.config, name):
             raise InvalidArgumentError(
                 f"{path} has {name} {getattr(trainer.config, name)!r}, and {wanted!r} is asked for: leave that out, or "
                 "begin with a new network (`start_from` none)"
             )
-    trainer.config = replace(trainer.config, loss=loss)
-    trainer.seed = options.pretrain.seed
     return trainer
 
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.lowering import lowers
 from tvm_gnn_cost.stage_graph.allocations import can_be_allocated
-from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
 from tvm_gnn_cost.stage_graph.resources import verdicts
 from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
+
+if TYPE_CHECKING:
+    from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
 
 logger = logging.getLogger(__name__)
 

@@ -313,8 +313,8 @@ def _checkpoint(
     given: str | None, subjects: Sequence[Subject], folds: Sequence[Fold], models: dict[str, Model]
 ) -> Path | None:
     """What gnn starts from: the given checkpoint, the shipped one where there is nothing to train on, or None."""
-    from tvm_gnn_cost.cost_model import shipped_checkpoint
     from tvm_gnn_cost.evaluation.subjects import one_kind
+    from tvm_gnn_cost.learning.starting import shipped_checkpoint
 
     kind = one_kind(subjects)
     if given is not None or "gnn" not in models:

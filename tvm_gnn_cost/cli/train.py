@@ -83,8 +83,9 @@ def train(
     In a tuning script: GNNCostModel(pretrained="mine.ckpt"); on the command line: --pretrained mine.ckpt.
     """
     from tvm_gnn_cost.learning.pretraining import PretrainOptions
+    from tvm_gnn_cost.log_training import train_on_logs
     from tvm_gnn_cost.pools import find_logs
-    from tvm_gnn_cost.training import TrainOptions, train_network
+    from tvm_gnn_cost.training import TrainOptions
 
     console = Console()
     if epochs is None and minutes is None:
@@ -97,12 +98,13 @@ def train(
         config={name: value for name, value in config.items() if value is not None},
         kept_records=keep_records,
         device=device,
-        definitions=tuple(Path(path) for path in register),
     )
     target = Path(output)
     folder = Path(work) if work else target.with_suffix(".work")
     with _Display(console, epochs) as display:
-        result = train_network(find_logs(logs), target, folder, options, display, restart=restart)
+        result = train_on_logs(
+            find_logs(logs), target, folder, options, display, definitions=[Path(p) for p in register], restart=restart
+        )
     if result is None:
         console.print(f"Stopped early; {folder} keeps what was done, and the same command goes on.", soft_wrap=True)
         return 130

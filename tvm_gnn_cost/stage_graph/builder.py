@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.measurements import task_flop, task_key
 from tvm_gnn_cost.stage_graph.computation import Computation, ComputationReader
 from tvm_gnn_cost.stage_graph.features import dynamic_features
 from tvm_gnn_cost.stage_graph.graph import StageGraph, StageGraphBatch
@@ -20,6 +21,7 @@ from tvm_gnn_cost.stage_graph.resources import RESOURCES, resources
 from tvm_gnn_cost.stage_graph.schedule import UNDEFINED_EXTENT, ComputeAt, Schedule
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM
 from tvm_gnn_cost.stage_graph.static_features import static_edge_features, static_node_features
+from tvm_gnn_cost.validity import valid_states
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,20 @@ class StageGraphBuilder:
         self._hardware_features = self.hardware.features()
         self._computations = ComputationReader(task)
         self._static: dict[int, tuple[Computation, NDArray[np.float64], NDArray[np.float64]]] = {}
+
+    @property
+    def key(self) -> str:
+        """See `StageGraphSource`."""
+        return task_key(self.task)
+
+    @property
+    def flop(self) -> float:
+        """See `StageGraphSource`."""
+        return task_flop(self.task)
+
+    def can_run(self, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
+        """See `StageGraphSource`."""
+        return valid_states(self, states, built)
 
     def build(self, states: Sequence[Any]) -> BuiltGraphs:
         """The graphs of `states`. States that cannot be read are left out; the log says how many and why the first."""

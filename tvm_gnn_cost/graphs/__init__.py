@@ -1,0 +1,1 @@
+"""What a stage graph is: computation, loops, hardware, features. Knows no scheduler, and uses nothing but numpy."""

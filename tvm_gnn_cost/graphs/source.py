@@ -1,0 +1,36 @@
+"""What a scheduler's side gives the learner: the graphs of a task's candidates, and whether these can run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.stage_graph.hardware import Hardware
+
+if TYPE_CHECKING:
+    from tvm_gnn_cost.stage_graph.builder import BuiltGraphs
+
+
+class StageGraphSource(Protocol):
+    """The candidates of one task as stage graphs. A scheduler's wing has one for each task that it meets."""
+
+    @property
+    def key(self) -> str:
+        """Which task it is, for the learner's memory: the same in every process."""
+
+    @property
+    def flop(self) -> float:
+        """Floating-point operations of one run, at least 1."""
+
+    @property
+    def hardware(self) -> Hardware:
+        """What the task is compiled for."""
+
+    def build(self, candidates: Sequence[Any]) -> BuiltGraphs:
+        """Their graphs. Never raises because of a bad candidate: it has no graph, and the log says so once."""
+
+    def can_run(self, candidates: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
+        """Bool (number of candidates,): readable, and within the target's limits; `built` is what `build` made."""
