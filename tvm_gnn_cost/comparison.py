@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
-from tvm_gnn_cost.records import write_atomically
+from tvm_gnn_cost.system.files import write_atomically
 from tvm_gnn_cost.tuning_types import PhaseTimes, Trial, TuneResult, weighted_latency
 
 SCHEMA = 1

@@ -6,14 +6,12 @@ reported with its number and the reason, and the rest is used.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import itertools
 import json
 import logging
 import math
 import os
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from tvm_gnn_cost.errors import RecordError
+from tvm_gnn_cost.system.files import write_atomically
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 
 if TYPE_CHECKING:
@@ -224,23 +223,6 @@ def append_records(
         raise RecordError(
             f"{len(lines)} measurements cannot be written to {path}: {error.strerror or error}"
         ) from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: written beside it, flushed, renamed. Raises OSError and then leaves the old one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        with contextlib.suppress(OSError):
-            os.chmod(name, path.stat().st_mode if path.exists() else 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 class _Workloads:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.records import read_records
+from tvm_gnn_cost.records import append_records, read_records
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 
 
@@ -58,7 +58,7 @@ def make_search_policies(
         callbacks = None
         if log is not None and len(log):
             clean = Path(folder) / Path(os.fspath(load_log_file or "")).name.removesuffix(".gz")
-            _write_log(auto_scheduler, clean, log.inputs, log.results)
+            append_records(clean, log.inputs, log.results)  # usable ones only: TVM's own reader fails at a bad line
             callbacks = [auto_scheduler.PreloadMeasuredStates(str(clean))]
         # the callbacks run, and read the log, while the policies are made
         return [
@@ -93,11 +93,3 @@ def _check(
             raise InvalidArgumentError(f"unknown search parameter {name!r}{hint}")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
         raise InvalidArgumentError(f"seed must be an int >= 0 or None, got {seed!r}")
-
-
-def _write_log(auto_scheduler: Any, path: Path, inputs: Sequence[Any], results: Sequence[Any]) -> None:
-    """A log of usable records only: TVM's own reader fails as a whole on a bad line."""
-    dump = auto_scheduler.measure_record.dump_record_to_string
-    with open(path, "w", encoding="utf-8") as out:
-        for inp, res in zip(inputs, results, strict=True):
-            out.write(dump(inp, res).strip() + "\n")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvm_gnn_cost.errors import RecordError
-from tvm_gnn_cost.learning.shards import Shard, ShardSource, ShardWriter, StoredTask, open_shard
+from tvm_gnn_cost.learning.shards import Shard, ShardSource, ShardWriter, StoredTask, open_shard, write_shard
 from tvm_gnn_cost.pools import log_stem, states_by_task
 from tvm_gnn_cost.records import describe_skipped, read_record_chunks
 from tvm_gnn_cost.stage_graph.hardware import Hardware
@@ -90,7 +90,7 @@ def _shard(log: Path, folder: Path, source: ShardSource, observe: Callable[[int]
         except RecordError as error:
             logger.info("%s; %s is read again", error, log)
     try:
-        with ShardWriter(path, source, "/".join(log.parts[-2:]), NODE_DIM, EDGE_DIM) as writer:
+        with write_shard(path, source, "/".join(log.parts[-2:]), NODE_DIM, EDGE_DIM) as writer:
             _fill(writer, log, observe)
     except OSError as error:
         raise RecordError(f"the stage graphs of {log} cannot be written to {folder}: {error}") from error

@@ -15,7 +15,7 @@ from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
 from tvm_gnn_cost.learning import store as store_module
 from tvm_gnn_cost.learning.records import JoinedRecords
 from tvm_gnn_cost.learning.replay import ReplayBuffer
-from tvm_gnn_cost.learning.shards import Shard, ShardSource, ShardWriter, StoredTask, open_shard
+from tvm_gnn_cost.learning.shards import Shard, ShardSource, StoredTask, open_shard, write_shard
 from tvm_gnn_cost.learning.store import GraphStore
 from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
 
@@ -31,7 +31,7 @@ def stored(name: str, toy: ToyTask) -> StoredTask:
 
 def write(path: Path, tasks: dict[str, ToyTask], source: ShardSource = SOURCE, chunk: int = 7) -> Shard:
     """A shard in which the tasks take turns, a chunk each."""
-    with ShardWriter(path, source, path.name, NODE_DIM, EDGE_DIM) as writer:
+    with write_shard(path, source, path.name, NODE_DIM, EDGE_DIM) as writer:
         for begin in range(0, max(len(toy.latency) for toy in tasks.values()), chunk):
             for name, toy in tasks.items():
                 ids = np.arange(begin, min(begin + chunk, len(toy.latency)))
@@ -87,7 +87,7 @@ def test_gathering_from_shards_equals_selecting_in_memory(
 
 
 def test_an_empty_shard_adds_nothing(tmp_path: Path, toys: dict[str, ToyTask]) -> None:
-    with ShardWriter(tmp_path / "empty", SOURCE, "empty", NODE_DIM, EDGE_DIM):
+    with write_shard(tmp_path / "empty", SOURCE, "empty", NODE_DIM, EDGE_DIM):
         pass
     empty = open_shard(tmp_path / "empty", SOURCE)
     assert len(empty) == 0
@@ -141,7 +141,7 @@ def test_a_shard_of_something_else_is_outdated(
 def test_an_interrupted_shard_leaves_what_was_there(tmp_path: Path, toys: dict[str, ToyTask]) -> None:
     write(tmp_path / "one", toys)
     with pytest.raises(KeyboardInterrupt):
-        with ShardWriter(tmp_path / "one", SOURCE, "new", NODE_DIM, EDGE_DIM) as writer:
+        with write_shard(tmp_path / "one", SOURCE, "new", NODE_DIM, EDGE_DIM) as writer:
             writer.add(stored("a", toys["a"]), toys["a"].graphs, toys["a"].latency)
             raise KeyboardInterrupt
     assert os.listdir(tmp_path) == ["one"]

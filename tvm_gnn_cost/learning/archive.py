@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import safetensors
@@ -17,6 +15,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from ..errors import CheckpointError
+from ..system.files import replacing
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -37,23 +36,14 @@ def write_archive(
 
     Raises CheckpointError where the file cannot be written (full disk, no permission, no folder).
     """
-    target = Path(os.path.realpath(path))  # replace the file that a link points to, not the link
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                archive.writestr(_META, meta)
-                for name, values in tensors.items():
-                    compression = (zipfile.ZIP_DEFLATED, 1) if name in deflated else (zipfile.ZIP_STORED, None)
-                    archive.writestr(name + _SUFFIX, save_tensors(values), *compression)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException as error:  # KeyboardInterrupt too must not leave the temporary file behind
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise CheckpointError(f"cannot write checkpoint {target}: {error}; what was there is unchanged") from error
-        raise
+        with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(_META, meta)
+            for name, values in tensors.items():
+                compression = (zipfile.ZIP_DEFLATED, 1) if name in deflated else (zipfile.ZIP_STORED, None)
+                archive.writestr(name + _SUFFIX, save_tensors(values), *compression)
+    except OSError as error:
+        raise CheckpointError(f"cannot write checkpoint {path}: {error}; what was there is unchanged") from error
 
 
 def read_archive(

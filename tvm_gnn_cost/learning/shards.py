@@ -18,14 +18,13 @@ It is written under another name, chunk by chunk, and renamed when it is complet
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import secrets
-import shutil
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -34,6 +33,7 @@ from numpy.typing import NDArray
 
 from ..errors import RecordError
 from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
+from ..system.files import replacing_folder
 
 FORMAT = "tvm-gnn-cost graphs"
 FORMAT_VERSION = 1
@@ -126,8 +126,9 @@ class Shard:
         return GraphArrays(*(_map(self.path, name) for name in GraphArrays._fields))
 
 
-class ShardWriter:
-    """Writes a shard chunk by chunk. Used as a context: it is there as a whole afterwards, or, after an error, not.
+@contextlib.contextmanager
+def write_shard(path: Path, source: ShardSource, log: str, node_dim: int, edge_dim: int) -> Iterator[ShardWriter]:
+    """Writes a shard chunk by chunk: it is there as a whole after the block, or, after an error, not.
 
     Args:
         path: the folder; what is there is replaced at the end.
@@ -135,35 +136,53 @@ class ShardWriter:
         log: the name of the log.
         node_dim, edge_dim: F and G.
 
-    Attributes:
-        skipped: records of the log that could not be used, to be set before the end.
-
     Raises OSError where it cannot be written.
     """
+    with replacing_folder(path) as folder:
+        writer = ShardWriter(folder, node_dim, edge_dim)
+        try:
+            yield writer
+        finally:
+            arrays = writer.close()
+        manifest = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "source": asdict(source),
+            "log": log,
+            "skipped": writer.skipped,
+            "tasks": [asdict(task) for task in writer.tasks.values()],
+            "arrays": arrays,
+        }
+        with open(folder / _MANIFEST, "w", encoding="utf-8") as file:
+            json.dump(manifest, file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
 
-    def __init__(self, path: Path, source: ShardSource, log: str, node_dim: int, edge_dim: int) -> None:
-        self._path, self._source, self._log = path, source, log
-        self._columns = {"node_features": node_dim, "edge_index": 2, "edge_features": edge_dim}
-        self._tasks: dict[str, StoredTask] = {}
+
+class ShardWriter:
+    """A shard that is being written, see `write_shard`.
+
+    Attributes:
+        tasks: those of its records so far, by key.
+        skipped: records of the log that could not be used, to be set before the end.
+    """
+
+    def __init__(self, folder: Path, node_dim: int, edge_dim: int) -> None:
+        columns = {"node_features": node_dim, "edge_index": 2, "edge_features": edge_dim}
+        self.tasks: dict[str, StoredTask] = {}
         self.skipped = 0
-
-    def __enter__(self) -> ShardWriter:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.tmp")
-        self._temporary.mkdir()
         self._arrays = {
-            name: _GrowingArray(self._temporary / f"{name}.npy", np.dtype(dtype), self._columns.get(name))
+            name: _GrowingArray(folder / f"{name}.npy", np.dtype(dtype), columns.get(name))
             for name, dtype in _DTYPES.items()
         }
         for name in ("node_ptr", "edge_ptr"):
             self._arrays[name].append(np.zeros(1, np.int64))
         self._nodes = self._edges = 0
-        return self
 
     def add(self, task: StoredTask, graphs: StageGraphBatch, latency: NDArray[np.float64]) -> None:
         """Appends the n graphs of a task, with latency (n,) in seconds."""
-        index = list(self._tasks).index(task.key) if task.key in self._tasks else len(self._tasks)
-        self._tasks.setdefault(task.key, task)
+        index = list(self.tasks).index(task.key) if task.key in self.tasks else len(self.tasks)
+        self.tasks.setdefault(task.key, task)
         own = graphs.edge_index - np.repeat(graphs.node_ptr[:-1], np.diff(graphs.edge_ptr))
         for name, rows in (
             ("node_features", graphs.node_features),
@@ -178,33 +197,9 @@ class ShardWriter:
         self._nodes += len(graphs.node_features)
         self._edges += graphs.edge_index.shape[1]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            described = {name: array.close() for name, array in self._arrays.items()}
-            if error is None:
-                self._commit(described)
-        finally:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-
-    def _commit(self, arrays: dict[str, dict[str, int]]) -> None:
-        manifest = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "source": asdict(self._source),
-            "log": self._log,
-            "skipped": self.skipped,
-            "tasks": [asdict(task) for task in self._tasks.values()],
-            "arrays": arrays,
-        }
-        with open(self._temporary / _MANIFEST, "w", encoding="utf-8") as file:
-            json.dump(manifest, file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        if self._path.exists():
-            shutil.rmtree(self._path)
-        os.rename(self._temporary, self._path)
+    def close(self) -> dict[str, dict[str, int]]:
+        """Ends the files; length and CRC-32 of each array."""
+        return {name: array.close() for name, array in self._arrays.items()}
 
 
 def open_shard(path: Path, source: ShardSource) -> Shard:
