@@ -1,23 +1,31 @@
-"""Ctrl-C that loses nothing: it ends what is under way at once, but lets a result be written first."""
+"""Ctrl-C that loses nothing: it ends what is under way at once, or is held until a result is written."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 
 class Interrupts:
     """While entered, in the main thread, SIGINT raises KeyboardInterrupt, but in a `held` block it waits for `check`.
 
-    Elsewhere signals are not ours.
+    In another thread Python takes no signals, and nothing is ever requested.
+
+    Args:
+        told: called at the first Ctrl-C that is held, to say that it was heard.
+
+    Attributes:
+        requested: whether there was a Ctrl-C.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
         self.requested = False
+        self._told = told
         self._holding = 0
+        self._yielding = False
         self._previous: object = None
         self._installed = False
 
@@ -42,12 +50,23 @@ class Interrupts:
         finally:
             self._holding -= 1
 
+    @contextlib.contextmanager
+    def yielding(self) -> Iterator[None]:
+        """A block inside a held one that a second Ctrl-C does cut short."""
+        self._yielding = True
+        try:
+            yield
+        finally:
+            self._yielding = False
+
     def check(self) -> None:
         """Raises KeyboardInterrupt after a Ctrl-C that was held, or that something on its way up has swallowed."""
         if self.requested:
             raise KeyboardInterrupt
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.requested = True
-        if not self._holding:
+        again, self.requested = self.requested, True
+        if not self._holding or (again and self._yielding):
             raise KeyboardInterrupt
+        if not again:
+            self._told()

@@ -13,16 +13,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.interrupts import Interrupts
 from tvm_gnn_cost.records import RecordLog, append_records, read_records, repair_log
 from tvm_gnn_cost.tuning_types import (
     Observer,
@@ -42,6 +40,8 @@ if TYPE_CHECKING:
     from tvm.auto_scheduler.search_policy import SearchPolicy
 
 logger = logging.getLogger("tvm_gnn_cost")
+
+_STOPPING = "stopping when the batch being measured is done; what is measured is kept"
 
 
 def tune_tasks(
@@ -90,12 +90,16 @@ def tune_tasks(
         repair_log(log)
         has_log = log.stat().st_size > 0
 
-    run = _Run(tasks, weights, options, log, observer)
+    interrupts = Interrupts(lambda: logger.warning(_STOPPING))
+    run = _Run(tasks, weights, options, log, observer, interrupts)
     with contextlib.ExitStack() as stack:
         history = _history(run, log, stack) if has_log else None
         exhausted = False
         if run.remaining() > 0:
-            stack.enter_context(_interruptible(run))
+            stack.enter_context(interrupts)
+            # A KeyboardInterrupt must not reach TVM's callbacks: its FFI swallows it, and goes on with what was never
+            # computed.
+            stack.enter_context(interrupts.held())
             with contextlib.suppress(_Stopped):
                 _tune(run, tasks, weights, model, options, history, seed, search_params)
                 exhausted = run.remaining() > 0
@@ -168,11 +172,11 @@ class _Run:
         options: TuneOptions,
         log: Path,
         observer: Observer | None,
+        interrupts: Interrupts,
     ) -> None:
         self.trials: list[Trial] = []
         self.resumed = 0
-        self.stop_requested = False
-        self.interruptible = False
+        self._interrupts = interrupts
         self._index = {task.workload_key: i for i, task in enumerate(tasks)}
         self._flops = tuple(float(task.compute_dag.flop_ct) for task in tasks)
         self._weights = weights
@@ -215,7 +219,7 @@ class _Run:
         self.begin("search")
 
     def check_stop(self) -> None:
-        if self.stop_requested:
+        if self._interrupts.requested:
             raise _Stopped
 
     @contextlib.contextmanager
@@ -225,13 +229,11 @@ class _Run:
         if self._phase != phase:
             self.begin(phase)
         begin = time.perf_counter()
-        self.interruptible = True
         try:
-            yield
+            with self._interrupts.yielding():
+                yield
         except KeyboardInterrupt:
             raise _Stopped from None
-        finally:
-            self.interruptible = False
         self._model_end = time.perf_counter()
         if phase == "search":
             self._score_s += self._model_end - begin
@@ -239,7 +241,7 @@ class _Run:
 
     def measured(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
         """Take in a measured batch. What failed while stopping is dropped: Ctrl-C also reached the worker."""
-        if self.stop_requested:
+        if self._interrupts.requested:
             kept = [(i, r) for i, r in zip(inputs, results, strict=True) if int(r.error_no) == 0]
             inputs, results = [i for i, _ in kept], [r for _, r in kept]
         if self._phase == "search":  # the candidates were chosen when the model had scored the last of them
@@ -272,7 +274,7 @@ class _Run:
             weights=tuple(self._weights),
             flops=self._flops,
             resumed=self.resumed,
-            interrupted=self.stop_requested,
+            interrupted=self._interrupts.requested,
             exhausted=exhausted,
             log_file=str(self._log),
         )
@@ -357,26 +359,3 @@ def _batch_callback(run: _Run) -> Any:
             run.measured(list(inputs), list(results))
 
     return BatchCallback()
-
-
-@contextlib.contextmanager
-def _interruptible(run: _Run) -> Iterator[None]:
-    """Turns Ctrl-C into a request to stop, in the main thread; elsewhere signals are not ours.
-
-    A KeyboardInterrupt must not reach TVM's callbacks: its FFI swallows it, and goes on with what was never computed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if run.stop_requested and run.interruptible:
-            raise KeyboardInterrupt
-        run.stop_requested = True
-        logger.warning("stopping when the batch being measured is done; what is measured is kept")
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..stage_graph.graph import IntArray, StageGraphBatch
 from .archive import Tensors
@@ -25,6 +26,9 @@ _AVERAGING = 0.998
 
 _WARM_UP_STEPS = 10
 _MAX_GRADIENT_NORM = 1.0
+
+
+Weights = tuple[Tensor, ...] | list[Tensor]
 
 
 class Optimisation:
@@ -50,8 +54,8 @@ class Optimisation:
         self.checks_since_best = 0
         self._parameters = list(network.parameters())
         self._optimiser = torch.optim.AdamW(self._parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
-        self._average = [parameter.detach().clone() for parameter in self._parameters]
-        self._steps = 0
+        self._averaged = AveragedModel(network, multi_avg_fn=_average)
+        self._averaged.n_averaged.fill_(1)  # of the average the weights before the first step are a part
         self._best = self._weights()
 
     def step(self, loss: Tensor, rate: float) -> float:
@@ -68,9 +72,7 @@ class Optimisation:
         for group in self._optimiser.param_groups:
             group["lr"] = self.learning_rate * rate
         self._optimiser.step()
-        self._steps += 1
-        weight = 1.0 - min(_AVERAGING, self._steps / (self._steps + 9))
-        torch._foreach_lerp_(self._average, [parameter.detach() for parameter in self._parameters], weight)
+        self._averaged.update_parameters(self.network)
         return value
 
     @contextmanager
@@ -111,9 +113,8 @@ class Optimisation:
             for name, value in moments.items():
                 tensors[f"moments.{number}.{name}"] = value.cpu().numpy().reshape(-1)
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
-        return tensors, {
-            "best_loss": best_loss, "checks_since_best": self.checks_since_best, "steps": self._steps,
-        }  # fmt: skip
+        steps = int(self._averaged.n_averaged) - 1
+        return tensors, {"best_loss": best_loss, "checks_since_best": self.checks_since_best, "steps": steps}
 
     def restore(self, tensors: Tensors, state: dict[str, Any]) -> None:
         """Goes on from what `state` gave. Raises KeyError, TypeError, ValueError or RuntimeError if it does not fit."""
@@ -123,7 +124,7 @@ class Optimisation:
         }
         for place, average in enumerate(self._average):
             average.copy_(torch.from_numpy(tensors[f"average.{place}"].copy()).reshape(average.shape))
-        self._steps = int(state["steps"])
+        self._averaged.n_averaged.fill_(int(state["steps"]) + 1)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, values in tensors.items():
             kind, _, rest = name.partition(".")
@@ -136,6 +137,10 @@ class Optimisation:
         self.best_loss = math.inf if state["best_loss"] is None else float(state["best_loss"])
         self.checks_since_best = int(state["checks_since_best"])
 
+    @property
+    def _average(self) -> list[Tensor]:
+        return [parameter.detach() for parameter in self._averaged.module.parameters()]
+
     def _swap(self) -> None:
         with torch.no_grad():
             for parameter, average in zip(self._parameters, self._average, strict=True):
@@ -145,6 +150,11 @@ class Optimisation:
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+
+def _average(average: Weights, present: Weights, steps: Tensor | int) -> None:
+    """Moves the averaged weights towards the present ones, after so many steps."""
+    get_ema_multi_avg_fn(min(_AVERAGING, int(steps) / (int(steps) + 9)))(average, present, steps)
 
 
 @contextmanager
