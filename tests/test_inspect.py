@@ -16,13 +16,14 @@ pytest.importorskip("tvm.auto_scheduler")
 
 from schedules import make_task, measured, sample_states  # noqa: E402
 
-from tvm_gnn_cost import GNNCostModel, workloads  # noqa: E402
+from tvm_gnn_cost import GNNCostModel  # noqa: E402
 from tvm_gnn_cost.cli import main  # noqa: E402
 from tvm_gnn_cost.errors import InvalidArgumentError  # noqa: E402
 from tvm_gnn_cost.inspection import inspect_state  # noqa: E402
 from tvm_gnn_cost.records import append_records  # noqa: E402
 from tvm_gnn_cost.report.loop_text import schedule_text  # noqa: E402
 from tvm_gnn_cost.report.schedule_view import ScheduleView, format_bytes, format_count  # noqa: E402
+from tvm_gnn_cost.workloads import make_task as make_workload  # noqa: E402
 
 LATENCIES = [3e-3, 1e-3, 2e-3]
 LOOP = re.compile(r"^ *(\S+) (\S+) \((?:.*,)?(\d+)\)$", re.MULTILINE)
@@ -35,7 +36,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def records() -> tuple[Any, list[Any]]:
-    task = workloads.make_task("conv2d_nhwc_bn_relu", (1, 14, 14, 32, 64, 3, 1, 1), "llvm -num-cores=4")
+    task = make_workload("conv2d_nhwc_bn_relu", (1, 14, 14, 32, 64, 3, 1, 1), "llvm -num-cores=4")
     return task, sample_states(task, len(LATENCIES))
 
 

@@ -16,13 +16,14 @@ pytest.importorskip("tvm.auto_scheduler")
 from tvm import auto_scheduler  # noqa: E402
 from tvm.auto_scheduler.measure_record import RecordReader  # noqa: E402
 
-from tvm_gnn_cost import RecordError, records, workloads  # noqa: E402
-from tvm_gnn_cost.records import check_record, read_records, repair_log  # noqa: E402
+from tvm_gnn_cost import RecordError  # noqa: E402
+from tvm_gnn_cost.records import append_records, check_record, read_records, recover, repair_log  # noqa: E402  # noqa: E402
+from tvm_gnn_cost.workloads import make_task  # noqa: E402
 
 
 def make_lines() -> list[str]:
     """Six records of a matmul; the fourth is a failed measurement."""
-    task = workloads.make_task("matmul_relu", (32, 32, 32), "llvm -num-cores=2")
+    task = make_task("matmul_relu", (32, 32, 32), "llvm -num-cores=2")
     policy = auto_scheduler.SketchPolicy(task, seed=1, verbose=0)
     states = policy.sample_initial_population()[:6]
     lines = []
@@ -85,7 +86,7 @@ def test_rebuilt_states_are_complete(tmp_path: Path) -> None:
     whole = read_records(path, rebuild=True).inputs[0]
     assert len(hollow.state.stages) == 0
     assert len(whole.state.stages) >= 3
-    assert str(records.recover(hollow).state) == str(whole.state)
+    assert str(recover(hollow).state) == str(whole.state)
 
 
 BAD = {
@@ -183,8 +184,8 @@ def test_repair_leaves_a_good_log_alone(tmp_path: Path) -> None:
 def test_appended_records_are_read_back(tmp_path: Path) -> None:
     source = read_records(write(tmp_path / "source.json", LINES))
     path = tmp_path / "new" / "log.json"
-    records.append_records(path, source.inputs[:2], source.results[:2])
-    records.append_records(path, source.inputs[2:], source.results[2:])
+    append_records(path, source.inputs[:2], source.results[:2])
+    append_records(path, source.inputs[2:], source.results[2:])
     assert [json.loads(line)["i"] for line in path.read_text().splitlines()] == [json.loads(x)["i"] for x in LINES]
 
 
@@ -192,7 +193,7 @@ def test_appended_records_are_read_back(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_and_not_a_silent_loss(tmp_path: Path) -> None:
     source = read_records(write(tmp_path / "source.json", LINES))
     with pytest.raises(RecordError, match="6 measurements cannot be written to /dev/full: No space left"):
-        records.append_records("/dev/full", source.inputs, source.results)
+        append_records("/dev/full", source.inputs, source.results)
 
 
 def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ pytest.importorskip("tvm.auto_scheduler")
 from tvm.auto_scheduler import XGBModel  # noqa: E402
 from tvm.auto_scheduler.measure_record import RecordReader  # noqa: E402
 
-from tvm_gnn_cost import InvalidArgumentError, workloads  # noqa: E402
+from tvm_gnn_cost import InvalidArgumentError  # noqa: E402
 from tvm_gnn_cost.tuning import tune_tasks  # noqa: E402
 from tvm_gnn_cost.tuning_types import MeasureOptions, Progress, TuneOptions  # noqa: E402
+from tvm_gnn_cost.workloads import make_task  # noqa: E402
 
 QUICK = MeasureOptions(repeat=2, min_repeat_ms=1)
 SMALL_SEARCH: dict[str, Any] = {"evolutionary_search_population": 32, "evolutionary_search_num_iters": 1}
@@ -28,7 +29,7 @@ def options(trials: int, per_round: int = 4) -> TuneOptions:
 
 
 def matmul(n: int = 64) -> Any:
-    return workloads.make_task("matmul", (n, n, n))
+    return make_task("matmul", (n, n, n))
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +80,7 @@ def test_ctrl_c_keeps_what_is_measured_and_resume_goes_on() -> None:
 
 
 def test_several_tasks_share_a_model() -> None:
-    tasks = [matmul(32), matmul(64), workloads.make_task("softmax_mn", (32, 32))]
+    tasks = [matmul(32), matmul(64), make_task("softmax_mn", (32, 32))]
     result = tune_tasks(
         tasks, XGBModel(seed=1), "log.json", options(8, 2), weights=[1, 2, 1], search_params=SMALL_SEARCH
     )

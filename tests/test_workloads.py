@@ -11,7 +11,18 @@ pytest.importorskip("tvm.auto_scheduler")
 from tvm import auto_scheduler  # noqa: E402
 from tvm.auto_scheduler.workload_registry import WORKLOAD_FUNC_REGISTRY  # noqa: E402
 
-from tvm_gnn_cost import WorkloadError, workloads  # noqa: E402
+from tvm_gnn_cost import WorkloadError  # noqa: E402
+from tvm_gnn_cost.workloads import (  # noqa: E402
+    PREFIX,
+    load_network,
+    make_task,
+    network_tasks,
+    parse_target,
+    register_all,
+    resolve,
+    without_downloads,
+    workload_names,
+)
 
 TARGET = "llvm -num-cores=4"
 SMALL_SEARCH = {"sample_init_min_population": 4, "evolutionary_search_population": 16}
@@ -73,43 +84,43 @@ CHAIN_SHAPES = {
 
 
 def test_every_workload_makes_a_task() -> None:
-    shapes: dict[str, tuple[int, ...]] = {name: (0,) for name in workloads.workload_names() if name.isupper()}
+    shapes: dict[str, tuple[int, ...]] = {name: (0,) for name in workload_names() if name.isupper()}
     for name, args in (shapes | CHAIN_SHAPES).items():
-        task = workloads.make_task(name, args, TARGET)
+        task = make_task(name, args, TARGET)
         assert len(task.compute_dag.tensors) >= 2, name
 
 
 @pytest.mark.parametrize("name", sorted({*CHAIN_SHAPES, "C2D", "GMM", "C2D_WIN_NCHW", "C2D_WIN_NHWC"}))
 def test_schedules_of_a_workload_can_be_built_as_they_are_measured(name: str) -> None:
-    task = workloads.make_task(name, CHAIN_SHAPES.get(name, (0,)), TARGET)
+    task = make_task(name, CHAIN_SHAPES.get(name, (0,)), TARGET)
     policy = auto_scheduler.SketchPolicy(task, auto_scheduler.RandomModel(), params=SMALL_SEARCH, seed=1, verbose=0)
     for state in list(policy.sample_initial_population())[:2]:
         task.compute_dag.apply_steps_from_state(state, layout_rewrite=task.layout_rewrite_option)
 
 
 def test_every_function_is_named_in_a_configuration_or_tested_alone() -> None:
-    functions = {name for name in workloads.workload_names() if not name.isupper()}
-    configured = {workloads.resolve(name)[0] for name in workloads.workload_names() if name.isupper()}
+    functions = {name for name in workload_names() if not name.isupper()}
+    configured = {resolve(name)[0] for name in workload_names() if name.isupper()}
     assert functions == configured | set(CHAIN_SHAPES)
 
 
 def test_a_workload_key_rebuilds_the_same_task() -> None:
-    task = workloads.make_task("attention", (2, 16, 8), TARGET)
+    task = make_task("attention", (2, 16, 8), TARGET)
     assert json.loads(task.workload_key) == ["tvm_gnn_cost.attention", 2, 16, 8]
     again = auto_scheduler.SearchTask(workload_key=task.workload_key, target=TARGET)
     assert str(again.compute_dag) == str(task.compute_dag)
 
 
 def test_registering_needs_no_shapes_and_may_be_repeated() -> None:
-    workloads.register_all()
-    workloads.register_all()
-    assert workloads.PREFIX + "conv2d_nhwc" in WORKLOAD_FUNC_REGISTRY
-    assert not any(name.startswith(workloads.PREFIX) and name.endswith("C2D") for name in WORKLOAD_FUNC_REGISTRY)
+    register_all()
+    register_all()
+    assert PREFIX + "conv2d_nhwc" in WORKLOAD_FUNC_REGISTRY
+    assert not any(name.startswith(PREFIX) and name.endswith("C2D") for name in WORKLOAD_FUNC_REGISTRY)
 
 
 def test_a_configuration_shares_its_key_with_its_function() -> None:
-    by_index = workloads.make_task("C2D", (2,), TARGET)
-    by_shape = workloads.make_task("conv2d_nhwc", (1, 14, 14, 256, 256, 3, 1, 1), TARGET)
+    by_index = make_task("C2D", (2,), TARGET)
+    by_shape = make_task("conv2d_nhwc", (1, 14, 14, 256, 256, 3, 1, 1), TARGET)
     assert by_index.workload_key == by_shape.workload_key
 
 
@@ -132,7 +143,7 @@ def test_a_configuration_shares_its_key_with_its_function() -> None:
 )
 def test_wrong_workloads_get_one_clear_error(name: str, args: tuple[object, ...], message: str) -> None:
     with pytest.raises(WorkloadError, match=message):
-        workloads.make_task(name, args, TARGET)  # type: ignore[arg-type]
+        make_task(name, args, TARGET)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -149,33 +160,33 @@ def test_wrong_workloads_get_one_clear_error(name: str, args: tuple[object, ...]
 )
 def test_wrong_targets_get_one_clear_error(target: object, message: str) -> None:
     with pytest.raises(WorkloadError, match=message):
-        workloads.parse_target(target)  # type: ignore[arg-type]
+        parse_target(target)  # type: ignore[arg-type]
 
 
 def test_host_target_names_the_cpu_and_its_cores() -> None:
-    target = workloads.parse_target("host")
+    target = parse_target("host")
     assert target.kind.name == "llvm"
     assert target.attrs["mcpu"]
     assert int(target.attrs["num-cores"]) >= 1
 
 
 def test_the_search_assumes_the_targets_cores() -> None:
-    assert workloads.make_task("matmul", (32, 32, 32), "llvm -num-cores=7").hardware_params.num_cores == 7
+    assert make_task("matmul", (32, 32, 32), "llvm -num-cores=7").hardware_params.num_cores == 7
 
 
 def test_a_gpu_target_that_states_its_limits_needs_no_gpu() -> None:
-    params = workloads.make_task("matmul", (32, 32, 32), "nvidia/nvidia-a100").hardware_params
+    params = make_task("matmul", (32, 32, 32), "nvidia/nvidia-a100").hardware_params
     assert (params.max_shared_memory_per_block, params.max_threads_per_block) == (49152, 1024)
     assert (params.warp_size, params.max_vthread_extent) == (32, 8)
 
 
 def test_a_network_is_loaded_with_its_shape() -> None:
-    network = workloads.load_network("resnet-18", batch_size=2, layout="NHWC", image_shape=(3, 64, 48))
+    network = load_network("resnet-18", batch_size=2, layout="NHWC", image_shape=(3, 64, 48))
     assert (network.input_name, network.input_shape) == ("data", (2, 64, 48, 3))
 
 
 def test_network_tasks_are_registered_by_extraction() -> None:
-    tasks, weights = workloads.network_tasks(workloads.load_network("mlp"), TARGET)
+    tasks, weights = network_tasks(load_network("mlp"), TARGET)
     assert len(tasks) == len(weights) >= 3
     assert all(task.workload_key in WORKLOAD_FUNC_REGISTRY for task in tasks)
 
@@ -189,11 +200,11 @@ def test_without_downloads_keeps_tvm_off_the_network(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tophub, "REFERENCE_LOG_CACHE", {})
     monkeypatch.setattr(tophub, "download_package", lambda location, name: asked.append(name))
     monkeypatch.delenv("TOPHUB_LOCATION", raising=False)
-    with workloads.without_downloads():
+    with without_downloads():
         assert tophub.load_reference_log("cuda", "unknown", "conv2d_nhwc.gpu") == []
     assert not asked and "TOPHUB_LOCATION" not in os.environ
     monkeypatch.setenv("TOPHUB_LOCATION", "here")
-    with pytest.raises(KeyError), workloads.without_downloads():
+    with pytest.raises(KeyError), without_downloads():
         raise KeyError
     assert os.environ["TOPHUB_LOCATION"] == "here"
 
@@ -211,4 +222,4 @@ def test_without_downloads_keeps_tvm_off_the_network(monkeypatch: pytest.MonkeyP
 )
 def test_wrong_networks_get_one_clear_error(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(WorkloadError, match=message):
-        workloads.load_network(name, **options)  # type: ignore[arg-type]
+        load_network(name, **options)  # type: ignore[arg-type]

@@ -10,13 +10,18 @@ from typing import Any
 from tvm_gnn_cost.errors import InvalidArgumentError
 
 
+def make_task_key(workload: str, target: str) -> str:
+    """What tells tasks apart, as JSON."""
+    return json.dumps([workload, target])
+
+
 def task_key(task: Any) -> str:
-    """What tells tasks apart: workload and target, as JSON."""
-    return json.dumps([task.workload_key, str(task.target)])
+    """What tells tasks apart: workload and target."""
+    return make_task_key(task.workload_key, str(task.target))
 
 
 def task_workload(key: str) -> str:
-    """The workload of a task that `task_key` named."""
+    """The workload of a task that `make_task_key` named."""
     return str(json.loads(key)[0])
 
 

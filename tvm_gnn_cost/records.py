@@ -141,7 +141,7 @@ def _judged(path: str | os.PathLike[str], rebuild: bool) -> Iterator[_Judged]:
                 if reason is None and rebuild:
                     inp = recover(inp)
             except Exception as error:  # whatever TVM's reader trips over
-                reason = f"TVM cannot read it: {_last_line(error)}"
+                reason = f"TVM cannot read it: {last_line(error)}"
         yield _Judged(number, inp, res, reason)
 
 
@@ -160,7 +160,7 @@ def describe_skipped(path: str | os.PathLike[str], skipped: Sequence[tuple[int, 
 
 def check_record(text: str) -> str | None:
     """Why a line is not a usable record, or None. Knows the format and needs no TVM."""
-    problem, record = _check_format(text)
+    problem, record = check_format(text)
     if problem is not None or record is None:
         return problem
     costs, error_no = record["r"][:2]
@@ -189,7 +189,7 @@ def repair_log(path: str | os.PathLike[str]) -> int:
         data = log.read_bytes()
         for raw in data.split(b"\n"):
             if raw.strip():  # TVM's reader stops at an empty line
-                (good if _is_readable(raw) else rejected).append(raw)
+                (good if is_readable(raw) else rejected).append(raw)
         if data == b"".join(line + b"\n" for line in good):
             return 0
         if rejected:
@@ -250,7 +250,7 @@ def _build(key: str) -> tuple[str | None, tuple[bool, ...]]:
         dag: ComputeDAG = auto_scheduler.ComputeDAG(key)
         stages = dag.get_init_state().stages
     except Exception as error:  # the user's function may raise anything
-        return f"workload {key} cannot be built: {_last_line(error)}", ()
+        return f"workload {key} cannot be built: {last_line(error)}", ()
     return None, tuple(hasattr(stage.op, "axis") for stage in stages)
 
 
@@ -299,23 +299,23 @@ def _open(path: str | os.PathLike[str]) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb")) if compressed else open(path, "rb")
 
 
-def _is_readable(raw: bytes) -> bool:
+def is_readable(raw: bytes) -> bool:
     """Whether TVM's reader gets over this line: a comment, or a record in form (its cost may still be useless)."""
     if raw[:1] in (b"#", b" "):
         return True
     try:
-        return _check_format(raw.decode("utf-8"))[0] is None
+        return check_format(raw.decode("utf-8"))[0] is None
     except UnicodeDecodeError:
         return False
 
 
-def _check_format(text: str) -> tuple[str | None, dict[str, Any] | None]:
+def check_format(text: str) -> tuple[str | None, dict[str, Any] | None]:
     try:
         record = json.loads(text, parse_constant=_no_constant)
     except _ConstantError as error:
         return f"it holds {error}, which is not a number", None
     except (ValueError, RecursionError) as error:
-        return f"not JSON, perhaps truncated ({_last_line(error)})", None
+        return f"not JSON, perhaps truncated ({last_line(error)})", None
     if not isinstance(record, dict) or not {"i", "r"} <= record.keys() <= {"i", "r", "v"}:
         return "not a record of auto_scheduler (its fields are i, r and v)", None
     if "v" in record and not isinstance(record["v"], str):
@@ -404,6 +404,6 @@ def _no_constant(text: str) -> float:
     raise _ConstantError(text)
 
 
-def _last_line(error: BaseException) -> str:
+def last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

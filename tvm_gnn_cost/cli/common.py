@@ -95,18 +95,18 @@ def make_problem(
     target: str,
 ) -> Problem:
     """The tasks that a command line asks for. Raises WorkloadError for what is unknown or does not fit."""
-    from tvm_gnn_cost import workloads
+    from tvm_gnn_cost.workloads import load_network, make_task, network_tasks, parse_target
 
     if (network is None) == (not workload):
         raise WorkloadError("name one workload (tvm-gnn-cost workloads lists them), or a network with --network")
-    parsed = workloads.parse_target(target)
+    parsed = parse_target(target)
     if network is None:
         name, args = workload[0], [parse_argument(text) for text in workload[1:]]
-        task = workloads.make_task(name, args, parsed)
+        task = make_task(name, args, parsed)
         return Problem(" ".join(workload), [task], [1.0])
     shape = _parse_shape(image_shape) if image_shape else None
-    net = workloads.load_network(network, batch_size=batch_size, layout=layout, image_shape=shape)
-    tasks, weights = workloads.network_tasks(net, parsed)
+    net = load_network(network, batch_size=batch_size, layout=layout, image_shape=shape)
+    tasks, weights = network_tasks(net, parsed)
     label = f"{network} batch {batch_size} {layout}" + (f" {image_shape}" if image_shape else "")
     return Problem(label, tasks, [float(w) for w in weights])
 

@@ -86,10 +86,10 @@ def _check_choice(
 
 def _of_log(path: str, line: int | None, model: GNNCostModel) -> ScheduleView:
     """The record of a line, or the fastest of the log's only task."""
-    from tvm_gnn_cost import workloads
     from tvm_gnn_cost.inspection import inspect_state
+    from tvm_gnn_cost.workloads import describe, register_all
 
-    workloads.register_all()
+    register_all()
     log = read_records(path)
     index = _best_index(path, log) if line is None else _line_index(path, log, line)
     inp = recover(log.inputs[index])
@@ -99,7 +99,7 @@ def _of_log(path: str, line: int | None, model: GNNCostModel) -> ScheduleView:
         rate = float(inp.task.compute_dag.flop_ct) / latency / 1e9
         measured = f"measured {format_ms(latency)} ms, {rate:.1f} GFLOP/s"
     where = f"{Path(path).name}, line {log.lines[index]}: {measured}"
-    title = workloads.describe(inp.task.workload_key)
+    title = describe(inp.task.workload_key)
     return inspect_state(inp.task, inp.state, model, title=title, notes=[str(inp.task.target), where])
 
 
@@ -127,11 +127,11 @@ def _best_index(path: str, log: RecordLog) -> int:
 
 
 def _sampled(workload: Sequence[str], target: str, seed: int, model: GNNCostModel) -> ScheduleView:
-    from tvm_gnn_cost import workloads
     from tvm_gnn_cost.inspection import inspect_state, sample_state
+    from tvm_gnn_cost.workloads import hardware_params_or_assumed, make_task, parse_target
 
-    parsed = workloads.parse_target(target)
-    params = workloads.hardware_params_or_assumed(parsed)
-    task = workloads.make_task(workload[0], [parse_argument(text) for text in workload[1:]], parsed, params)
+    parsed = parse_target(target)
+    params = hardware_params_or_assumed(parsed)
+    task = make_task(workload[0], [parse_argument(text) for text in workload[1:]], parsed, params)
     notes = [str(task.target), f"sampled with seed {seed}, not measured"]
     return inspect_state(task, sample_state(task, seed, model), model, title=" ".join(workload), notes=notes)
