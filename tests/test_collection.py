@@ -121,6 +121,7 @@ def test_a_part_is_measured_twice_and_only_the_description_has_it(collected: tup
     assert f"{noise.median:.0%}, {noise.p90:.0%}" in out and f"{noise.agreement:.3f}" in out and "12/12 trials" in out
 
 
+@pytest.mark.slow
 def test_resuming_adds_only_what_is_missing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = folder / f"{NAME}.json"
     before = log.read_text()
@@ -173,6 +174,7 @@ def test_a_pool_without_its_description_is_not_continued(folder: Path) -> None:
         collect_pools([matmul()], folder, options(15))
 
 
+@pytest.mark.slow
 def test_the_time_bound_ends_it_between_two_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 0.0
 
@@ -187,6 +189,7 @@ def test_the_time_bound_ends_it_between_two_measurements(tmp_path: Path, monkeyp
     assert len(schedules(tmp_path / f"{NAME}.json")) == 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_every_measurement(tmp_path: Path) -> None:
     log = tmp_path / "pools" / f"{NAME}.json"
     arguments = ["collect", "matmul", "32", "32", "32", "--trials", "200", "--output", str(log.parent), *FLAGS]
@@ -223,6 +226,7 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_failed_builds_are_records_and_a_hopeless_workload_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,6 +238,7 @@ def test_failed_builds_are_records_and_a_hopeless_workload_is_given_up(
     assert errors == [2] * 4
 
 
+@pytest.mark.slow
 def test_runaway_builds_and_runs_are_killed() -> None:
     """Unrolled as a whole it would compile for hours; without a schedule, 4096^3 would run for minutes."""
     small = workloads.make_task("matmul", (128, 128, 128))
@@ -361,6 +366,7 @@ def tracker() -> Iterator[Tracker]:
         yield found
 
 
+@pytest.mark.slow
 def test_rpc_servers_measure_in_parallel(tracker: Tracker, tmp_path: Path) -> None:
     (pool,) = collect_pools([matmul()], tmp_path, options(6, tracker=tracker, pretrained=None)).pools
     assert (pool.records, pool.failed) == (6, 0)
