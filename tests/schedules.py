@@ -1,67 +1,25 @@
-"""Real tasks and states of TVM that many tests share."""
+"""The shipped schedules, for tests beside this file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from tvm_gnn_cost.testing.schedules import (
+    GPU_HARDWARE,
+    WORKLOADS,
+    make_policy,
+    make_task,
+    measured,
+    random_costs,
+    sample_states,
+    stock_verdict,
+)
 
-import numpy as np
-from tvm import auto_scheduler
-from tvm.auto_scheduler.feature import get_per_store_features_from_states
-from tvm.meta_schedule.testing import te_workload
-
-GPU_HARDWARE = auto_scheduler.HardwareParams(80, 16, 64, 49152, 65536, 1024, 8, 32)
-
-WORKLOADS: dict[str, tuple[Any, tuple[int, ...]]] = {
-    "matmul": (te_workload.matmul, (128, 128, 128)),
-    "conv2d_bn_relu": (te_workload.conv2d_nhwc_bn_relu, (1, 14, 14, 32, 64, 3, 1, 1)),
-    "depthwise": (te_workload.depthwise_conv2d_nhwc, (1, 28, 28, 32, 3, 2, 1)),
-    "norm": (te_workload.norm_bmn, (4, 64, 64)),
-    "softmax": (te_workload.softmax_mn, (64, 96)),
-    "transposed_conv": (te_workload.conv2d_transpose_nhwc, (1, 4, 4, 32, 16, 4, 2, 1)),
-    "attention_scores": (te_workload.transpose_batch_matmul, (1, 32, 4, 16)),
-    "winograd": (te_workload.conv2d_winograd_nhwc, (1, 14, 14, 32, 32, 6)),
-}
-
-
-def make_task(name: str, target: str = "llvm -num-cores=4") -> Any:
-    """A SearchTask of a workload in WORKLOADS; GPU targets get GPU_HARDWARE, since there may be no GPU."""
-    function, args = WORKLOADS[name]
-    auto_scheduler.register_workload(f"test_{name}", f=function, override=True)
-    hardware = None if target.startswith("llvm") else GPU_HARDWARE
-    return auto_scheduler.SearchTask(func=f"test_{name}", args=args, target=target, hardware_params=hardware)
-
-
-def make_policy(task: Any, seed: int = 1, **params: Any) -> Any:
-    """A SketchPolicy with a random model, silent."""
-    return auto_scheduler.SketchPolicy(task, verbose=0, seed=seed, params=dict(params))
-
-
-def sample_states(task: Any, count: int, seed: int = 1, evolved: bool = False) -> list[Any]:
-    """At most `count` bound-inferred States: sampled, or half of them evolved from these."""
-    params = {"evolutionary_search_population": 4 * count, "evolutionary_search_num_iters": 2}
-    policy = make_policy(task, seed, sample_init_min_population=count, **params)
-    raw = list(policy.sample_initial_population())[:count]
-    if evolved:
-        raw = raw[: count // 2] + list(policy.evolutionary_search(raw, count - count // 2))
-    return [task.compute_dag.infer_bound_from_state(state) for state in raw]
-
-
-def measured(
-    task: Any, states: Sequence[Any], costs: Sequence[float], error_no: int = 0
-) -> tuple[list[Any], list[Any]]:
-    """MeasureInputs and MeasureResults with the given costs in seconds."""
-    inputs = [auto_scheduler.MeasureInput(task, state) for state in states]
-    results = [auto_scheduler.MeasureResult([float(c)], error_no, "", 0.1, 0.0) for c in costs]
-    return inputs, results
-
-
-def stock_verdict(states: Sequence[Any], task: Any) -> np.ndarray[Any, Any]:
-    """Bool (len(states),): which states stock XGBModel can lower and verify; the others have features of zeros."""
-    objects = [getattr(state, "state_object", state) for state in states]
-    return np.array([bool(f.any()) for f in get_per_store_features_from_states(objects, task)])
-
-
-def random_costs(count: int, seed: int = 0) -> np.ndarray[Any, Any]:
-    """Seconds in [0.5, 1], of so few digits that a record log keeps them."""
-    return np.random.default_rng(seed).uniform(0.5, 1.0, count).round(3)
+__all__ = [
+    "GPU_HARDWARE",
+    "WORKLOADS",
+    "make_policy",
+    "make_task",
+    "measured",
+    "random_costs",
+    "sample_states",
+    "stock_verdict",
+]

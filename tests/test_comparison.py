@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tvm_gnn_cost import InvalidArgumentError, RecordError
 from tvm_gnn_cost.comparison import Comparison, Run, speed_up
-from tvm_gnn_cost.report.plots import PlotsNotAvailableError, median_curve, plot_comparison
+from tvm_gnn_cost.report.plots import COLOURS, PlotsNotAvailableError, median_curve, plot_comparison
 from tvm_gnn_cost.tuning_types import PhaseTimes, Trial
 
 
@@ -123,10 +123,15 @@ def test_the_median_curve_is_a_step_function_within_all_runs() -> None:
 
 
 def test_the_plot_is_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    to_rgb = pytest.importorskip("matplotlib.colors").to_rgb
     path = tmp_path / "plot.png"
-    plot_comparison(make_comparison(GNN, XGB, make_run("gnn", 1, [0.003, 0.0025])), path)
-    assert path.read_bytes().startswith(b"\x89PNG")
+    plot_comparison(make_comparison(GNN, XGB, make_run("gnn", 1, [0.003, 0.0025, 0.001])), path)
+    image = pytest.importorskip("matplotlib.image").imread(path)
+    assert image.shape == (630, 1650, 4), "11 x 4.2 inches at 150 dots"
+    for colour in COLOURS[:2]:
+        drawn = np.abs(image[..., :3] - to_rgb(colour)).max(-1) < 0.01
+        left, right = drawn[:, :825].sum(), drawn[:, 825:].sum()
+        assert left > 500 and right > 500, "each model has its lines in both panels"
 
 
 def test_nothing_measured_is_nothing_to_plot(tmp_path: Path) -> None:
@@ -141,6 +146,15 @@ def test_a_missing_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytes
         plot_comparison(make_comparison(GNN), tmp_path / "plot.png")
 
 
-def test_no_latency_is_not_a_number_in_disguise() -> None:
-    assert make_run("gnn", 0, [None]).best_latency_s is None
-    assert not any(math.isnan(trial.elapsed_s) for trial in GNN.trials)
+def test_no_latency_is_not_a_number_in_disguise(tmp_path: Path) -> None:
+    """Nor a nan or an infinity in the file, which is no JSON."""
+    comparison = make_comparison(make_run("gnn", 0, [None]), XGB)
+    assert comparison.runs[0].best_latency_s is None
+    comparison.save(tmp_path / "c.json")
+
+    def fail(constant: str) -> None:
+        raise AssertionError(f"{constant} in the file")
+
+    json.loads((tmp_path / "c.json").read_text(), parse_constant=fail)
+    again = Comparison.load(tmp_path / "c.json")
+    assert [trial.latency_s for run in again.runs for trial in run.trials] == [None, 0.008, 0.006, None, 0.004]

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import psutil
+
 _PACKAGES = (
     "tvm-gnn-cost",
     "xtc-tvm-python-bindings",
@@ -26,14 +28,12 @@ def num_cores() -> int:
 
 def describe_machine() -> dict[str, str | int]:
     """CPU model, cores that this process may use, memory in GiB, operating system."""
-    machine: dict[str, str | int] = {
+    return {
         "cpu": cpu_name(),
         "cores": num_cores(),
         "system": f"{platform.system()} {platform.machine()}",
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
     }
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        machine["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
-    return machine
 
 
 def describe_versions() -> dict[str, str]:

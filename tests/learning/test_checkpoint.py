@@ -19,8 +19,7 @@ from safetensors.numpy import load, save
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
 from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint, save_checkpoint
 from tvm_gnn_cost.learning.archive import read_archive, write_archive
-
-from .toy import EDGE_DIM, NODE_DIM, toy_task
+from tvm_gnn_cost.testing.toy_graphs import EDGE_DIM, NODE_DIM, toy_task
 
 CONFIG = TrainerConfig(
     hidden_dim=16, max_steps_per_update=5, batch_size=16, max_seconds_per_update=math.inf, replay_size=50

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.learning import ReplayBuffer
 from tvm_gnn_cost.learning.sampling import BatchSampler, hold_out
-
-from .toy import random_graphs
+from tvm_gnn_cost.testing.toy_graphs import random_graphs
 
 GRAPHS = random_graphs(200)
 

@@ -20,8 +20,7 @@ from tvm_gnn_cost.learning import (
     pairwise_accuracy,
 )
 from tvm_gnn_cost.learning.sampling import BatchSampler
-
-from .toy import EDGE_DIM, NODE_DIM, one_graph, random_graphs, toy_task
+from tvm_gnn_cost.testing.toy_graphs import EDGE_DIM, NODE_DIM, one_graph, random_graphs, toy_task
 
 CONFIG = TrainerConfig(
     hidden_dim=32, dropout=0.0, learning_rate=2e-3, max_steps_per_update=150, max_seconds_per_update=math.inf

@@ -45,10 +45,17 @@ def test_processor_of_a_name(name: str, is_gpu: bool, expected: object) -> None:
     assert processor(name, is_gpu) is expected
 
 
-def test_caches_never_shrink() -> None:
-    for target in ("llvm -mcpu=cortex-a53", "llvm -mcpu=knl", "llvm", "cuda -arch=sm_80", "rocm"):
-        sizes = Hardware.of(make_task("matmul", target)).cache_bytes
-        assert len(sizes) == len(schema.CACHES) and list(sizes) == sorted(sizes) and sizes[0] > 0
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("llvm -mcpu=cortex-a53", (512, 2**15, 2**19, 2**19)),  # no L3
+        ("llvm -mcpu=apple-m1", (512, 2**17, 2**24, 2**24)),  # an L3 smaller than the L2
+        ("cuda -arch=sm_80", (1020, 192 * 2**10, 40 * 2**20, 40 * 2**20)),  # no L3
+        ("llvm -mcpu=haswell", (512, 2**15, 2**18, 30 * 2**20)),
+    ],
+)
+def test_a_cache_level_never_holds_less_than_the_one_before_it(target: str, expected: tuple[int, ...]) -> None:
+    assert Hardware.of(make_task("matmul", target)).cache_bytes == expected
 
 
 def test_hardware_of_a_task() -> None:

@@ -4,7 +4,7 @@ For each workload, until its pool is complete or the time is up:
 
 1. choose a batch: samples, evolved schedules and mutants (`exploration`);
 2. build all of it, and nothing else meanwhile;
-3. wait until the machine is quiet (`noise`), measure one schedule at a time, and log each at once (`pool`);
+3. wait until the machine is quiet (`quietness`), measure one schedule at a time, and log each at once (`pool`);
 4. let the model learn the batch.
 
 A complete pool has a part of it measured again, which tells how far its numbers can be trusted.
@@ -24,9 +24,9 @@ import numpy as np
 
 from tvm_gnn_cost.collection.exploration import Explorer
 from tvm_gnn_cost.collection.measurer import Measurer
-from tvm_gnn_cost.collection.noise import Quietness, wait_until_quiet
 from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolResult, Workload
 from tvm_gnn_cost.collection.pool import Pool, check_pool
+from tvm_gnn_cost.collection.quietness import Quietness, wait_until_quiet
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.interrupts import Interrupts
 from tvm_gnn_cost.tuning_types import Observer, Progress
@@ -136,8 +136,12 @@ class _Run:
             explorer.add_measured(pool.states[before:], pool.latencies[before:])
             if len(pool) >= HOPELESS_BATCHES * options.batch and not any(pool.latencies):
                 errors = sorted({int(result.error_no) for result in pool.results})
-                logger.warning("%s: given up, all of %d schedules failed; TVM's error numbers: %s; --verbose says more",
-                               pool.workload.label, len(pool), errors)  # fmt: skip
+                logger.warning(
+                    "%s: given up, all of %d schedules failed; TVM's error numbers: %s; logging at DEBUG says more",
+                    pool.workload.label,
+                    len(pool),
+                    errors,
+                )
                 return False
             if len(pool) < options.trials:
                 self._tell("train", index, pool)

@@ -15,9 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tvm_gnn_cost.collection.noise import Noise, Quietness, noise_of, remeasured_pairs
+from tvm_gnn_cost.collection.noise import Noise, noise_of, remeasured_pairs
 from tvm_gnn_cost.collection.options import CollectOptions, PoolResult, Workload
 from tvm_gnn_cost.collection.program import READINGS_S
+from tvm_gnn_cost.collection.quietness import Quietness
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
 from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
 from tvm_gnn_cost.measurements import readings
@@ -208,15 +209,14 @@ def _check_same(path: Path, found: Mapping[str, Any], here: Mapping[str, Any]) -
     if differences:
         raise InvalidArgumentError(
             f"{path} cannot be continued: {'; '.join(differences)}. A pool holds measurements that can be compared "
-            "with each other: name another --output folder, or go on where it was begun"
+            "with each other: name another folder, or go on where it was begun"
         )
 
 
 def _load(path: Path, pool: Path) -> dict[str, Any]:
     if not path.exists():
         raise InvalidArgumentError(
-            f"{pool} has no description ({path}), so it is not known on what it was measured: name another --output "
-            "folder"
+            f"{pool} has no description ({path}), so it is not known on what it was measured: name another folder"
         )
     try:
         about = json.loads(path.read_text(encoding="utf-8"))

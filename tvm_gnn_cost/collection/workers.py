@@ -2,12 +2,15 @@
 
 TVM's own LocalBuilder and LocalRunner are not used: they rely on the worker to report its own time-out, LocalRunner
 records a time-out as a device error, both start every batch with new processes, and what was half measured when
-Ctrl-C came is lost.
+Ctrl-C came is lost. Pebble's ProcessPool (5.2) is not used either: it kills a late worker but not the compilers that
+it started, and has no hook before that, when they can still be found; one error that does not unpickle ends its pool;
+and as it builds on multiprocessing, each worker runs the user's main script again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import subprocess
 import sys
@@ -15,18 +18,15 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-# A worker finds what its parent finds, leaves its files in one folder, and leaves Ctrl-C to its parent.
-_SETUP = """
-import signal, sys, tempfile
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-sys.path[:] = {path!r}
-tempfile.tempdir = {folder!r}
-import tvm.auto_scheduler
-"""
+import psutil
+
+_SCRIPT = Path(__file__).with_name("worker_process.py")
 
 
 class WorkerPool:
@@ -56,10 +56,10 @@ class WorkerPool:
         """End all workers at once, whatever they are doing, and delete their files."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
-            worker.kill()
+            worker.retire()
         self._threads.shutdown(wait=True)
         for worker in self._workers:
-            worker.close()
+            worker.end()
         self._folder.cleanup()
 
     def __enter__(self) -> WorkerPool:
@@ -79,44 +79,94 @@ class WorkerPool:
 
 
 class _Worker:
-    def __init__(self, folder: Path) -> None:
-        from tvm.contrib.popen_pool import PopenWorker
+    """A process and the socket to it. All but `retire` belongs to the thread that makes the call."""
 
-        code = _SETUP.format(path=sys.path, folder=str(folder))
-        null = subprocess.DEVNULL  # compilers' warnings; errors come back as results
-        self._process = PopenWorker(initializer=exec, initargs=(code,), stdout=null, stderr=null)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: Connection | None = None
+        self._lock = threading.Lock()  # between starting a process and retiring
+        self._retired = False
 
     def call(self, function: Callable[..., Any], args: Sequence[Any], timeout_s: float) -> Any:
-        late = threading.Event()
+        import cloudpickle
 
-        def end() -> None:
-            late.set()
-            self.kill()
-
-        self._process.send(function, args)  # starts the process where there is none: that takes none of the time
-        timer = threading.Timer(timeout_s, end)
-        timer.daemon = True
-        timer.start()
+        call = cloudpickle.dumps((function, args))
         try:
-            return self._process.recv()
-        except ChildProcessError:
-            if late.is_set():
-                raise TimeoutError(f"killed after {timeout_s:g} s") from None
-            raise
-        finally:
-            timer.cancel()
+            socket = self._started()  # takes none of the call's time
+            socket.send_bytes(call)
+            answer = socket.recv_bytes() if socket.poll(timeout_s) else None
+        except (EOFError, OSError) as error:
+            code = self.end()
+            raise ChildProcessError(f"the worker process died, exit status {code}") from error
+        if answer is None:
+            self.end()
+            raise TimeoutError(f"killed after {timeout_s:g} s")
+        result, raised, trace = cloudpickle.loads(answer)
+        if raised is not None:
+            raise raised from RuntimeError(f"in the worker process:\n{trace}")
+        return result
 
-    def kill(self) -> None:
-        """End the process and all it started. Closes no pipe: another thread may be reading from it."""
-        from tvm.contrib.popen_pool import kill_child_processes
+    def retire(self) -> None:
+        """Kill the process, from any thread, and start no other; the call under way sees its worker die."""
+        with self._lock:
+            self._retired = True
+            if self._process is not None:
+                _kill_tree(self._process)
 
-        process = self._process._proc
-        if process is not None:
-            with contextlib.suppress(OSError):
-                kill_child_processes(process.pid)
-            with contextlib.suppress(OSError):
-                process.kill()
+    def end(self) -> int | None:
+        """Kill the process and all it started, and wait for it; its exit status."""
+        process, self._process = self._process, None
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.close()
+        if process is None:
+            return None
+        _kill_tree(process)
+        return process.wait()
 
-    def close(self) -> None:
-        """Close the pipes and reap the process; only when no call is under way any more."""
-        self._process.kill()
+    def _started(self) -> Connection:
+        if self._process is not None and self._process.poll() is not None:  # died between two calls
+            self.end()
+        if self._socket is None:
+            self._socket = self._start()
+            self._socket.send(sys.path)
+            self._socket.recv_bytes()  # TVM is imported
+        return self._socket
+
+    def _start(self) -> Connection:
+        ours, theirs = Pipe()
+        null = subprocess.DEVNULL  # compilers' warnings; errors come back as results
+        with theirs, self._lock:
+            if self._retired:
+                ours.close()
+                raise ConnectionAbortedError("the pool is closed")
+            self._process = subprocess.Popen(
+                [sys.executable, str(_SCRIPT), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "TMPDIR": str(self._folder)},
+                stdin=null,
+                stdout=null,
+                stderr=null,
+            )
+        return ours
+
+
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its descendants, all of them stopped first: none can start another meanwhile."""
+    if process.poll() is not None:
+        return
+    found: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(process.pid)
+        new = [root]
+        while new:
+            for one in new:
+                with contextlib.suppress(psutil.Error):
+                    one.suspend()
+            found += new
+            new = [child for child in root.children(recursive=True) if child not in found]
+    for one in found:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    process.kill()

@@ -1,4 +1,4 @@
-"""Synthetic stage graphs with a planted cost: what a test needs of a measured task, without TVM."""
+"""Synthetic stage graphs with a planted cost: what a test needs of a measured task. Neither TVM nor torch is needed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,4 @@
+"""What tests of a cost model need: a conformance suite, real schedules and their sources, synthetic stage graphs.
+
+Importing this package loads nothing; of its modules only `conformance` needs pytest.
+"""
