@@ -2,13 +2,12 @@
 // access to them.
 //
 // The headers of these classes are not part of TVM's wheels, and none is used here: the offsets follow from the members
-// listed in include/tvm/{runtime/object.h,runtime/container/array.h,ir/expr.h,te/operation.h,auto_scheduler/*.h}. 0.19 is
-// the last release with auto_scheduler, so they are final. Nothing is taken on trust all the same: every object's header is
-// compared with its type before a field of it is read, sizes are bounded, and enumerations must be in range. What does
-// not fit is a LayoutError.
+// listed in include/tvm/{runtime/object.h,runtime/container/array.h,ir/expr.h,te/operation.h,auto_scheduler/*.h}. 0.19
+// is the last release with auto_scheduler, so they are final. Nothing is taken on trust all the same: every object's
+// header is compared with its type before a field of it is read, sizes are bounded, and enumerations must be in range.
+// What does not fit is a LayoutError.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,6 +16,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "ansor/type_keys.h"
 
 namespace tvm_gnn_cost {
 
@@ -36,65 +37,6 @@ class UnknownTypeIndex : public LayoutError {
 
  private:
   std::uint32_t index_;
-};
-
-// The types that are met, in the order of kTypeKeys.
-enum class TypeId : std::uint8_t {
-  kUnknown,
-  kArray,
-  kIntImm,
-  kRange,
-  kIterVar,
-  kComputeOp,
-  kPlaceholderOp,
-  kState,
-  kStage,
-  kIterator,
-  kAttachMap,
-  kSplitStep,
-  kFollowSplitStep,
-  kFollowFusedSplitStep,
-  kFuseStep,
-  kReorderStep,
-  kCacheReadStep,
-  kCacheWriteStep,
-  kRfactorStep,
-  kAnnotationStep,
-  kPragmaStep,
-  kComputeAtStep,
-  kComputeInlineStep,
-  kComputeRootStep,
-  kStorageAlignStep,
-  kCount,
-};
-
-// TVM's type keys (`_type_key`), by TypeId.
-inline constexpr std::array<const char*, static_cast<std::size_t>(TypeId::kCount)> kTypeKeys = {
-    "",
-    "Array",
-    "IntImm",
-    "Range",
-    "tir.IterVar",
-    "ComputeOp",
-    "PlaceholderOp",
-    "auto_scheduler.State",
-    "auto_scheduler.Stage",
-    "auto_scheduler.Iterator",
-    "auto_scheduler.AttachMap",
-    "auto_scheduler.SplitStep",
-    "auto_scheduler.FollowSplitStep",
-    "auto_scheduler.FollowFusedSplitStep",
-    "auto_scheduler.FuseStep",
-    "auto_scheduler.ReorderStep",
-    "auto_scheduler.CacheReadStep",
-    "auto_scheduler.CacheWriteStep",
-    "auto_scheduler.RfactorStep",
-    "auto_scheduler.AnnotationStep",
-    "auto_scheduler.PragmaStep",
-    "auto_scheduler.ComputeAtStep",
-    "auto_scheduler.ComputeInlineStep",
-    "auto_scheduler.ComputeRootStep",
-    "auto_scheduler.StorageAlignStep",
 };
 
 // Run-time type index -> TypeId.
