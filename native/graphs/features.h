@@ -1,5 +1,5 @@
-// Features of how a schedule runs its stages: the C++ counterpart of tvm_gnn_cost/graphs/dynamic_features.py. Operations
-// on floating-point numbers stand in the same order, so that the results are the same.
+// Features of how a schedule runs its stages: the C++ counterpart of tvm_gnn_cost/graphs/dynamic_features.py.
+// Operations on floating-point numbers stand in the same order, so that the results are the same.
 #pragma once
 
 #include <cstddef>

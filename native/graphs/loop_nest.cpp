@@ -63,7 +63,10 @@ void LoopNest::check_attachments() {
     root_[i] = root_[target];
   }
   for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t j = i; is_attached(j); j = placement(j).attach_stage) ++attached_stages_[placement(j).attach_stage];
+    for (std::size_t j = i; is_attached(j);) {
+      j = placement(j).attach_stage;
+      ++attached_stages_[j];
+    }
   }
 }
 

@@ -13,7 +13,7 @@
 
 namespace tvm_gnn_cost {
 
-// Loop `index` of stage `stage`. `exact` is false where TVM gave no constant extent and it is estimated.
+// Loop `index` of stage `stage`. `exact` is false where the schedule has no constant extent and it is estimated.
 struct NestLoop {
   std::int32_t stage;
   std::int32_t index;
@@ -28,8 +28,8 @@ struct NestLoop {
 
 // The loop nests of all stages of one schedule. One object serves many schedules in turn and keeps its memory.
 //
-// Whoever reads the schedule gives the loops: `start`, then `add_loops` for every stage that runs, from the last to the first.
-// Consumers come first since they decide what a stage inside them has to cover, which is asked for with
+// Whoever reads the schedule gives the loops: `start`, then `add_loops` for every stage that runs, from the last to the
+// first. Consumers come first since they decide what a stage inside them has to cover, which is asked for with
 // `extents_to_cover` before the loops of that stage are made.
 class LoopNest {
  public:

@@ -1,5 +1,5 @@
-// One stage of a schedule, seen through its loop nest: the C++ counterpart of tvm_gnn_cost/graphs/node_features.py, which
-// explains it. Operations on floating-point numbers stand in the same order, so that the results are the same.
+// One stage of a schedule, seen through its loop nest: the C++ counterpart of tvm_gnn_cost/graphs/node_features.py,
+// which explains it. Operations on floating-point numbers stand in the same order, so that the results are the same.
 #pragma once
 
 #include <array>
