@@ -5,16 +5,19 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
+# `make sanitize` reads so many states, or each log's once if that is more.
+SANITIZE_STATES ?= 1000
+
 # What `make demo` tunes: a 3x3 convolution with bias, batch norm and ReLU.
 DEMO_WORKLOAD ?= conv2d_nhwc_bn_relu 1 28 28 128 128 3 1 1
 DEMO_TRIALS   ?= 64
 DEMO_OUTPUT   ?= demo
 DEMO_MEASURE  ?= --round 16 --population 1024 --repeat 3 --min-repeat-ms 20 --build-timeout 12 --run-timeout 5
 
-NATIVE := $(wildcard CMakeLists.txt native/*.cc native/*.cpp native/*.h native/*.hpp native/*/*.cc native/*/*.h)
+NATIVE := CMakeLists.txt $(wildcard $(foreach ext,cc cpp h hpp,native/*.$(ext) native/*/*.$(ext)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test lint sanitize clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -40,6 +43,20 @@ lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# In a copy of the package, with -S: else the editable install's import hook would put the extension in .venv first.
+sanitize: $(STAMP) ## Run the extension under the address and undefined-behaviour sanitizers (minutes)
+	$(BIN)/cmake -S . -B build/asan -G Ninja -DTVM_GNN_COST_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(BIN)/python) \
+		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
+	$(BIN)/cmake --build build/asan
+	rm -rf build/asan/package
+	mkdir build/asan/package
+	cp -r tvm_gnn_cost build/asan/package
+	cp build/asan/_native*.so build/asan/package/tvm_gnn_cost
+	ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=8 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" \
+		PYTHONPATH="build/asan/package:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+		$(BIN)/python -S benchmarks/memory_soak.py --states $(SANITIZE_STATES)
 
 clean: ## Remove .venv and what builds and runs left
 	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,14 +4,8 @@
 
 The states are recorded ones, of every fourth of the project's own CPU pools and of the logs under FOLDER.
 
-Under the address and undefined-behaviour sanitizers, in a copy of the repository:
-
-    cmake -S . -B build/asan -DTVM_GNN_COST_SANITIZE=ON && cmake --build build/asan
-    cp build/asan/_native*.so tvm_gnn_cost/
-    ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libstdc++.so)" \\
-        python benchmarks/memory_soak.py
-
-(Leaks show as growth here; Python's own allocations at exit would drown them in a leak report.)
+`make sanitize` runs it under the address and undefined-behaviour sanitizers. (Leaks show as growth here; Python's own
+allocations at exit would drown them in a leak report.)
 """
 
 from __future__ import annotations

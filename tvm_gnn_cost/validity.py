@@ -18,20 +18,16 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.lowering import lowers
 from tvm_gnn_cost.stage_graph.allocations import can_be_allocated
 from tvm_gnn_cost.stage_graph.resources import verdicts
-from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
 
 logger = logging.getLogger(__name__)
 
-_INEXACT_LOOPS = [feature.name for feature in NODE_FEATURES].index("inexact_loops")
-
 
 def symbolic_states(built: BuiltGraphs) -> NDArray[np.int64]:
     """Positions of the states in which a loop has an extent that TVM gave as an expression."""
-    graphs = built.graphs.node_graph[built.graphs.node_features[:, _INEXACT_LOOPS] > 0.0]
-    return np.flatnonzero(built.readable)[np.unique(graphs)]
+    return np.flatnonzero(built.readable)[built.inexact]
 
 
 def valid_states(builder: StageGraphBuilder, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:

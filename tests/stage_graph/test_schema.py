@@ -1,4 +1,4 @@
-"""What is generated from the schema is up to date, and what it says of processors."""
+"""What is generated from Python is up to date, and what it says of processors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.processors import CPUS, GPUS, UNKNOWN_CPU, UNKNOWN_GPU, processor
 
 
-@pytest.mark.parametrize("script", ["native/generate_schema.py", "docs/generate_features.py"])
+@pytest.mark.parametrize(
+    "script", ["native/graphs/generate_schema.py", "native/ansor/generate_type_keys.py", "docs/generate_features.py"]
+)
 def test_generated_files_are_up_to_date(script: str) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     command = [sys.executable, str(Path(__file__).parents[2] / script), "--check"]

@@ -35,12 +35,14 @@ class BuiltGraphs:
         readable: bool (number of states,).
         scored_nodes: bool (number of nodes,): stages neither placeholder nor inlined, which `predict_stages` scores.
         resources: float64 (number of graphs, len(RESOURCES)): what each asks of a GPU.
+        inexact: bool (number of graphs,): some loop that runs has an extent that TVM gave as an expression.
     """
 
     graphs: StageGraphBatch
     readable: NDArray[np.bool_]
     scored_nodes: NDArray[np.bool_]
     resources: NDArray[np.float64]
+    inexact: NDArray[np.bool_]
 
     @staticmethod
     def of(parts: Sequence[BuiltGraphs]) -> BuiltGraphs:
@@ -50,6 +52,7 @@ class BuiltGraphs:
             np.concatenate([p.readable for p in parts]),
             np.concatenate([p.scored_nodes for p in parts]),
             np.concatenate([p.resources for p in parts]),
+            np.concatenate([p.inexact for p in parts]),
         )
 
 
@@ -155,7 +158,8 @@ class StageGraphBuilder:
             np.array([0, graph.edge_index.shape[1]]),
         )
         scored = np.array([not (s.is_placeholder or s.is_inlined) for s in nest.computation.stages])
-        return BuiltGraphs(batch, np.array([True]), scored, resources(nest)[None])
+        inexact = any(not loop.exact for loops in nest.loops for loop in loops)
+        return BuiltGraphs(batch, np.array([True]), scored, resources(nest)[None], np.array([inexact]))
 
     def _graph(self, nest: LoopNest) -> StageGraph:
         computation = nest.computation
@@ -193,4 +197,5 @@ def empty_graphs(num_states: int) -> BuiltGraphs:
         np.zeros(num_states, bool),
         np.zeros(0, bool),
         np.zeros((0, len(RESOURCES))),
+        np.zeros(0, bool),
     )

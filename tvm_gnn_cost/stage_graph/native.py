@@ -31,6 +31,7 @@ from tvm_gnn_cost.stage_graph.hardware import Hardware
 from tvm_gnn_cost.stage_graph.reader import state_object
 from tvm_gnn_cost.stage_graph.schedule import ComputeAt, Loop, Schedule, StageSchedule, Step, StepKind
 from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
+from tvm_gnn_cost.stage_graph.type_keys import REGISTERED_TYPES
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class NativeReader:
         self._native = _import_native()
         self._moved_fields = dict(moved_fields or {})
         require_auto_scheduler()
-        self._type_indices = {key: _type_index(key) for key in _REGISTERED_TYPES} | dict(type_indices or {})
+        self._type_indices = {key: _type_index(key) for key in REGISTERED_TYPES} | dict(type_indices or {})
 
     @classmethod
     def load(cls) -> NativeReader | None:
@@ -148,20 +149,6 @@ def object_address(obj: Any) -> int:
     """Where a TVM object lies in memory."""
     address: int = getattr(obj.handle, "value", obj.handle)
     return address
-
-
-# TVM registers these when it is loaded. The others (steps, AttachMap) get their index when the first object is made.
-_REGISTERED_TYPES = (
-    "Array",
-    "IntImm",
-    "Range",
-    "tir.IterVar",
-    "ComputeOp",
-    "PlaceholderOp",
-    "auto_scheduler.State",
-    "auto_scheduler.Stage",
-    "auto_scheduler.Iterator",
-)
 
 
 def _type_index(key: str) -> int:
