@@ -38,8 +38,8 @@ from tvm_gnn_cost.learning.store import GraphStore
 from tvm_gnn_cost.measurements import task_workload
 from tvm_gnn_cost.model_card import NOTHING, card_text, make_card
 from tvm_gnn_cost.records import write_atomically
-from tvm_gnn_cost.stage_graph.graph import IntArray
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
+from tvm_gnn_cost.stage_graph.stage_graph import IntArray
 from tvm_gnn_cost.training_data import ReadProgress, read_logs
 
 logger = logging.getLogger(__name__)

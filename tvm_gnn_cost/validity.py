@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.lowering import lowers
 from tvm_gnn_cost.stage_graph.allocations import can_be_allocated
 from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder
-from tvm_gnn_cost.stage_graph.resources import verdicts
+from tvm_gnn_cost.stage_graph.gpu_demand import verdicts
 from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..stage_graph.graph import IntArray, StageGraphBatch
+from ..stage_graph.stage_graph import IntArray, StageGraphBatch
 from .archive import Tensors
 from .calibration import log_throughput
 from .records import RecordSource

@@ -33,7 +33,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
+from ..stage_graph.stage_graph import FloatArray, IntArray, StageGraphBatch
 
 FORMAT = "tvm-gnn-cost graphs"
 FORMAT_VERSION = 1
