@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tvm_gnn_cost import GNNCostModel
-from tvm_gnn_cost.cli.common import format_ms
 from tvm_gnn_cost.inspection import inspect_state
 from tvm_gnn_cost.measurements import result_latency
 from tvm_gnn_cost.records import read_records, recover
+from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.report.graph_picture import draw_schedule
 from tvm_gnn_cost.workloads import register_all
 

@@ -21,8 +21,9 @@ from tvm_gnn_cost.cli import main  # noqa: E402
 from tvm_gnn_cost.errors import InvalidArgumentError  # noqa: E402
 from tvm_gnn_cost.inspection import inspect_state  # noqa: E402
 from tvm_gnn_cost.records import append_records  # noqa: E402
+from tvm_gnn_cost.report.formats import format_bytes, format_count  # noqa: E402
 from tvm_gnn_cost.report.loop_text import schedule_text  # noqa: E402
-from tvm_gnn_cost.report.schedule_view import ScheduleView, format_bytes, format_count  # noqa: E402
+from tvm_gnn_cost.report.schedule_view import ScheduleView  # noqa: E402
 from tvm_gnn_cost.workloads import make_task as make_workload  # noqa: E402
 
 LATENCIES = [3e-3, 1e-3, 2e-3]

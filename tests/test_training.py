@@ -21,7 +21,7 @@ from tvm_gnn_cost.learning import load_checkpoint, pairwise_accuracy  # noqa: E4
 from tvm_gnn_cost.learning.checkpoint import weight_tensors  # noqa: E402
 from tvm_gnn_cost.learning.store import GraphStore  # noqa: E402
 from tvm_gnn_cost.pools import read_pools  # noqa: E402
-from tvm_gnn_cost.stage_graph.graph import StageGraphBatch  # noqa: E402
+from tvm_gnn_cost.stage_graph.stage_graph import StageGraphBatch  # noqa: E402
 
 POOLS = Path(__file__).parent.parent / "benchmarks" / "data" / "emeraldrapids"
 NAMES = ("dense-16x1000x1280", "matmul_relu-256x256x256", "softmax_mn-256x256")

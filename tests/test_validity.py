@@ -12,11 +12,12 @@ from tvm import auto_scheduler
 
 from tvm_gnn_cost.lowering import lowers
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
-from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.gpu_demand import RESOURCES, limits, verdicts
+from tvm_gnn_cost.stage_graph.hardware_of import hardware_of
+from tvm_gnn_cost.stage_graph.loops import ComputeAt
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.stage_graph.reader import read_schedule
-from tvm_gnn_cost.stage_graph.resources import RESOURCES, limits, verdicts
-from tvm_gnn_cost.stage_graph.schedule import UNKNOWN_EXTENT, ComputeAt
+from tvm_gnn_cost.stage_graph.schedule import UNKNOWN_EXTENT
 from tvm_gnn_cost.validity import valid_states
 from tvm_gnn_cost.workloads import make_task as make_workload
 
@@ -64,7 +65,7 @@ def test_every_limit_agrees_with_stock(generous: tuple[Any, list[Any]]) -> None:
 
 def test_few_virtual_threads_over_the_limit_are_lowered_to_know() -> None:
     """TVM unrolls fewer than 16 around a statement, and then no limit is met; more stay a loop."""
-    hardware = Hardware.of(make_task("matmul", "cuda"))
+    hardware = hardware_of(make_task("matmul", "cuda"))
     demand = np.zeros((4, len(RESOURCES)))
     demand[:, RESOURCES.index("vthread")] = [hardware.max_vthread, hardware.max_vthread + 1, 15, 16]
     broken, doubtful = verdicts(demand, hardware)
@@ -73,7 +74,7 @@ def test_few_virtual_threads_over_the_limit_are_lowered_to_know() -> None:
 
 
 def test_every_resource_that_is_over_its_limit_counts() -> None:
-    hardware = Hardware.of(make_task("matmul", "cuda"))
+    hardware = hardware_of(make_task("matmul", "cuda"))
     for i in range(len(RESOURCES)):
         demand = limits(hardware)[None].copy()
         assert not np.any(verdicts(demand, hardware))

@@ -25,7 +25,7 @@ from tvm_gnn_cost.measured_graphs import read_measurements
 from tvm_gnn_cost.measurements import check_pairs
 from tvm_gnn_cost.records import read_records
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
-from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.hardware_of import hardware_of
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 
@@ -234,7 +234,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
 
     def _source(self, task: Any) -> StageGraphBuilder:
         """What makes the task's graphs. Tasks that differ in what their hardware allows have one each."""
-        key = (task.workload_key, str(task.target), int(task.layout_rewrite_option), Hardware.of(task))
+        key = (task.workload_key, str(task.target), int(task.layout_rewrite_option), hardware_of(task))
         source = self._sources.pop(key, None)
         if source is None:
             source = make_builder(task)

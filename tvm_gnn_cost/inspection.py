@@ -25,8 +25,7 @@ def inspect_state(task: Any, state: Any, model: GNNCostModel, *, title: str, not
     """
     try:
         inferred = task.compute_dag.infer_bound_from_state(state)
-        builder = make_builder(task)
-        nest, graph = builder.loop_nest(inferred), builder.graph(inferred)
+        nest = make_builder(task).loop_nest(inferred)
     except Exception as error:  # whatever TVM trips over when it replays the steps
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InvalidArgumentError(f"the schedule cannot be read: {lines[-1]}") from error
@@ -35,7 +34,6 @@ def inspect_state(task: Any, state: Any, model: GNNCostModel, *, title: str, not
     stages = inferred.state_object.stages
     return view_schedule(
         nest,
-        graph,
         [[str(loop.name) for loop in stage.iters] for stage in stages],
         [str(stage.op.output(0).dtype) for stage in stages],
         title=title,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.measurements import costs_of, result_latency, task_flop, task_key
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
-from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
+from tvm_gnn_cost.stage_graph.stage_graph import StageGraphBatch
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.measurements import readings, result_latency, task_flop, task_key
 from tvm_gnn_cost.records import RecordLog, read_records, recover
-from tvm_gnn_cost.stage_graph.graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
+from tvm_gnn_cost.stage_graph.stage_graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler
 from tvm_gnn_cost.workloads import PREFIX, canonical_key, register_all
 

@@ -37,8 +37,8 @@ from tvm_gnn_cost.learning.starting import continue_trainer, new_trainer, shippe
 from tvm_gnn_cost.learning.store import GraphStore
 from tvm_gnn_cost.measurements import task_workload
 from tvm_gnn_cost.model_card import NOTHING, card_text, make_card
-from tvm_gnn_cost.stage_graph.graph import IntArray
 from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
+from tvm_gnn_cost.stage_graph.stage_graph import IntArray
 from tvm_gnn_cost.system.files import write_atomically
 from tvm_gnn_cost.training_data import ReadProgress
 

@@ -12,7 +12,7 @@ from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.learning.shards import Shard, ShardSource, ShardWriter, StoredTask, open_shard, write_shard
 from tvm_gnn_cost.pools import log_stem, states_by_task
 from tvm_gnn_cost.records import describe_skipped, read_record_chunks
-from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.hardware_of import hardware_of
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.workloads import register_all, run_definitions
 
@@ -107,7 +107,7 @@ def _fill(writer: ShardWriter, log: Path, observe: Callable[[int], None]) -> Non
             pool, readable = measured.pool()
             writer.skipped += int((~readable).sum())
             if len(pool):
-                is_gpu = Hardware.of(measured.task).is_gpu
+                is_gpu = hardware_of(measured.task).is_gpu
                 task = StoredTask(pool.task, pool.flop, pool.workload, pool.operator, pool.target, is_gpu)
                 writer.add(task, pool.graphs, pool.latency)
                 used += len(pool)

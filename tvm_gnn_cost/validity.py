@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.lowering import lowers
 from tvm_gnn_cost.stage_graph.allocations import can_be_allocated
-from tvm_gnn_cost.stage_graph.resources import verdicts
+from tvm_gnn_cost.stage_graph.gpu_demand import verdicts
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder

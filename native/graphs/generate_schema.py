@@ -2,7 +2,7 @@
 
     python native/graphs/generate_schema.py [--check]
 
-Run it after a change of `schema.py` or `resources.RESOURCES`; `--check` only tells whether the header is up to date.
+Run it after a change of `schema.py` or `gpu_demand.RESOURCES`; `--check` only tells whether the header is up to date.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tvm_gnn_cost.stage_graph import schema
-from tvm_gnn_cost.stage_graph.resources import RESOURCES
-from tvm_gnn_cost.stage_graph.stage_view import OTHER_REGISTER_BYTES
+from tvm_gnn_cost.stage_graph.gpu_demand import RESOURCES
+from tvm_gnn_cost.stage_graph.node_features import OTHER_REGISTER_BYTES
 
 HEADER = Path(__file__).with_name("schema.h")
 

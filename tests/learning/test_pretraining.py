@@ -22,7 +22,7 @@ from tvm_gnn_cost.learning.pretraining import Pretraining, PretrainingData, Pret
 from tvm_gnn_cost.learning.records import GivenRecords, group_ids
 from tvm_gnn_cost.learning.sampling import BatchSampler, spread, thin_out
 from tvm_gnn_cost.learning.shards import StoredTask
-from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
+from tvm_gnn_cost.stage_graph.stage_graph import StageGraphBatch
 from tvm_gnn_cost.testing.toy_graphs import EDGE_DIM, NODE_DIM, toy_task
 
 CONFIG = TrainerConfig(hidden_dim=16, batch_size=32, replay_size=100)

@@ -17,7 +17,7 @@ from tvm_gnn_cost.learning.records import JoinedRecords
 from tvm_gnn_cost.learning.replay import ReplayBuffer
 from tvm_gnn_cost.learning.shards import Shard, ShardSource, StoredTask, open_shard, write_shard
 from tvm_gnn_cost.learning.store import GraphStore
-from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
+from tvm_gnn_cost.stage_graph.stage_graph import StageGraphBatch
 from tvm_gnn_cost.testing.toy_graphs import EDGE_DIM, NODE_DIM, ToyTask, toy_task
 
 SOURCE = ShardSource("abc", 7, "")

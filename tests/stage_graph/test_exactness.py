@@ -18,9 +18,9 @@ from tvm.meta_schedule.testing.te_workload import CONFIGS
 from tvm_gnn_cost.records import read_records
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
 from tvm_gnn_cost.stage_graph.loop_proof import loop_difference
+from tvm_gnn_cost.stage_graph.loops import Annotation
 from tvm_gnn_cost.stage_graph.native_builder import make_builder
 from tvm_gnn_cost.stage_graph.native_proof import graph_difference
-from tvm_gnn_cost.stage_graph.schedule import Annotation
 from tvm_gnn_cost.workloads import make_task as make_workload
 from tvm_gnn_cost.workloads import without_downloads
 

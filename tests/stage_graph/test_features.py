@@ -11,8 +11,8 @@ from tvm import auto_scheduler, te, tir
 from tvm.meta_schedule.testing import te_workload
 
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
-from tvm_gnn_cost.stage_graph.graph import StageGraph
 from tvm_gnn_cost.stage_graph.schema import EDGE_FEATURES, HARDWARE_FEATURES, NODE_FEATURES, Feature
+from tvm_gnn_cost.stage_graph.stage_graph import StageGraph
 
 CPU = auto_scheduler.HardwareParams(4, 64, 64, 0, 0, 0, 0, 0)
 """4 cores, vectors and cache lines of 64 bytes."""

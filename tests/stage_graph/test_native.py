@@ -21,14 +21,13 @@ from tvm import auto_scheduler, te  # noqa: E402
 from tvm.meta_schedule.testing import te_workload  # noqa: E402
 
 from tvm_gnn_cost.stage_graph import native  # noqa: E402
+from tvm_gnn_cost.stage_graph.loops import Annotation, ComputeAt  # noqa: E402
 from tvm_gnn_cost.stage_graph.native import NativeReader  # noqa: E402
 from tvm_gnn_cost.stage_graph.native_proof import stage_identities  # noqa: E402
 from tvm_gnn_cost.stage_graph.reader import read_schedule  # noqa: E402
 from tvm_gnn_cost.stage_graph.schedule import (  # noqa: E402
     UNDEFINED_EXTENT,
     UNKNOWN_EXTENT,
-    Annotation,
-    ComputeAt,
     Schedule,
     StepKind,
 )

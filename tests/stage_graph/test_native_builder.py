@@ -19,17 +19,16 @@ from tvm.meta_schedule.testing import te_workload  # noqa: E402
 from tvm_gnn_cost.stage_graph import native_builder  # noqa: E402
 from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder  # noqa: E402
 from tvm_gnn_cost.stage_graph.computation import Computation  # noqa: E402
+from tvm_gnn_cost.stage_graph.encoding import encode_computation  # noqa: E402
 from tvm_gnn_cost.stage_graph.native import NativeReader  # noqa: E402
 from tvm_gnn_cost.stage_graph.native_builder import (  # noqa: E402
     NativeStageGraphBuilder,
     StateStatus,
-    encode_computation,
-    encode_structure,
     make_builder,
 )
 from tvm_gnn_cost.stage_graph.native_proof import first_graph_difference, graph_difference, proof_cases  # noqa: E402
 from tvm_gnn_cost.stage_graph.reader import read_schedule  # noqa: E402
-from tvm_gnn_cost.stage_graph.schedule import Structure  # noqa: E402
+from tvm_gnn_cost.stage_graph.schedule import Structure, encode_structure  # noqa: E402
 from tvm_gnn_cost.workloads import chains, image_chains  # noqa: E402
 
 WORKLOADS = {

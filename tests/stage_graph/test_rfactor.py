@@ -9,8 +9,8 @@ import pytest
 from schedules import make_task, sample_states
 from tvm import auto_scheduler, te
 
-from tvm_gnn_cost.stage_graph import computation
-from tvm_gnn_cost.stage_graph.computation import ComputationReader
+from tvm_gnn_cost.stage_graph import computation_reader
+from tvm_gnn_cost.stage_graph.computation_reader import ComputationReader
 from tvm_gnn_cost.stage_graph.expression import Node
 from tvm_gnn_cost.stage_graph.operation import Operation
 from tvm_gnn_cost.stage_graph.reader import read_schedule, state_object
@@ -34,14 +34,14 @@ def rows_task() -> Any:
 def test_derived_operations_equal_read_ones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     task = rows_task() if name == "sums" else make_task(name)
     reads = 0
-    read_operation = computation.read_operation
+    read_operation = computation_reader.read_operation
 
     def counting(*args: Any) -> Operation:
         nonlocal reads
         reads += 1
         return read_operation(*args)
 
-    monkeypatch.setattr(computation, "read_operation", counting)
+    monkeypatch.setattr(computation_reader, "read_operation", counting)
     reader, seen = ComputationReader(task), {}
     for state in sample_states(task, 200):
         structure = read_schedule(task, state).structure()

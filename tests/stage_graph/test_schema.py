@@ -11,7 +11,7 @@ import pytest
 from schedules import GPU_HARDWARE, make_task
 
 from tvm_gnn_cost.stage_graph import schema
-from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.hardware_of import hardware_of
 from tvm_gnn_cost.stage_graph.processors import CPUS, GPUS, UNKNOWN_CPU, UNKNOWN_GPU, processor
 
 
@@ -57,14 +57,14 @@ def test_processor_of_a_name(name: str, is_gpu: bool, expected: object) -> None:
     ],
 )
 def test_a_cache_level_never_holds_less_than_the_one_before_it(target: str, expected: tuple[int, ...]) -> None:
-    assert Hardware.of(make_task("matmul", target)).cache_bytes == expected
+    assert hardware_of(make_task("matmul", target)).cache_bytes == expected
 
 
 def test_hardware_of_a_task() -> None:
     task = make_task("matmul", "llvm -mcpu=haswell")
-    cpu = Hardware.of(task)
+    cpu = hardware_of(task)
     assert (cpu.is_gpu, cpu.cores, cpu.simd_bytes) == (False, task.hardware_params.num_cores, 32)
     assert cpu.cache_bytes == (512, 2**15, 2**18, 30 * 2**20)
-    gpu = Hardware.of(make_task("matmul", "cuda -arch=sm_80"))
+    gpu = hardware_of(make_task("matmul", "cuda -arch=sm_80"))
     assert (gpu.is_gpu, gpu.cores, gpu.max_threads) == (True, 80, GPU_HARDWARE.max_threads_per_block)
     assert gpu.processor is GPUS["sm_80"]

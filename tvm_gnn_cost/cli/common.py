@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextCol
 from rich.progress import Progress as Bar
 
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
+from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.tuning_types import MeasureOptions, Progress
 
 if TYPE_CHECKING:
@@ -215,12 +216,6 @@ class ProgressDisplay(BarDisplay):
         if progress.latency_s is None:
             return "no latency yet"
         return f"best {format_ms(progress.latency_s)} ms, {self._flops / progress.latency_s / 1e9:.1f} GFLOP/s"
-
-
-def format_ms(seconds: float) -> str:
-    """Milliseconds with four significant digits."""
-    ms = seconds * 1e3
-    return f"{ms:.4g}" if ms < 1000 else f"{ms:.0f}"
 
 
 _PHASES = {

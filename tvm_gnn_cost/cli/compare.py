@@ -15,7 +15,6 @@ from tvm_gnn_cost.cli.common import (
     MODELS,
     Problem,
     ProgressDisplay,
-    format_ms,
     make_model,
     make_problem,
     measure_options,
@@ -28,6 +27,7 @@ from tvm_gnn_cost.cli.common import (
 from tvm_gnn_cost.comparison import Comparison, Run, speed_up
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
+from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.tuning import tune_tasks
 from tvm_gnn_cost.tuning_types import MeasureOptions, TuneOptions
 

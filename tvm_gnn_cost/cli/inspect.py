@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tvm_gnn_cost.cli.common import format_ms, model_options, parse_argument
+from tvm_gnn_cost.cli.common import model_options, parse_argument
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
 from tvm_gnn_cost.measurements import result_latency, task_key
 from tvm_gnn_cost.records import RecordLog, read_records, recover
+from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.report.loop_text import schedule_text
 
 if TYPE_CHECKING:

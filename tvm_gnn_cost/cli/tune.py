@@ -13,7 +13,6 @@ from tvm_gnn_cost.cli.common import (
     MODELS,
     Problem,
     ProgressDisplay,
-    format_ms,
     make_model,
     make_problem,
     measure_options,
@@ -22,6 +21,7 @@ from tvm_gnn_cost.cli.common import (
     problem_options,
     search_params,
 )
+from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.tuning import tune_tasks
 from tvm_gnn_cost.tuning_types import MeasureOptions, TuneOptions, TuneResult
 

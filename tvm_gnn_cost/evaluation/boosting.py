@@ -15,8 +15,8 @@ from tvm_gnn_cost.evaluation.models import Estimate, Learner, Model
 from tvm_gnn_cost.evaluation.rows import Rows
 from tvm_gnn_cost.evaluation.subjects import Subject
 from tvm_gnn_cost.records import write_atomically
-from tvm_gnn_cost.stage_graph.graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
+from tvm_gnn_cost.stage_graph.stage_graph import IntArray, StageGraphBatch
 
 _IS_HEAVIEST = [feature.name for feature in NODE_FEATURES].index("is_heaviest")
 

@@ -22,7 +22,7 @@ import safetensors
 import torch
 
 from ..errors import CheckpointError, InvalidArgumentError
-from ..stage_graph.graph import StageGraphBatch
+from ..stage_graph.stage_graph import StageGraphBatch
 from .archive import Tensors, read_archive, write_archive
 from .calibration import Calibration
 from .config import TrainerConfig

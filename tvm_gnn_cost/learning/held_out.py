@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgumentError
-from ..stage_graph.graph import FloatArray, IntArray
+from ..stage_graph.stage_graph import FloatArray, IntArray
 from .metrics import pairwise_accuracy, top_k_score
 from .records import RecordSource
 from .scoring import Scorer

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..stage_graph.graph import IntArray, StageGraphBatch
+from ..stage_graph.stage_graph import IntArray, StageGraphBatch
 from .archive import Tensors
 from .calibration import log_throughput
 from .records import RecordSource

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from ..errors import CheckpointError, InvalidArgumentError
-from ..stage_graph.graph import IntArray
+from ..stage_graph.stage_graph import IntArray
 from .archive import read_archive, write_archive
 from .checkpoint import load_weights, scaler_counts, weight_tensors
 from .held_out import score_records

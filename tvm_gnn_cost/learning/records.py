@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgumentError
-from ..stage_graph.graph import IntArray, StageGraphBatch
+from ..stage_graph.stage_graph import IntArray, StageGraphBatch
 
 
 class RecordSource(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgumentError
-from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
+from ..stage_graph.stage_graph import FloatArray, IntArray, StageGraphBatch
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stage_graph.graph import FloatArray
+from ..stage_graph.stage_graph import FloatArray
 
 
 @dataclass(frozen=True)

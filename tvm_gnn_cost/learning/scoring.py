@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..machine import num_cores
-from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
+from ..stage_graph.stage_graph import FloatArray, IntArray, StageGraphBatch
 from .network import StageNetwork
 from .scaling import FeatureScaler
 from .threads import single_threaded

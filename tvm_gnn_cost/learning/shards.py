@@ -32,7 +32,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..errors import RecordError
-from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
+from ..stage_graph.stage_graph import FloatArray, IntArray, StageGraphBatch
 from ..system.files import replacing_folder
 
 FORMAT = "tvm-gnn-cost graphs"

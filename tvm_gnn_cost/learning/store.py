@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgumentError
-from ..stage_graph.graph import IntArray, StageGraphBatch, row_ranges
+from ..stage_graph.stage_graph import IntArray, StageGraphBatch, row_ranges
 from .records import as_ids
 from .shards import Shard, StoredTask
 

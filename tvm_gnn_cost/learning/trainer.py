@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import InvalidArgumentError
-from ..stage_graph.graph import FloatArray, IntArray, StageGraphBatch
+from ..stage_graph.stage_graph import FloatArray, IntArray, StageGraphBatch
 from .calibration import LOG_REFERENCE, Calibration, fit_offset, log_throughput
 from .config import TrainerConfig
 from .families import make_network

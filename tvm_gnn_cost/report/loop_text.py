@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tvm_gnn_cost.report.schedule_view import (
-    LoopView,
-    ScheduleView,
-    StageView,
-    format_bytes,
-    format_count,
-    format_shape,
-)
+from tvm_gnn_cost.report.formats import format_bytes, format_count, format_shape
+from tvm_gnn_cost.report.schedule_view import LoopView, ScheduleView, StageView
 
 _INDENT = "  "
 

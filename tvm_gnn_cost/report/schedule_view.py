@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.stage_graph.graph import StageGraph
+from tvm_gnn_cost.stage_graph.buffers import buffer_shape
+from tvm_gnn_cost.stage_graph.computation import StageComputation
+from tvm_gnn_cost.stage_graph.edge_features import tile_bytes
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
-from tvm_gnn_cost.stage_graph.schedule import Annotation, ComputeAt
-from tvm_gnn_cost.stage_graph.schema import EDGE_FEATURES, NODE_FEATURES
+from tvm_gnn_cost.stage_graph.loops import Annotation, ComputeAt
+from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration
 
 ANNOTATIONS = {
     Annotation.NONE: "for",
@@ -119,7 +121,6 @@ class ScheduleView:
 
 def view_schedule(
     nest: LoopNest,
-    graph: StageGraph,
     loop_names: Sequence[Sequence[str]],
     dtypes: Sequence[str],
     *,
@@ -131,72 +132,43 @@ def view_schedule(
     """The view of one schedule.
 
     Args:
-        nest, graph: the loop nests and the stage graph of the schedule, with N stages.
+        nest: the loop nests of the schedule, with N stages.
         loop_names: (N,) of the names of each stage's loops; dtypes: (N,) of the stages' types, as "float32".
         title, notes, score: see `ScheduleView`.
         time_shares: (N,), sum 1; None without a trained network.
     """
-    computation = nest.computation
-    stages = []
-    for i, (stage, how) in enumerate(zip(computation.stages, nest.schedule.stages, strict=True)):
-        loops = tuple(
+    stages = [
+        _stage(nest, i, loop_names[i], dtypes[i], None if time_shares is None else float(time_shares[i]))
+        for i in range(len(nest.computation.stages))
+    ]
+    return ScheduleView(title, tuple(notes), tuple(stages), tuple(_edges(nest)), score)
+
+
+def _stage(nest: LoopNest, i: int, loop_names: Sequence[str], dtype: str, time_share: float | None) -> StageView:
+    stage, placement = nest.computation.stages[i], nest.placements[i]
+    return StageView(
+        name=stage.name,
+        kind=_kind(nest, i),
+        dtype=dtype,
+        shape=stage.axis_extents,
+        reduction=stage.reduce_extents,
+        tile=buffer_shape(nest, i),
+        bytes=_tensor_bytes(stage),
+        flop=flop_per_iteration(stage) * math.prod(stage.axis_extents) * math.prod(stage.reduce_extents),
+        loops=tuple(
             LoopView(loop.index, ANNOTATIONS[Annotation(loop.annotation)], name, loop.extent, loop.exact)
-            for loop, name in zip(nest.loops[i], loop_names[i], strict=False)
-        )
-        stages.append(
-            StageView(
-                stage.name,
-                _kind(nest, i),
-                dtypes[i],
-                stage.axis_extents,
-                stage.reduce_extents,
-                _tile(nest, i),
-                math.prod(stage.axis_extents) * stage.element_bytes,
-                float(np.exp2(graph.node_features[i, _NODE_COLUMN["flop"]]) - 1.0),
-                loops,
-                how.attach if how.compute_at == ComputeAt.ITER else None,
-                how.auto_unroll_max_step,
-                how.storage_offset,
-                _body(nest, i),
-                None if time_shares is None else float(time_shares[i]),
-            )
-        )
-    return ScheduleView(title, tuple(notes), tuple(stages), tuple(_edges(nest, graph)), score)
+            for loop, name in zip(nest.loops[i], loop_names, strict=False)
+        ),
+        attach=placement.attach,
+        auto_unroll=placement.auto_unroll_max_step,
+        storage_offset=placement.storage_offset,
+        body=_body(nest, i),
+        time_share=time_share,
+    )
 
 
-def format_bytes(count: float) -> str:
-    """`96 B`, `1.5 KiB`, `12 MiB`: at most three significant digits."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} GiB" if count < 1000 else f"{count:.0f} GiB"
-
-
-def format_count(count: float) -> str:
-    """`960`, `1.2 k`, `113 M`, `4.5 G`: at most three significant digits."""
-    for unit in ("", " k", " M", " G"):
-        if count < 999.5:
-            return f"{count:.3g}{unit}"
-        count /= 1000
-    return f"{count:.3g} T"
-
-
-def format_shape(shape: Sequence[int]) -> str:
-    """`1x56x56x64`; `scalar` for no axes."""
-    return "x".join(map(str, shape)) or "scalar"
-
-
-_NODE_COLUMN = {feature.name: i for i, feature in enumerate(NODE_FEATURES)}
-_EDGE_COLUMN = {feature.name: i for i, feature in enumerate(EDGE_FEATURES)}
-
-
-def _tile(nest: LoopNest, i: int) -> tuple[int, ...]:
-    stage, how = nest.computation.stages[i], nest.schedule.stages[i]
-    if how.compute_at != ComputeAt.ITER or how.attach is None:
-        return stage.axis_extents
-    spans = nest.spans(i, *how.attach, stage.scope == "shared")
-    return tuple(int(span) for span in spans[: len(stage.axis_extents)])
+def _tensor_bytes(stage: StageComputation) -> int:
+    return math.prod(stage.axis_extents) * stage.element_bytes
 
 
 def _kind(nest: LoopNest, i: int) -> str:
@@ -215,17 +187,20 @@ def _kind(nest: LoopNest, i: int) -> str:
     return ", ".join(kinds) or "compute"
 
 
-def _edges(nest: LoopNest, graph: StageGraph) -> list[EdgeView]:
-    edges = []
-    for k, (producer, consumer) in enumerate(nest.computation.edges):
-        # log2(1 + bytes) in float32: exact to some millionths, so whole bytes up to a MiB
-        tile, tensor = (
-            round(float(np.exp2(np.float64(graph.edge_features[k, _EDGE_COLUMN[name]])) - 1.0))
-            for name in ("edge_tile_bytes", "edge_tensor_bytes")
+def _edges(nest: LoopNest) -> list[EdgeView]:
+    tiles = [0] * len(nest.computation.edges)  # of an edge's accesses, the largest counts
+    for access in nest.computation.accesses:
+        tiles[access.edge] = max(tiles[access.edge], int(tile_bytes(nest, access)))
+    return [
+        EdgeView(
+            producer=producer,
+            consumer=consumer,
+            tile_bytes=tile,
+            tensor_bytes=_tensor_bytes(nest.computation.stages[producer]),
+            attached=nest.placements[producer].compute_at == ComputeAt.ITER,
         )
-        attached = nest.schedule.stages[producer].compute_at == ComputeAt.ITER
-        edges.append(EdgeView(producer, consumer, tile, tensor, attached))
-    return edges
+        for (producer, consumer), tile in zip(nest.computation.edges, tiles, strict=True)
+    ]
 
 
 def _body(nest: LoopNest, i: int) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tvm_gnn_cost.report.schedule_view import LoopView, ScheduleView, StageView, format_bytes, format_shape
+from tvm_gnn_cost.report.formats import format_bytes, format_shape
+from tvm_gnn_cost.report.schedule_view import LoopView, ScheduleView, StageView
 
 NAME_SIZE, DETAIL_SIZE, LOOP_SIZE = 9.0, 7.0, 7.0
 LINE_HEIGHT = 9.6

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tvm_gnn_cost.stage_graph.loop_nest import steps_by_stage
-from tvm_gnn_cost.stage_graph.schedule import UNKNOWN_EXTENT, Annotation, ComputeAt, Schedule, Step, StepKind
+from tvm_gnn_cost.stage_graph.derivation import steps_by_stage
+from tvm_gnn_cost.stage_graph.loops import Annotation
+from tvm_gnn_cost.stage_graph.schedule import UNKNOWN_EXTENT, Schedule, Step, StepKind
 
 
 def can_be_allocated(schedule: Schedule, state: Any) -> bool:
@@ -21,7 +22,7 @@ def can_be_allocated(schedule: Schedule, state: Any) -> bool:
     steps = steps_by_stage(schedule)
     for i, how in enumerate(schedule.stages):
         symbolic = [n for n, loop in enumerate(how.loops) if loop.extent == UNKNOWN_EXTENT]
-        if how.compute_at != ComputeAt.ITER or how.attach is None or not symbolic:
+        if how.attach is None or not symbolic:
             continue
         if any(how.loops[n].annotation == Annotation.VECTORIZE for n in symbolic):
             return False
@@ -37,10 +38,10 @@ def can_be_allocated(schedule: Schedule, state: Any) -> bool:
 def _attach_path(schedule: Schedule, i: int) -> list[tuple[int, int]]:
     """(stage, last loop) of every stage that stage i is computed in, outermost first."""
     path: list[tuple[int, int]] = []
-    how = schedule.stages[i]
-    while how.compute_at == ComputeAt.ITER and how.attach is not None:
-        path.insert(0, how.attach)
-        how = schedule.stages[how.attach[0]]
+    attach = schedule.stages[i].attach
+    while attach is not None:
+        path.insert(0, attach)
+        attach = schedule.stages[attach[0]].attach
     return path
 
 

@@ -11,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.measurements import task_flop, task_key
-from tvm_gnn_cost.stage_graph.computation import Computation, ComputationReader
-from tvm_gnn_cost.stage_graph.features import dynamic_features
-from tvm_gnn_cost.stage_graph.graph import StageGraph, StageGraphBatch
-from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.computation import Computation
+from tvm_gnn_cost.stage_graph.computation_reader import ComputationReader
+from tvm_gnn_cost.stage_graph.derivation import derive_nest
+from tvm_gnn_cost.stage_graph.dynamic_features import dynamic_features
+from tvm_gnn_cost.stage_graph.gpu_demand import RESOURCES, resources
+from tvm_gnn_cost.stage_graph.hardware_of import hardware_of
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
+from tvm_gnn_cost.stage_graph.loops import ComputeAt
 from tvm_gnn_cost.stage_graph.reader import read_schedule, state_object
-from tvm_gnn_cost.stage_graph.resources import RESOURCES, resources
-from tvm_gnn_cost.stage_graph.schedule import UNDEFINED_EXTENT, ComputeAt, Schedule
+from tvm_gnn_cost.stage_graph.schedule import UNDEFINED_EXTENT, Schedule
 from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM
+from tvm_gnn_cost.stage_graph.stage_graph import StageGraph, StageGraphBatch
 from tvm_gnn_cost.stage_graph.static_features import static_edge_features, static_node_features
 from tvm_gnn_cost.validity import valid_states
 
@@ -64,10 +67,10 @@ class StageGraphBuilder:
 
     def __init__(self, task: Any) -> None:
         self.task = task
-        self.hardware = Hardware.of(task)
+        self.hardware = hardware_of(task)
         self._hardware_features = self.hardware.features()
         self._computations = ComputationReader(task)
-        self._static: dict[int, tuple[Computation, NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._static: dict[Computation, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
 
     @property
     def key(self) -> str:
@@ -114,7 +117,7 @@ class StageGraphBuilder:
     def loop_nest(self, state: Any) -> LoopNest:
         """The loop nests of one state."""
         schedule, obj = self.schedule(state)
-        return LoopNest(self.computation(schedule, obj), schedule)
+        return derive_nest(self.computation(schedule, obj), schedule)
 
     def schedule(self, state: Any) -> tuple[Schedule, Any]:
         """The schedule of one state, and the bound-inferred StateObject that it was read from."""
@@ -141,11 +144,11 @@ class StageGraphBuilder:
 
     def static_features(self, computation: Computation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The features of nodes and edges that all schedules of a computation share."""
-        known = self._static.get(id(computation))
+        known = self._static.get(computation)
         if known is None:
-            known = (computation, static_node_features(computation), static_edge_features(computation))
-            self._static[id(computation)] = known
-        return known[1], known[2]
+            known = static_node_features(computation), static_edge_features(computation)
+            self._static[computation] = known
+        return known
 
     def _build_one(self, state: Any) -> BuiltGraphs:
         nest = self.loop_nest(state)

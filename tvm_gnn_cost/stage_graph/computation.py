@@ -10,11 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvm_gnn_cost.stage_graph.expression import LinearForm, address, linear_form
-from tvm_gnn_cost.stage_graph.operation import Operation, OperationKey, operation_keys, read_operation
-from tvm_gnn_cost.stage_graph.reader import rebuild
-from tvm_gnn_cost.stage_graph.rfactor import RfactorFamily
-from tvm_gnn_cost.stage_graph.schedule import Structure
+from tvm_gnn_cost.stage_graph.expression import LinearForm, linear_form
+from tvm_gnn_cost.stage_graph.operation import Operation, OperationKey
 
 MAX_LOADS = 4096
 """Loads analysed for one stage: inlining may multiply them without end; past this the rest repeats their pattern."""
@@ -35,6 +32,11 @@ class StageComputation:
     is_constant: bool
     operations: tuple[float, ...]
     inlined_operations: tuple[float, ...]
+
+    @property
+    def runs(self) -> bool:
+        """Whether the stage has a loop nest: it is neither an input nor inlined."""
+        return not self.is_placeholder and not self.is_inlined
 
     @property
     def scope(self) -> str:
@@ -73,66 +75,8 @@ class Computation:
     evaluations: tuple[tuple[int, int, int], ...]
 
 
-Inserts = tuple[tuple[int, ...], ...]
-
-
-class ComputationReader:
-    """Reads the computations of one task, each once.
-
-    Operations are cached by everything that may change them (inserted stages; the factors of an rfactor), so that a
-    new combination of rfactor extents or inlined stages costs no visit to TVM's expressions. Nor does a new extent once
-    a few of its family were read.
-    """
-
-    def __init__(self, task: Any) -> None:
-        self._task = task
-        self._keys: dict[Inserts, list[OperationKey]] = {}
-        self._operations: dict[tuple[Inserts, OperationKey, tuple[int, ...]], Operation] = {}
-        self._families: dict[tuple[Inserts, OperationKey], RfactorFamily] = {}
-        self._computations: dict[Structure, Computation] = {}
-
-    def read(self, structure: Structure, state: Any) -> Computation:
-        """The computation of the schedules with this structure; `state` is any `StateObject` that has it."""
-        computation = self._computations.get(structure)
-        if computation is None:
-            if structure.inserts not in self._keys:
-                self._keys[structure.inserts] = operation_keys([stage.op.name for stage in state.stages])
-            keys = self._keys[structure.inserts]
-            known = [self._find(structure, i, key) for i, key in enumerate(keys)]
-            operations = [operation for operation in known if operation is not None]
-            if len(operations) < len(keys):
-                operations = self._read_operations(structure, keys, state)
-            computation = _analyse(keys, operations, structure.inlined)
-            self._computations[structure] = computation
-        return computation
-
-    def _find(self, structure: Structure, i: int, key: OperationKey) -> Operation | None:
-        rfactor = structure.rfactors[i]
-        operation = self._operations.get((structure.inserts, key, rfactor))
-        family = self._families.get((structure.inserts, key))
-        if operation is None and family is not None and len(rfactor) == 1:
-            operation = family.get(rfactor[0])
-            if operation is not None:
-                self._operations[structure.inserts, key, rfactor] = operation
-        return operation
-
-    def _read_operations(self, structure: Structure, keys: Sequence[OperationKey], state: Any) -> list[Operation]:
-        """The operations of all stages; those that are not known are read."""
-        stages = rebuild(self._task, state).stages
-        by_address = {address(stage.op): key for stage, key in zip(stages, keys, strict=True)}
-        operations = []
-        for key, rfactor, stage in zip(keys, structure.rfactors, stages, strict=True):
-            where = (structure.inserts, key, rfactor)
-            if where not in self._operations:
-                self._operations[where] = read_operation(stage, by_address)
-                if len(rfactor) == 1:
-                    family = self._families.setdefault((structure.inserts, key), RfactorFamily())
-                    family.add(rfactor[0], self._operations[where])
-            operations.append(self._operations[where])
-        return operations
-
-
-def _analyse(keys: Sequence[OperationKey], operations: Sequence[Operation], inlined: Sequence[bool]) -> Computation:
+def analyse(keys: Sequence[OperationKey], operations: Sequence[Operation], inlined: Sequence[bool]) -> Computation:
+    """What N stages compute, in order: `keys` name them in each other's loads; `inlined` says which run in others."""
     position = {key: i for i, key in enumerate(keys)}
     edges: dict[tuple[int, int], int] = {}
     for i, op in enumerate(operations):
@@ -151,16 +95,16 @@ def _analyse(keys: Sequence[OperationKey], operations: Sequence[Operation], inli
             evaluations.extend((i, stage, count) for stage, count in walk.evaluations.items())
         stages.append(
             StageComputation(
-                op.name,
-                op.is_placeholder,
-                inlined[i],
-                op.axis_extents,
-                op.reduce_extents,
-                op.element_bytes,
-                op.is_float,
-                op.is_constant,
-                op.counts,
-                tuple(walk.operations),
+                name=op.name,
+                is_placeholder=op.is_placeholder,
+                is_inlined=inlined[i],
+                axis_extents=op.axis_extents,
+                reduce_extents=op.reduce_extents,
+                element_bytes=op.element_bytes,
+                is_float=op.is_float,
+                is_constant=op.is_constant,
+                operations=op.counts,
+                inlined_operations=tuple(walk.operations),
             )
         )
     return Computation(tuple(stages), tuple(edges), tuple(accesses), tuple(evaluations))
@@ -220,14 +164,14 @@ class _HostWalk:
             dimensions = range(len(rows))
             result.append(
                 Access(
-                    self._host,
-                    producer,
-                    edge,
-                    rows,
-                    tuple(max(f[d].high for f in reads) - min(f[d].low for f in reads) for d in dimensions),
-                    tuple(max(f[d].limit for f in reads) for d in dimensions),
-                    float(len(reads)),
-                    all(form.affine for f in reads for form in f),
+                    host=self._host,
+                    producer=producer,
+                    edge=edge,
+                    coefficients=rows,
+                    spread=tuple(max(f[d].high for f in reads) - min(f[d].low for f in reads) for d in dimensions),
+                    limit=tuple(max(f[d].limit for f in reads) for d in dimensions),
+                    reads=float(len(reads)),
+                    affine=all(form.affine for f in reads for form in f),
                 )
             )
         return result

@@ -1,6 +1,6 @@
-"""TVM compute bodies as light Python trees, and the linear forms of their indices.
+"""The bodies of operations as light Python trees, and the linear forms of their indices.
 
-TVM's expression objects cost microseconds a visit; a body is read once into tuples, then analysed as often as the
+TVM's expression objects cost microseconds a visit; a body is read once into a tree, then analysed as often as the
 inlining of its stage asks for.
 """
 
@@ -14,93 +14,18 @@ from typing import Any
 CATEGORIES = ("float_add", "float_mul", "float_div", "float_compare", "float_math", "integer", "select", "cast")
 """What an operation is counted as. Additions include subtractions; comparisons include min and max."""
 
-_BINARY = {
-    "Add": "add",
-    "Sub": "add",
-    "Mul": "mul",
-    "Div": "div",
-    "Mod": "div",
-    "FloorDiv": "div",
-    "FloorMod": "div",
-    "Min": "compare",
-    "Max": "compare",
-    "EQ": "compare",
-    "NE": "compare",
-    "LT": "compare",
-    "LE": "compare",
-    "GT": "compare",
-    "GE": "compare",
-    "And": "compare",
-    "Or": "compare",
-}
 _INDEX_KINDS = frozenset({"Add", "Sub", "Mul", "Div", "Mod", "FloorDiv", "FloorMod", "Min", "Max"})
 
 
 @dataclass(frozen=True)
 class Node:
     """One expression node. `kind` is TVM's class name; `value` is the constant, the variable's name, or, for a
-    load, the (operation name, operation address) of the stage that is read."""
+    load, what names the stage that is read (`operation.OperationKey`)."""
 
     kind: str
     value: Any = None
     children: tuple[Node, ...] = ()
     category: str | None = None
-
-
-def read_expression(expression: Any) -> Node:
-    """Reads a `tvm.tir.PrimExpr` into a tree. A reduction becomes its source plus the combiner's operations."""
-    kind = type(expression).__name__
-    if kind in ("IntImm", "FloatImm"):
-        return Node("Const", float(expression.value))
-    if kind in ("Var", "SizeVar"):
-        return Node("Var", expression.name)
-    if kind == "ProducerLoad":
-        operation = expression.producer.op
-        return Node("Load", (operation.name, address(operation)), tuple(read_expression(i) for i in expression.indices))
-    if kind == "Reduce":
-        parts = [read_expression(s) for s in expression.source]
-        parts += [_only_operations(read_expression(r)) for r in expression.combiner.result]
-        return Node("Reduce", None, tuple(parts))
-    if kind == "Cast":
-        return Node("Cast", None, (read_expression(expression.value),), "cast")
-    if kind == "Select":
-        branches = (expression.condition, expression.true_value, expression.false_value)
-        return Node("Select", None, tuple(read_expression(c) for c in branches), "select")
-    if kind == "Not":
-        return Node("Not", None, (read_expression(expression.a),), "integer")
-    if kind == "Let":
-        return Node("Let", expression.var.name, (read_expression(expression.value), read_expression(expression.body)))
-    if kind == "Call":
-        name = getattr(expression.op, "name", "")
-        children = tuple(read_expression(a) for a in expression.args if _is_expression(a))
-        if name == "tir.if_then_else":
-            return Node("Select", None, children, "select")
-        cheap = name in ("tir.likely", "tir.reinterpret")
-        floating = "float" in str(expression.dtype)
-        return Node("Call", name, children, None if cheap else "float_math" if floating else "integer")
-    if kind in _BINARY:
-        operands = (expression.a, expression.b)
-        floating = "float" in str(operands[0].dtype)
-        category = f"float_{_BINARY[kind]}" if floating else "integer"
-        return Node(kind, None, tuple(read_expression(o) for o in operands), category)
-    return Node("Unknown", kind)
-
-
-def address(obj: Any) -> int:
-    """The address of a TVM object: its identity, as long as somebody holds it."""
-    handle = obj.handle
-    return int(getattr(handle, "value", handle) or 0)
-
-
-def _is_expression(argument: Any) -> bool:
-    return type(argument).__name__ != "StringImm"
-
-
-def _only_operations(node: Node) -> Node:
-    """A combiner's operations, without its own variables."""
-    if node.kind == "Var":
-        return Node("Const", 0.0)
-    return Node(node.kind, node.value, tuple(_only_operations(c) for c in node.children), node.category)
 
 
 @dataclass(frozen=True)

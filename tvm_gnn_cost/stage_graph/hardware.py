@@ -1,19 +1,15 @@
-"""The machine a task is compiled for: TVM's `HardwareParams`, and what the target's name tells of the processor."""
+"""The machine that schedules are compiled for: what limits them, and its processor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.stage_graph.arithmetic import log2p
-from tvm_gnn_cost.stage_graph.processors import Processor, processor
+from tvm_gnn_cost.stage_graph.processors import Processor
 from tvm_gnn_cost.stage_graph.schema import CACHES, HARDWARE_FEATURES
-
-_GPU_DEVICE_TYPES = frozenset({2, 4, 7, 8, 10, 11})
-"""DLPack's CUDA, OpenCL, Vulkan, Metal, ROCm and TVM's OpenGL."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +44,6 @@ class Hardware:
             sizes.append(max(float(size), sizes[-1]))
         return tuple(sizes)
 
-    @staticmethod
-    def of(task: Any) -> Hardware:
-        """The hardware of a `SearchTask`. TVM decides what is a GPU as `IsGPUTask` does (search_policy/utils.h)."""
-        p = task.hardware_params
-        is_gpu = int(task.target.get_target_device_type()) in _GPU_DEVICE_TYPES
-        return Hardware(
-            is_gpu,
-            max(1, int(p.num_cores)) if int(p.num_cores) > 0 else 1,
-            max(1, int(p.vector_unit_bytes)),
-            max(1, int(p.cache_line_bytes)),
-            max(0, int(p.max_shared_memory_per_block)) if is_gpu else 0,
-            max(0, int(p.max_local_memory_per_block)) if is_gpu else 0,
-            max(0, int(p.max_threads_per_block)) if is_gpu else 0,
-            max(0, int(p.max_vthread_extent)) if is_gpu else 0,
-            max(0, int(p.warp_size)) if is_gpu else 0,
-            processor(_processor_name(task.target), is_gpu),
-        )
-
     def features(self) -> NDArray[np.float64]:
         """float64 (len(HARDWARE_FEATURES),)."""
         values = {
@@ -81,9 +59,3 @@ class Hardware:
             "warp_size": log2p(self.warp_size),
         }
         return np.array([values[f.name] for f in HARDWARE_FEATURES])
-
-
-def _processor_name(target: Any) -> str:
-    """The CPU or GPU architecture that a target names, "" if none."""
-    attributes = target.attrs
-    return str(attributes.get("arch") or attributes.get("mcpu") or "")

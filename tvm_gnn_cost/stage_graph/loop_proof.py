@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
-from tvm_gnn_cost.stage_graph.schedule import Annotation, ComputeAt
+from tvm_gnn_cost.stage_graph.loops import Annotation
 
 KEYWORDS = {
     "for": Annotation.NONE,
@@ -74,23 +74,23 @@ def nest_loops(nest: LoopNest) -> tuple[list[tuple[str, Path]], list[tuple[str, 
     """The same from the loop nests."""
     paths: list[tuple[str, Path]] = []
     pragmas: list[tuple[str, int]] = []
-    for i, (stage, how) in enumerate(zip(nest.computation.stages, nest.schedule.stages, strict=True)):
-        if stage.is_placeholder or stage.is_inlined:
+    for i, (stage, placement) in enumerate(zip(nest.computation.stages, nest.placements, strict=True)):
+        if not stage.runs:
             continue
         loops = list(nest.loops[i])
-        outer = how
-        while outer.compute_at == ComputeAt.ITER and outer.attach is not None:
-            target, position = outer.attach
+        attach = placement.attach
+        while attach is not None:
+            target, position = attach
             loops = [*nest.loops[target][: position + 1], *loops]
-            outer = nest.schedule.stages[target]
+            attach = nest.placements[target].attach
         path = [
             (Annotation(loop.annotation), str(loop.extent) if loop.exact else SYMBOLIC)
             for loop in loops
             if loop.extent != 1 or not loop.exact
         ]
         paths.append((stage.name, path))
-        if how.auto_unroll_max_step:
-            pragmas.append((stage.name, how.auto_unroll_max_step))
+        if placement.auto_unroll_max_step:
+            pragmas.append((stage.name, placement.auto_unroll_max_step))
     return sorted(paths), sorted(pragmas)
 
 

@@ -28,8 +28,9 @@ import numpy as np
 
 from tvm_gnn_cost import __version__
 from tvm_gnn_cost.stage_graph.hardware import Hardware
+from tvm_gnn_cost.stage_graph.loops import ComputeAt
 from tvm_gnn_cost.stage_graph.reader import state_object
-from tvm_gnn_cost.stage_graph.schedule import ComputeAt, Loop, Schedule, StageSchedule, Step, StepKind
+from tvm_gnn_cost.stage_graph.schedule import Loop, Schedule, StageSchedule, Step, StepKind
 from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
 from tvm_gnn_cost.stage_graph.type_keys import REGISTERED_TYPES
 from tvm_gnn_cost.tvm_compat import require_auto_scheduler

@@ -10,19 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from enum import IntEnum
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.stage_graph.builder import BuiltGraphs, StageGraphBuilder, is_bound_inferred
-from tvm_gnn_cost.stage_graph.computation import Computation
-from tvm_gnn_cost.stage_graph.graph import StageGraphBatch
+from tvm_gnn_cost.stage_graph.encoding import encode_computation
 from tvm_gnn_cost.stage_graph.native import NativeReader, as_array
 from tvm_gnn_cost.stage_graph.reader import state_object
-from tvm_gnn_cost.stage_graph.schedule import Schedule, Structure
-from tvm_gnn_cost.stage_graph.static_features import flop_per_iteration
+from tvm_gnn_cost.stage_graph.schedule import Schedule, encode_structure
+from tvm_gnn_cost.stage_graph.stage_graph import StageGraphBatch
 
 logger = logging.getLogger(__name__)
 
@@ -171,50 +169,3 @@ def _state_objects(states: Sequence[Any]) -> Any:
         return states
     objects = (state_object(state) for state in states)
     return as_array([obj if isinstance(obj, StateObject) else None for obj in objects])
-
-
-# --- the flat encodings that `_native.GraphExtractor.register_computation` documents ---
-
-
-def encode_structure(structure: Structure) -> NDArray[np.int64]:
-    """A structure as int64 (any number,)."""
-    flat = [len(structure.inlined), len(structure.inserts)]
-    for insert in structure.inserts:
-        flat += [len(insert), *insert]
-    for is_inlined, factors in zip(structure.inlined, structure.rfactors, strict=True):
-        flat += [int(is_inlined), len(factors), *factors]
-    return np.array(flat, np.int64)
-
-
-def encode_computation(computation: Computation) -> dict[str, NDArray[Any]]:
-    """A computation as flat arrays, by argument."""
-    stages, accesses = computation.stages, computation.accesses
-    return {
-        "stages": _integers(
-            (
-                s.is_placeholder,
-                s.is_inlined,
-                s.scope == "shared",
-                s.element_bytes,
-                len(s.axis_extents),
-                len(s.reduce_extents),
-            )
-            for s in stages
-        ),
-        "axis_extents": _integers(s.axis_extents + s.reduce_extents for s in stages),
-        "flop": np.array([flop_per_iteration(s) for s in stages], np.float64),
-        "edges": _integers(computation.edges),
-        "accesses": _integers((a.host, a.producer, a.edge, a.affine, len(a.coefficients)) for a in accesses),
-        "reads": np.array([a.reads for a in accesses], np.float64),
-        "dimensions": _floats(pair for a in accesses for pair in zip(a.spread, a.limit, strict=True)),
-        "coefficients": _floats(row for a in accesses for row in a.coefficients),
-        "evaluations": _integers(computation.evaluations),
-    }
-
-
-def _integers(rows: Any) -> NDArray[np.int64]:
-    return np.array(list(chain.from_iterable(rows)), np.int64)
-
-
-def _floats(rows: Any) -> NDArray[np.float64]:
-    return np.array(list(chain.from_iterable(rows)), np.float64)

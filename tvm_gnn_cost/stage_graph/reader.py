@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tvm_gnn_cost.stage_graph.loops import ComputeAt
 from tvm_gnn_cost.stage_graph.schedule import (
     UNDEFINED_EXTENT,
     UNKNOWN_EXTENT,
-    ComputeAt,
     Loop,
     Schedule,
     StageSchedule,
@@ -74,11 +74,11 @@ def schedule_from_parts(stages: list[tuple[int, tuple[Loop, ...]]], steps: list[
     return Schedule(
         tuple(
             StageSchedule(
-                compute_at,
-                slot.attach if compute_at == ComputeAt.ITER else None,
-                slot.auto_unroll_max_step,
-                slot.storage_offset,
-                loops,
+                compute_at=compute_at,
+                attach=slot.attach if compute_at == ComputeAt.ITER else None,
+                auto_unroll_max_step=slot.auto_unroll_max_step,
+                storage_offset=slot.storage_offset,
+                loops=loops,
             )
             for (compute_at, loops), slot in zip(stages, hidden, strict=True)
         ),

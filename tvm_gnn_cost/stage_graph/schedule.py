@@ -1,8 +1,8 @@
 """A schedule as plain values: what TVM's `StateNode` holds, without TVM.
 
-Both readers (`reader.read_schedule` in Python, the native one in C++) give the same content; everything derived from a
-schedule (`loop_nest`, `features`) starts here. Field names and codes follow `include/tvm/auto_scheduler/loop_state.h`
-and `transform_step.h`.
+Both readers (`reader.read_schedule` in Python, the native one in C++) give the same content; `derivation.derive_nest`
+makes the loop nests of it, from which everything else follows. Field names and codes follow
+`include/tvm/auto_scheduler/loop_state.h` and `transform_step.h`.
 """
 
 from __future__ import annotations
@@ -10,49 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.stage_graph.loops import ComputeAt, Placement
+
 UNKNOWN_EXTENT = -1
 """The extent of a loop whose range TVM gave as a symbolic (non-constant) expression."""
 
 UNDEFINED_EXTENT = -2
 """The extent of a loop that has no range: the state is not bound-inferred, or the stage does not run."""
-
-
-class ComputeAt(IntEnum):
-    """`ComputeAtKind`: where a stage is computed."""
-
-    ROOT = 0
-    INLINED = 1
-    ITER = 2
-
-
-class LoopKind(IntEnum):
-    """`IteratorKind`."""
-
-    SPATIAL = 0
-    REDUCTION = 1
-    MIXED = 2
-    SPECIAL = 3
-
-
-class Annotation(IntEnum):
-    """`IteratorAnnotation`."""
-
-    NONE = 0
-    UNROLL = 1
-    VECTORIZE = 2
-    PARALLEL = 3
-    VTHREAD = 4
-    BLOCK_X = 5
-    THREAD_X = 6
-    BLOCK_Y = 7
-    THREAD_Y = 8
-    BLOCK_Z = 9
-    THREAD_Z = 10
-    TENSORIZE = 11
-
-
-BLOCK_ANNOTATIONS = frozenset({Annotation.BLOCK_X, Annotation.BLOCK_Y, Annotation.BLOCK_Z})
-THREAD_ANNOTATIONS = frozenset({Annotation.THREAD_X, Annotation.THREAD_Y, Annotation.THREAD_Z})
 
 
 class StepKind(IntEnum):
@@ -92,13 +59,9 @@ class Step:
 
 
 @dataclass(frozen=True)
-class StageSchedule:
-    """How one stage runs. `attach` is (stage, loop) when `compute_at` is ITER, else None."""
+class StageSchedule(Placement):
+    """How one stage runs: where, and TVM's iterators of it."""
 
-    compute_at: int
-    attach: tuple[int, int] | None
-    auto_unroll_max_step: int
-    storage_offset: int
     loops: tuple[Loop, ...]
 
 
@@ -142,3 +105,17 @@ class Schedule:
             tuple(rfactors[:count]),
             tuple(stage.compute_at == ComputeAt.INLINED for stage in self.stages),
         )
+
+
+def encode_structure(structure: Structure) -> NDArray[np.int64]:
+    """A structure as int64 (any number,), which `_native` knows it by.
+
+    The numbers of stages and of inserts; each insert's length and values; each stage's `inlined` flag, number of
+    rfactor factors and these factors.
+    """
+    flat = [len(structure.inlined), len(structure.inserts)]
+    for insert in structure.inserts:
+        flat += [len(insert), *insert]
+    for is_inlined, factors in zip(structure.inlined, structure.rfactors, strict=True):
+        flat += [int(is_inlined), len(factors), *factors]
+    return np.array(flat, np.int64)

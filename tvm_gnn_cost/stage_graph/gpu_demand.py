@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.stage_graph.arithmetic import product
+from tvm_gnn_cost.stage_graph.buffers import buffer_bytes, kernel_memory, kernel_root
 from tvm_gnn_cost.stage_graph.hardware import Hardware
-from tvm_gnn_cost.stage_graph.kernels import buffer_bytes, kernel_memory, kernel_root
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
-from tvm_gnn_cost.stage_graph.schedule import THREAD_ANNOTATIONS, Annotation, ComputeAt
+from tvm_gnn_cost.stage_graph.loops import THREAD_ANNOTATIONS, Annotation, ComputeAt
 
 RESOURCES = (
     "unequal_threads",
@@ -42,7 +42,7 @@ def resources(nest: LoopNest) -> NDArray[np.float64]:
     bound: dict[tuple[int, int], int] = {}
     stages = nest.computation.stages
     for i, stage in enumerate(stages):
-        if stage.is_placeholder or stage.is_inlined:
+        if not stage.runs:
             continue
         root = kernel_root(nest, i)
         threads = 1.0
@@ -58,7 +58,7 @@ def resources(nest: LoopNest) -> NDArray[np.float64]:
                 demand["vector_bytes_at_most"] = max(demand["vector_bytes_at_most"], width)
         demand["threads"] = max(demand["threads"], threads)
         demand["shared_bytes_at_least"] = max(demand["shared_bytes_at_least"], _shared_by(nest, i))
-        if nest.schedule.stages[i].compute_at == ComputeAt.ROOT:
+        if nest.placements[i].compute_at == ComputeAt.ROOT:
             demand["shared_bytes_at_most"] = max(demand["shared_bytes_at_most"], _shared_inside(nest, i))
             demand["local_bytes_at_most"] = max(demand["local_bytes_at_most"], kernel_memory(nest, i)[1])
     return np.array([demand[name] for name in RESOURCES])
@@ -88,10 +88,10 @@ def _shared_by(nest: LoopNest, i: int) -> float:
     """Bytes of the shared arrays that stage i reads, at least."""
     total, counted = 0.0, set()
     for access in nest.computation.accesses:
-        stage, how = nest.computation.stages[access.producer], nest.schedule.stages[access.producer]
+        stage = nest.computation.stages[access.producer]
         if access.host != i or stage.scope != "shared" or access.producer in counted:
             continue
-        if how.compute_at == ComputeAt.ITER and how.attach is not None:
+        if nest.placements[access.producer].attach is not None:
             counted.add(access.producer)
             exact = access.affine
             total += buffer_bytes(nest, access.producer) if exact else _copied_bytes(nest, access.producer)[0]

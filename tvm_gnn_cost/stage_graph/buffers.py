@@ -1,30 +1,29 @@
-"""The memory of a GPU kernel: the loop nest of a stage with all stages computed inside."""
+"""The buffers of a schedule's stages, and the memory of a GPU kernel: a stage's loop nest with all that runs inside."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tvm_gnn_cost.stage_graph.arithmetic import product
 from tvm_gnn_cost.stage_graph.loop_nest import LoopNest
-from tvm_gnn_cost.stage_graph.schedule import Annotation, ComputeAt
+from tvm_gnn_cost.stage_graph.loops import Annotation
 
 
 def kernel_root(nest: LoopNest, i: int) -> int:
     """The stage whose own loop nest stage i runs in."""
-    how = nest.schedule.stages[i]
-    while how.compute_at == ComputeAt.ITER and how.attach is not None:
-        i = how.attach[0]
-        how = nest.schedule.stages[i]
+    attach = nest.placements[i].attach
+    while attach is not None:
+        i = attach[0]
+        attach = nest.placements[i].attach
     return i
+
+
+def buffer_shape(nest: LoopNest, i: int) -> tuple[int, ...]:
+    """The extents of the buffer that one run of stage i fills."""
+    return nest.extents_to_cover(i)[: len(nest.computation.stages[i].axis_extents)]
 
 
 def buffer_bytes(nest: LoopNest, i: int) -> float:
     """Bytes of the buffer that one run of stage i fills."""
-    stage, how = nest.computation.stages[i], nest.schedule.stages[i]
-    extents: Sequence[float] = stage.axis_extents
-    if how.compute_at == ComputeAt.ITER and how.attach is not None:
-        extents = nest.spans(i, how.attach[0], how.attach[1], stage.scope == "shared")
-    return product(extents[: len(stage.axis_extents)]) * stage.element_bytes
+    return product(buffer_shape(nest, i)) * nest.computation.stages[i].element_bytes
 
 
 def kernel_memory(nest: LoopNest, i: int) -> tuple[float, float]:
