@@ -31,11 +31,12 @@ from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
-from tvm_gnn_cost.evaluation.rows import Rows
+from tvm_gnn_cost.ansor.pools import MeasuredStates, read_states
 from tvm_gnn_cost.evaluation.stock import pack_sum_scores, stock_rows, train_pack_sum
+from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
 from tvm_gnn_cost.learning import pairwise_accuracy, top_k_score
-from tvm_gnn_cost.pools import MeasuredStates, find_logs, read_states
-from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
+from tvm_gnn_cost.records.logs import find_logs
+from tvm_gnn_cost.records.rows import Rows
 
 CPU_POOLS = Path(__file__).with_name("data") / "emeraldrapids"
 CACHE = Path(__file__).parent.parent / "runs" / "stock_features"

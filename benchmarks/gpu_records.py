@@ -19,8 +19,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from tvm_gnn_cost.ansor.pools import MeasuredStates, read_states
 from tvm_gnn_cost.errors import RecordError
-from tvm_gnn_cost.pools import MeasuredStates, Pool, even_sample, read_states
+from tvm_gnn_cost.records.logs import even_sample
+from tvm_gnn_cost.records.pool import Pool
 from tvm_gnn_cost.workloads import run_definitions
 
 ARCHITECTURES = {"k80": "sm_37", "v100": "sm_70"}

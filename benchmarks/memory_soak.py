@@ -19,9 +19,9 @@ import numpy as np
 from rich.console import Console
 from state_sources import sources
 
-from tvm_gnn_cost.stage_graph.native import NativeReader
-from tvm_gnn_cost.stage_graph.native_builder import NativeStageGraphBuilder
-from tvm_gnn_cost.stage_graph.reader import state_object
+from tvm_gnn_cost.ansor.native.builder import NativeStageGraphBuilder
+from tvm_gnn_cost.ansor.native.reader import NativeReader
+from tvm_gnn_cost.ansor.states.reader import state_object
 
 EVERY = 4
 """Of the logs, one in so many."""

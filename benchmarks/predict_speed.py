@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tvm_gnn_cost import GNNCostModel
-from tvm_gnn_cost.machine import describe_machine, describe_versions
-from tvm_gnn_cost.stage_graph.native_builder import make_builder
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler
-from tvm_gnn_cost.workloads import make_task
+from tvm_gnn_cost.ansor.native.builder import make_builder
+from tvm_gnn_cost.ansor.tasks import make_task
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.machine import describe_machine, describe_versions
 
 CHAINS: dict[str, tuple[int, ...]] = {"attention": (12, 128, 64), "layer_norm": (128, 768), "mlp": (128, 128, 512, 128)}
 GPU = (80, 16, 64, 49152, 2**31 - 1, 1024, 8, 32)

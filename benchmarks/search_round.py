@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tvm_gnn_cost import GNNCostModel
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 WORKLOADS = ("GMM", "C2D", "SFM")
 WIDER = ((1, 1), (2, 1), (4, 1), (4, 2))

@@ -28,7 +28,8 @@ from rich.console import Console
 from tvm import auto_scheduler
 
 from tvm_gnn_cost import GNNCostModel
-from tvm_gnn_cost.workloads import register_all, run_definitions
+from tvm_gnn_cost.ansor.tasks import register_all
+from tvm_gnn_cost.workloads import run_definitions
 
 STATES = 80
 """Records of a task, evenly spaced."""

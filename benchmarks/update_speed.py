@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tvm_gnn_cost import GNNCostModel
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 NEW_RECORDS = 64
 STATES = 2048

@@ -24,12 +24,12 @@ import numpy as np
 import tvm
 from state_sources import FAMILIES, TARGETS, V100, Source, recorded, sources
 
+from tvm_gnn_cost.ansor.lowering import lowers
+from tvm_gnn_cost.ansor.native.builder import make_builder
+from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
+from tvm_gnn_cost.ansor.validity import symbolic_states, valid_states
 from tvm_gnn_cost.evaluation.stock import stock_verdicts
-from tvm_gnn_cost.lowering import lowers
-from tvm_gnn_cost.stage_graph.builder import StageGraphBuilder
-from tvm_gnn_cost.stage_graph.gpu_demand import RESOURCES, limits, verdicts
-from tvm_gnn_cost.stage_graph.native_builder import make_builder
-from tvm_gnn_cost.validity import symbolic_states, valid_states
+from tvm_gnn_cost.graphs.gpu_demand import RESOURCES, limits, verdicts
 
 GENEROUS = (80, 64, 64, 2**20, 2**31 - 1, 4096, 32, 32)
 """HardwareParams that the schedules are made for: cores; bytes of a vector and of a cache line; the most bytes of

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tvm_gnn_cost.stage_graph import schema
-from tvm_gnn_cost.stage_graph.processors import CPUS, GPUS, UNKNOWN_CPU, UNKNOWN_GPU, Processor
+from tvm_gnn_cost.graphs import schema
+from tvm_gnn_cost.graphs.processors import CPUS, GPUS, UNKNOWN_CPU, UNKNOWN_GPU, Processor
 
 PAGE = Path(__file__).with_name("features.md")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tvm_gnn_cost import GNNCostModel
-from tvm_gnn_cost.inspection import inspect_state
-from tvm_gnn_cost.measurements import result_latency
-from tvm_gnn_cost.records import read_records, recover
+from tvm_gnn_cost.ansor.inspection import inspect_state
+from tvm_gnn_cost.ansor.measurements import result_latency
+from tvm_gnn_cost.ansor.record_log import read_records, recover
+from tvm_gnn_cost.ansor.tasks import register_all
 from tvm_gnn_cost.report.formats import format_ms
-from tvm_gnn_cost.report.graph_picture import draw_schedule
-from tvm_gnn_cost.workloads import register_all
+from tvm_gnn_cost.report.picture.drawing import draw_schedule
 
 HERE = Path(__file__).resolve().parent
 POOLS = HERE.parent / "benchmarks" / "data" / "emeraldrapids"

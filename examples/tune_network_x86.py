@@ -18,14 +18,8 @@ from tvm import auto_scheduler, relay
 from tvm.contrib import graph_executor
 
 from tvm_gnn_cost import GNNCostModel, make_search_policies
-from tvm_gnn_cost.workloads import (
-    Network,
-    host_target,
-    load_network,
-    network_names,
-    network_tasks,
-    without_downloads,
-)
+from tvm_gnn_cost.ansor.networks import Network, load_network, network_names, network_tasks, without_downloads
+from tvm_gnn_cost.workloads import host_target
 
 
 def main(argv: Sequence[str] | None = None) -> tuple[float, float]:

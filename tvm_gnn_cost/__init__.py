@@ -6,9 +6,9 @@ Importing this package loads neither TVM nor torch; its names are imported when 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from tvm_gnn_cost._version import __version__
 from tvm_gnn_cost.errors import (
     CheckpointError,
     EvaluationError,
@@ -22,13 +22,8 @@ from tvm_gnn_cost.errors import (
 )
 
 if TYPE_CHECKING:
-    from tvm_gnn_cost.cost_model import GNNCostModel
-    from tvm_gnn_cost.search import make_search_policies
-
-try:
-    __version__ = version("tvm-gnn-cost")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.1.0"
+    from tvm_gnn_cost.ansor.cost_model import GNNCostModel
+    from tvm_gnn_cost.ansor.policies import make_search_policies
 
 __all__ = [
     "CheckpointError",
@@ -45,7 +40,7 @@ __all__ = [
     "make_search_policies",
 ]
 
-_LAZY = {"GNNCostModel": "tvm_gnn_cost.cost_model", "make_search_policies": "tvm_gnn_cost.search"}
+_LAZY = {"GNNCostModel": "tvm_gnn_cost.ansor.cost_model", "make_search_policies": "tvm_gnn_cost.ansor.policies"}
 
 
 def __getattr__(name: str) -> Any:

@@ -41,3 +41,9 @@ class TuningInterrupted(TVMGNNCostError, KeyboardInterrupt):
     TVM swallows a plain KeyboardInterrupt there and goes on with scores that were never computed; this one it passes
     on, and `except KeyboardInterrupt` still catches it.
     """
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of what an error says, the one of TVM's many that tells; its class where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tvm_gnn_cost.stage_graph.type_keys import TYPE_KEYS
+from tvm_gnn_cost.ansor.native.type_keys import TYPE_KEYS
 
 HEADER = Path(__file__).with_name("type_keys.h")
 

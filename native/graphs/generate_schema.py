@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tvm_gnn_cost.stage_graph import schema
-from tvm_gnn_cost.stage_graph.gpu_demand import RESOURCES
-from tvm_gnn_cost.stage_graph.node_features import OTHER_REGISTER_BYTES
+from tvm_gnn_cost.graphs import schema
+from tvm_gnn_cost.graphs.gpu_demand import RESOURCES
+from tvm_gnn_cost.graphs.node_features import OTHER_REGISTER_BYTES
 
 HEADER = Path(__file__).with_name("schema.h")
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.pools import Pool
-from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, NODE_FEATURES
-from tvm_gnn_cost.stage_graph.stage_graph import StageGraphBatch
+from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, NODE_FEATURES
+from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
+from tvm_gnn_cost.records.pool import Pool
 
 _COLUMNS = {feature.name: column for column, feature in enumerate(NODE_FEATURES)}
 _VARIED = ("traffic_l2", "vector", "flop", "parallel", "unroll", "allocation")

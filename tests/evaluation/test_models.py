@@ -14,8 +14,8 @@ from tvm_gnn_cost.evaluation.models import Model
 from tvm_gnn_cost.evaluation.networks import NetworkModel, checkpoint_tasks
 from tvm_gnn_cost.evaluation.registry import make_model
 from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.graphs.schema import NODE_DIM, NODE_FEATURES
 from tvm_gnn_cost.learning import TrainerConfig, pairwise_accuracy
-from tvm_gnn_cost.stage_graph.schema import NODE_DIM, NODE_FEATURES
 
 from .subjects import make_pool, make_subject
 

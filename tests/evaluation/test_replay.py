@@ -18,7 +18,7 @@ from tvm_gnn_cost.evaluation.replay import (
     trials_to,
 )
 from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.stage_graph.stage_graph import IntArray
+from tvm_gnn_cost.graphs.stage_graph import IntArray
 
 from .subjects import make_pool, make_subject
 

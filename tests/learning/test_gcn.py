@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 from tvm_gnn_cost.learning import StageGCN
-from tvm_gnn_cost.learning.families import NETWORKS
-from tvm_gnn_cost.learning.network import StageNetwork
-from tvm_gnn_cost.stage_graph.stage_graph import StageGraphBatch
+from tvm_gnn_cost.learning.networks.families import NETWORKS
+from tvm_gnn_cost.learning.networks.stage_network import StageNetwork
 from tvm_gnn_cost.testing.toy_graphs import EDGE_DIM, NODE_DIM, one_graph, random_graphs
 
 

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.logging import RichHandler
 
-from tvm_gnn_cost import __version__
+from tvm_gnn_cost._version import __version__
 from tvm_gnn_cost.cli.collect import collect
 from tvm_gnn_cost.cli.compare import compare
 from tvm_gnn_cost.cli.evaluate import evaluate

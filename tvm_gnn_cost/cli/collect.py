@@ -13,12 +13,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tvm_gnn_cost.cli.common import ProgressDisplay, make_problem, model_options, problem_options
+from tvm_gnn_cost.cli.options import ProgressDisplay, make_problem, model_options, problem_options
 from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Tracker, Workload, collect_pools
 from tvm_gnn_cost.collection.options import COLLECT_MEASURE
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
+from tvm_gnn_cost.records.tuning_run import MeasureOptions
 from tvm_gnn_cost.report.formats import format_ms
-from tvm_gnn_cost.tuning_types import MeasureOptions, Progress
+from tvm_gnn_cost.system.progress import Progress
 
 _DEFAULT = CollectOptions()
 

@@ -11,7 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tvm_gnn_cost.cli.common import (
+from tvm_gnn_cost.ansor.tuning import tune_tasks
+from tvm_gnn_cost.cli.options import (
     MODELS,
     Problem,
     ProgressDisplay,
@@ -24,12 +25,11 @@ from tvm_gnn_cost.cli.common import (
     search_params,
     split_names,
 )
-from tvm_gnn_cost.comparison import Comparison, Run, speed_up
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
-from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
+from tvm_gnn_cost.records.comparison import Comparison, Run, speed_up
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 from tvm_gnn_cost.report.formats import format_ms
-from tvm_gnn_cost.tuning import tune_tasks
-from tvm_gnn_cost.tuning_types import MeasureOptions, TuneOptions
+from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
 
 RESULT_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
@@ -171,7 +171,7 @@ def _run(
 
 
 def _report(console: Console, comparison: Comparison, folder: Path) -> None:
-    from tvm_gnn_cost.report.plots import plot_comparison
+    from tvm_gnn_cost.report.comparison_plots import plot_comparison
 
     print_table(console, comparison)
     plot: Path | None = folder / PLOT_FILE

@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tvm_gnn_cost.cli.common import BarDisplay, split_names
+from tvm_gnn_cost.cli.options import BarDisplay, split_names
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
-from tvm_gnn_cost.interrupts import Interrupts
-from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
+from tvm_gnn_cost.system.interrupts import Interrupts
+from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.evaluation.models import Model

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tvm_gnn_cost.cli.common import model_options, parse_argument
+from tvm_gnn_cost.ansor.measurements import result_latency, task_key
+from tvm_gnn_cost.ansor.record_log import RecordLog, read_records, recover
+from tvm_gnn_cost.cli.options import model_options, parse_argument
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
-from tvm_gnn_cost.measurements import result_latency, task_key
-from tvm_gnn_cost.records import RecordLog, read_records, recover
 from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.report.loop_text import schedule_text
 
 if TYPE_CHECKING:
-    from tvm_gnn_cost.cost_model import GNNCostModel
-    from tvm_gnn_cost.report.schedule_view import ScheduleView
+    from tvm_gnn_cost.ansor.cost_model import GNNCostModel
+    from tvm_gnn_cost.graphs.schedule_view import ScheduleView
 
 
 @click.command(short_help="Show the stage graph of one schedule.")
@@ -56,11 +56,11 @@ def inspect(
     """
     _check_choice(workload, log, line, best, target, seed)
     if outputs:
-        from tvm_gnn_cost.report.graph_picture import check_picture_path, draw_schedule
+        from tvm_gnn_cost.report.picture.drawing import check_picture_path, draw_schedule
 
         for output in outputs:
             check_picture_path(output)
-    from tvm_gnn_cost.cost_model import GNNCostModel
+    from tvm_gnn_cost.ansor.cost_model import GNNCostModel
 
     model = GNNCostModel(pretrained=None if pretrained == "none" else pretrained, device=device)
     view = _of_log(log, line, model) if log else _sampled(workload, target or "host", seed or 0, model)
@@ -87,8 +87,9 @@ def _check_choice(
 
 def _of_log(path: str, line: int | None, model: GNNCostModel) -> ScheduleView:
     """The record of a line, or the fastest of the log's only task."""
-    from tvm_gnn_cost.inspection import inspect_state
-    from tvm_gnn_cost.workloads import describe, register_all
+    from tvm_gnn_cost.ansor.inspection import inspect_state
+    from tvm_gnn_cost.ansor.tasks import register_all
+    from tvm_gnn_cost.workloads import describe
 
     register_all()
     log = read_records(path)
@@ -128,8 +129,10 @@ def _best_index(path: str, log: RecordLog) -> int:
 
 
 def _sampled(workload: Sequence[str], target: str, seed: int, model: GNNCostModel) -> ScheduleView:
-    from tvm_gnn_cost.inspection import inspect_state, sample_state
-    from tvm_gnn_cost.workloads import hardware_params_or_assumed, make_task, parse_target
+    from tvm_gnn_cost.ansor.hardware_params import hardware_params_or_assumed
+    from tvm_gnn_cost.ansor.inspection import inspect_state, sample_state
+    from tvm_gnn_cost.ansor.tasks import make_task
+    from tvm_gnn_cost.workloads import parse_target
 
     parsed = parse_target(target)
     params = hardware_params_or_assumed(parsed)

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tvm_gnn_cost.cli.common import BarDisplay, split_names
+from tvm_gnn_cost.cli.options import BarDisplay, split_names
 
 if TYPE_CHECKING:
-    from tvm_gnn_cost.learning.pretraining import PretrainProgress
-    from tvm_gnn_cost.training import TrainResult
-    from tvm_gnn_cost.training_data import ReadProgress
+    from tvm_gnn_cost.system.progress import ReadProgress
+    from tvm_gnn_cost.training.pretraining import PretrainProgress
+    from tvm_gnn_cost.training.train import TrainResult
 
 DEFAULT_EPOCHS = 30
 _LINE_SECONDS = 5.0  # without a terminal: a line of reading no more often
@@ -82,10 +82,10 @@ def train(
 
     In a tuning script: GNNCostModel(pretrained="mine.ckpt"); on the command line: --pretrained mine.ckpt.
     """
-    from tvm_gnn_cost.learning.pretraining import PretrainOptions
-    from tvm_gnn_cost.log_training import train_on_logs
-    from tvm_gnn_cost.pools import find_logs
-    from tvm_gnn_cost.training import TrainOptions
+    from tvm_gnn_cost.ansor.training import train_on_logs
+    from tvm_gnn_cost.records.logs import find_logs
+    from tvm_gnn_cost.training.pretraining import PretrainOptions
+    from tvm_gnn_cost.training.train import TrainOptions
 
     console = Console()
     if epochs is None and minutes is None:
@@ -113,7 +113,7 @@ def train(
 
 
 def _print_result(console: Console, result: TrainResult, folder: Path) -> None:
-    from tvm_gnn_cost.model_card import SCORES, show_score
+    from tvm_gnn_cost.training.card import SCORES, show_score
 
     card = result.card
     if card["scores"]:

@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tvm_gnn_cost.cli.common import (
+from tvm_gnn_cost.ansor.tuning import tune_tasks
+from tvm_gnn_cost.cli.options import (
     MODELS,
     Problem,
     ProgressDisplay,
@@ -21,9 +22,8 @@ from tvm_gnn_cost.cli.common import (
     problem_options,
     search_params,
 )
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneResult
 from tvm_gnn_cost.report.formats import format_ms
-from tvm_gnn_cost.tuning import tune_tasks
-from tvm_gnn_cost.tuning_types import MeasureOptions, TuneOptions, TuneResult
 
 
 @click.command(short_help="Tune a workload or a network.")

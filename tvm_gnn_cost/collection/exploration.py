@@ -10,7 +10,7 @@ import numpy as np
 
 from tvm_gnn_cost.collection.options import Mix
 from tvm_gnn_cost.errors import TuningInterrupted
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 logger = logging.getLogger("tvm_gnn_cost")
 

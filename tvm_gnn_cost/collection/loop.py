@@ -28,9 +28,9 @@ from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolR
 from tvm_gnn_cost.collection.pool import Pool, check_pool
 from tvm_gnn_cost.collection.quietness import Quietness, wait_until_quiet
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.interrupts import Interrupts
-from tvm_gnn_cost.tuning_types import Observer, Progress
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.interrupts import Interrupts
+from tvm_gnn_cost.system.progress import Observer, Progress
 
 logger = logging.getLogger("tvm_gnn_cost")
 
@@ -251,7 +251,7 @@ def choose_again(latencies: Sequence[float | None], lines: Sequence[int], done: 
 
 
 def _make_model(options: CollectOptions) -> Any:
-    from tvm_gnn_cost.cost_model import GNNCostModel
+    from tvm_gnn_cost.ansor.cost_model import GNNCostModel
 
     return GNNCostModel(pretrained=options.pretrained, seed=options.seed, device=options.device)
 

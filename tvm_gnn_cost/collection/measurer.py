@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from tvm_gnn_cost.collection.program import Program, Reading, Tracker, run_program
 from tvm_gnn_cost.collection.workers import WorkerPool
 from tvm_gnn_cost.errors import MeasurementError
-from tvm_gnn_cost.machine import num_cores
-from tvm_gnn_cost.tuning_types import MeasureOptions
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+from tvm_gnn_cost.records.tuning_run import MeasureOptions
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.machine import num_cores
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import MeasureInput, MeasureResult

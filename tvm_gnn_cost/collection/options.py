@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tvm_gnn_cost.collection.noise import Noise
 from tvm_gnn_cost.collection.program import Tracker
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.tuning_types import MeasureOptions
+from tvm_gnn_cost.records.tuning_run import MeasureOptions
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask

@@ -15,16 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tvm_gnn_cost.ansor.measurements import measured_latency, readings
+from tvm_gnn_cost.ansor.record_log import append_records, read_records, repair_log, write_atomically
 from tvm_gnn_cost.collection.noise import Noise, noise_of, remeasured_pairs
 from tvm_gnn_cost.collection.options import CollectOptions, PoolResult, Workload
 from tvm_gnn_cost.collection.program import READINGS_S
 from tvm_gnn_cost.collection.quietness import Quietness
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
-from tvm_gnn_cost.machine import describe_machine, describe_versions, timestamp
-from tvm_gnn_cost.measurements import readings
-from tvm_gnn_cost.records import append_records, read_records, repair_log, write_atomically
-from tvm_gnn_cost.tuning_types import measured_latency
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler, require_tvm
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
+from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
 
 logger = logging.getLogger("tvm_gnn_cost")
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.tuning_types import MeasureOptions
+from tvm_gnn_cost.records.tuning_run import MeasureOptions
 
 READINGS_S = 1.0
 """A slow schedule gets only as many of its readings as fit into so many seconds, and at least one."""

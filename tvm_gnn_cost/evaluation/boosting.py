@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.ansor.record_log import write_atomically
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
 from tvm_gnn_cost.evaluation.models import Estimate, Learner, Model
-from tvm_gnn_cost.evaluation.rows import Rows
 from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.records import write_atomically
-from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
-from tvm_gnn_cost.stage_graph.stage_graph import IntArray, StageGraphBatch
+from tvm_gnn_cost.graphs.schema import NODE_FEATURES
+from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
+from tvm_gnn_cost.records.rows import Rows
 
 _IS_HEAVIEST = [feature.name for feature in NODE_FEATURES].index("is_heaviest")
 

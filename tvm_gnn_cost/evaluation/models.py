@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.stage_graph.stage_graph import IntArray
+from tvm_gnn_cost.graphs.stage_graph import IntArray
 
 
 @dataclass(frozen=True)

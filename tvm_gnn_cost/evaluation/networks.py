@@ -13,10 +13,10 @@ import numpy as np
 
 from tvm_gnn_cost.evaluation.models import Estimate, Learner, Model
 from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.learning import PretrainOptions, Trainer, TrainerConfig, load_checkpoint, save_checkpoint
-from tvm_gnn_cost.learning.pretraining import KEPT_RECORDS
-from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
-from tvm_gnn_cost.stage_graph.stage_graph import IntArray, StageGraphBatch
+from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
+from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
+from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint, save_checkpoint
+from tvm_gnn_cost.training.pretraining import KEPT_RECORDS, PretrainOptions
 from tvm_gnn_cost.workloads import PREFIX, canonical_key
 
 

@@ -21,7 +21,7 @@ from tvm_gnn_cost.evaluation.ranking import LEARNT, MIN_RANKED, fitting_sizes
 from tvm_gnn_cost.evaluation.replay import ReplayOptions, thin
 from tvm_gnn_cost.evaluation.split import LARGEST_SUBSET, Fold, novelty, training_subsets
 from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.stage_graph.schema import SCHEMA_VERSION
+from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
 
 EXPERIMENTS = ("ranking", "unseen", "replay", "error", "calibration", "curve")
 RESULTS_VERSION = 1

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tvm_gnn_cost.evaluation.models import Learner
 from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.graphs.stage_graph import IntArray
 from tvm_gnn_cost.learning.metrics import pairwise_accuracy, spearman, top_k_score
-from tvm_gnn_cost.stage_graph.stage_graph import IntArray
 
 LEARNT = (64, 128, 256)
 """Records of a task that are learnt before its others are ranked."""

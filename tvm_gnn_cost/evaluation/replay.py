@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.evaluation.models import Learner
 from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.stage_graph.stage_graph import IntArray
+from tvm_gnn_cost.graphs.stage_graph import IntArray
 
 NEAR_BEST = 1.25
 """A schedule is good if its latency is at most so many times the best."""

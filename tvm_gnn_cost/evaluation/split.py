@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.pools import Pool
+from tvm_gnn_cost.records.pool import Pool
 from tvm_gnn_cost.workloads import canonical_key, key_of_log
 
 TEST, VALIDATION, TRAIN = "test", "validation", "train"

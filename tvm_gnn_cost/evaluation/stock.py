@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.ansor.pools import MeasuredStates
+from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.errors import RecordError
-from tvm_gnn_cost.evaluation.rows import Rows
-from tvm_gnn_cost.pools import MeasuredStates
-from tvm_gnn_cost.stage_graph.reader import state_object
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler, require_tvm
+from tvm_gnn_cost.records.rows import Rows
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 
 _auto_scheduler = require_auto_scheduler()
 feature = _auto_scheduler.feature

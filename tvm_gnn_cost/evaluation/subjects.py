@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.ansor.pools import MeasuredStates, read_states
 from tvm_gnn_cost.collection.noise import remeasured_pairs
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
-from tvm_gnn_cost.evaluation.rows import Rows
-from tvm_gnn_cost.pools import MeasuredStates, Pool, find_logs, log_stem, read_states
-from tvm_gnn_cost.stage_graph.schema import NODE_FEATURES
+from tvm_gnn_cost.graphs.schema import NODE_FEATURES
+from tvm_gnn_cost.records.logs import find_logs, log_stem
+from tvm_gnn_cost.records.pool import Pool
+from tvm_gnn_cost.records.rows import Rows
 
 logger = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tvm_gnn_cost.ansor.record_log import write_atomically
 from tvm_gnn_cost.errors import EvaluationError
 from tvm_gnn_cost.evaluation.calibration import Reliability, reliability
 from tvm_gnn_cost.evaluation.error import improvement, noise_floors, prediction_error
@@ -22,7 +23,6 @@ from tvm_gnn_cost.evaluation.results import Values, decode
 from tvm_gnn_cost.evaluation.runner import Evaluation
 from tvm_gnn_cost.evaluation.split import NOVELTIES
 from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.records import write_atomically
 
 SCHEMA = 1
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.stage_graph.hardware import Hardware
-
-if TYPE_CHECKING:
-    from tvm_gnn_cost.stage_graph.builder import BuiltGraphs
+from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
+from tvm_gnn_cost.graphs.hardware import Hardware
 
 
 class StageGraphSource(Protocol):

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from .checkpoint import load_checkpoint, save_checkpoint
-from .config import TrainerConfig
-from .gcn import StageGCN
-from .losses import LOSSES, get_loss
-from .metrics import mean_absolute_percentage_error, pairwise_accuracy, spearman, top_k_score
-from .pretraining import Pretraining, PretrainingData, PretrainOptions
-from .replay import ReplayBuffer
-from .results import FitReport, Prediction
-from .scaling import FeatureScaler
-from .store import GraphStore
-from .trainer import Trainer
+from tvm_gnn_cost.learning.checkpoint import load_checkpoint, save_checkpoint
+from tvm_gnn_cost.learning.config import TrainerConfig
+from tvm_gnn_cost.learning.losses import LOSSES, get_loss
+from tvm_gnn_cost.learning.metrics import mean_absolute_percentage_error, pairwise_accuracy, spearman, top_k_score
+from tvm_gnn_cost.learning.networks.gcn import StageGCN
+from tvm_gnn_cost.learning.replay_buffer import ReplayBuffer
+from tvm_gnn_cost.learning.reports import FitReport, Prediction
+from tvm_gnn_cost.learning.scaling import FeatureScaler
+from tvm_gnn_cost.learning.trainer import Trainer
 
 __all__ = [
     "LOSSES",
     "FeatureScaler",
     "FitReport",
-    "GraphStore",
-    "PretrainOptions",
-    "Pretraining",
-    "PretrainingData",
     "Prediction",
     "ReplayBuffer",
     "StageGCN",

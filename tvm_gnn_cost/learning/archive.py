@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from ..errors import CheckpointError
-from ..system.files import replacing
+from tvm_gnn_cost.errors import CheckpointError
+from tvm_gnn_cost.system.files import replacing
 
 Tensors = dict[str, NDArray[Any]]
 

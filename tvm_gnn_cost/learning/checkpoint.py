@@ -21,14 +21,14 @@ import numpy as np
 import safetensors
 import torch
 
-from ..errors import CheckpointError, InvalidArgumentError
-from ..stage_graph.stage_graph import StageGraphBatch
-from .archive import Tensors, read_archive, write_archive
-from .calibration import Calibration
-from .config import TrainerConfig
-from .replay import TaskStats
-from .scaling import FeatureScaler
-from .trainer import Trainer, resolve_device
+from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
+from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
+from tvm_gnn_cost.learning.archive import Tensors, read_archive, write_archive
+from tvm_gnn_cost.learning.calibration import Calibration
+from tvm_gnn_cost.learning.config import TrainerConfig
+from tvm_gnn_cost.learning.replay_buffer import TaskStats
+from tvm_gnn_cost.learning.scaling import FeatureScaler
+from tvm_gnn_cost.learning.trainer import Trainer, resolve_device
 
 logger = logging.getLogger(__name__)
 

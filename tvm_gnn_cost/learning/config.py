@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from ..errors import InvalidArgumentError
-from .families import check_network
-from .losses import get_loss
+from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.learning.losses import get_loss
+from tvm_gnn_cost.learning.networks.families import check_network
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
+from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.source import StageGraphSource
 from tvm_gnn_cost.learning.config import TrainerConfig
 from tvm_gnn_cost.learning.out_of_memory import is_out_of_memory
-from tvm_gnn_cost.learning.results import FitReport
+from tvm_gnn_cost.learning.reports import FitReport
 from tvm_gnn_cost.learning.starting import (
     continue_trainer,
     load_trainer,
@@ -30,8 +31,7 @@ from tvm_gnn_cost.learning.starting import (
     shipped_checkpoint,
 )
 from tvm_gnn_cost.learning.trainer import Trainer
-from tvm_gnn_cost.measured_graphs import MeasuredGraphs
-from tvm_gnn_cost.stage_graph.builder import BuiltGraphs
+from tvm_gnn_cost.records.measured import MeasuredGraphs
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import InvalidArgumentError
+from tvm_gnn_cost.errors import InvalidArgumentError
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InvalidArgumentError
+from tvm_gnn_cost.errors import InvalidArgumentError
 
 _BLOCK = 1024  # rows compared at a time: 50,000 schedules need no 2.5 GB matrix
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..stage_graph.stage_graph import IntArray, StageGraphBatch
-from .archive import Tensors
-from .calibration import log_throughput
-from .records import RecordSource
-from .sampling import spread
+from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
+from tvm_gnn_cost.learning.archive import Tensors
+from tvm_gnn_cost.learning.calibration import log_throughput
+from tvm_gnn_cost.learning.sampling import spread
+from tvm_gnn_cost.records.source import RecordSource
 
 MAX_NODES_PER_STEP = 2048
 """A step's cost follows the nodes: large graphs go in smaller batches."""

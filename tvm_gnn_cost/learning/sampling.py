@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stage_graph.stage_graph import IntArray
+from tvm_gnn_cost.graphs.stage_graph import IntArray
 
 RECORDS_PER_TASK = 16
 

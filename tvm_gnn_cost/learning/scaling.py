@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidArgumentError
+from tvm_gnn_cost.errors import InvalidArgumentError
 
 CLIP = 10.0  # standard deviations; a column that was constant for long cannot blow up a prediction when it varies
 

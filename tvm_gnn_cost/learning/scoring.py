@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..machine import num_cores
-from ..stage_graph.stage_graph import FloatArray, IntArray, StageGraphBatch
-from .network import StageNetwork
-from .scaling import FeatureScaler
-from .threads import single_threaded
+from tvm_gnn_cost.graphs.stage_graph import FloatArray, IntArray, StageGraphBatch
+from tvm_gnn_cost.learning.networks.stage_network import StageNetwork
+from tvm_gnn_cost.learning.scaling import FeatureScaler
+from tvm_gnn_cost.learning.threads import single_threaded
+from tvm_gnn_cost.system.machine import num_cores
 
 _NODES_PER_PIECE = 2048
 """On the CPU: intermediate results then stay in the cache of a core, and need no fresh memory from the system."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.learning.checkpoint import load_checkpoint, save_checkpoint
 from tvm_gnn_cost.learning.config import TrainerConfig
 from tvm_gnn_cost.learning.trainer import Trainer
-from tvm_gnn_cost.stage_graph.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 
 SHAPING_OPTIONS = ("network", "hidden_dim", "num_layers")
 """Options of `TrainerConfig` that decide which weights a network has: a checkpoint's stay what they are."""

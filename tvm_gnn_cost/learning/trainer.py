@@ -13,22 +13,22 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..errors import InvalidArgumentError
-from ..stage_graph.stage_graph import FloatArray, IntArray, StageGraphBatch
-from .calibration import LOG_REFERENCE, Calibration, fit_offset, log_throughput
-from .config import TrainerConfig
-from .families import make_network
-from .losses import get_loss
-from .metrics import pairwise_accuracy
-from .optimisation import MAX_NODES_PER_STEP as _MAX_NODES_PER_STEP
-from .optimisation import Optimisation, gather_within, labels, learning_rate_share, randomness
-from .records import GivenRecords, RecordSource, check_records, group_ids, task_list
-from .replay import ReplayBuffer, TaskStats
-from .results import FitReport, Prediction
-from .sampling import BatchSampler, hold_out, spread
-from .scaling import FeatureScaler
-from .scoring import Scorer
-from .threads import single_threaded
+from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.graphs.stage_graph import FloatArray, IntArray, StageGraphBatch
+from tvm_gnn_cost.learning.calibration import LOG_REFERENCE, Calibration, fit_offset, log_throughput
+from tvm_gnn_cost.learning.config import TrainerConfig
+from tvm_gnn_cost.learning.losses import get_loss
+from tvm_gnn_cost.learning.metrics import pairwise_accuracy
+from tvm_gnn_cost.learning.networks.families import make_network
+from tvm_gnn_cost.learning.optimisation import MAX_NODES_PER_STEP as _MAX_NODES_PER_STEP
+from tvm_gnn_cost.learning.optimisation import Optimisation, gather_within, labels, learning_rate_share, randomness
+from tvm_gnn_cost.learning.replay_buffer import ReplayBuffer, TaskStats
+from tvm_gnn_cost.learning.reports import FitReport, Prediction
+from tvm_gnn_cost.learning.sampling import BatchSampler, hold_out, spread
+from tvm_gnn_cost.learning.scaling import FeatureScaler
+from tvm_gnn_cost.learning.scoring import Scorer
+from tvm_gnn_cost.learning.threads import single_threaded
+from tvm_gnn_cost.records.source import GivenRecords, RecordSource, check_records, group_ids, task_list
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.report.plots import COLOURS, figure_class
+from tvm_gnn_cost.report.figures import COLOURS, figure_class
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.evaluation.summary import Summary

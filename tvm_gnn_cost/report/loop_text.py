@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tvm_gnn_cost.graphs.schedule_view import LoopView, ScheduleView, StageView
 from tvm_gnn_cost.report.formats import format_bytes, format_count, format_shape
-from tvm_gnn_cost.report.schedule_view import LoopView, ScheduleView, StageView
 
 _INDENT = "  "
 

@@ -11,10 +11,12 @@ import tvm
 from tvm import auto_scheduler, te, tir, topi
 from tvm.meta_schedule.testing.te_workload import CONFIGS
 
-from tvm_gnn_cost.measurements import result_latency
-from tvm_gnn_cost.pools import find_logs
-from tvm_gnn_cost.records import read_records, recover
-from tvm_gnn_cost.workloads import load_network, make_task, register_all, run_definitions, without_downloads
+from tvm_gnn_cost.ansor.measurements import result_latency
+from tvm_gnn_cost.ansor.networks import load_network, without_downloads
+from tvm_gnn_cost.ansor.record_log import read_records, recover
+from tvm_gnn_cost.ansor.tasks import make_task, register_all
+from tvm_gnn_cost.records.logs import find_logs
+from tvm_gnn_cost.workloads import run_definitions
 
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm")
 V100 = (80, 16, 64, 49152, 65536, 1024, 8, 32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.stage_graph.stage_graph import StageGraphBatch
+from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 
 NODE_DIM, EDGE_DIM = 12, 5
 

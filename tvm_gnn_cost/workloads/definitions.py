@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from tvm_gnn_cost.errors import WorkloadError
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 
 def run_definitions(path: str | os.PathLike[str]) -> None:

@@ -1,20 +1,17 @@
-"""Targets from strings, the host's own target, and what the search assumes of a target's hardware."""
+"""Targets from strings, and the host's own target."""
 
 from __future__ import annotations
 
 import difflib
-import logging
 from typing import TYPE_CHECKING
 
-from tvm_gnn_cost.errors import WorkloadError
-from tvm_gnn_cost.machine import num_cores
-from tvm_gnn_cost.tvm_compat import require_auto_scheduler, require_tvm
+from tvm_gnn_cost.errors import WorkloadError, last_line
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
+from tvm_gnn_cost.system.machine import num_cores
 
 if TYPE_CHECKING:
-    from tvm.auto_scheduler import HardwareParams
     from tvm.target import Target
 
-logger = logging.getLogger(__name__)
 
 HOST = "host"
 
@@ -62,52 +59,11 @@ def parse_target(target: str | Target) -> Target:
     try:
         parsed = tvm.target.Target(text)
     except Exception as error:  # TVM's parser raises ValueError, TypeError, KeyError and its own errors
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise WorkloadError(f"target {text!r} is not valid: {lines[-1] if lines else type(error).__name__}") from error
+        raise WorkloadError(f"target {text!r} is not valid: {last_line(error)}") from error
     if parsed.kind.name == "llvm" and not tvm.runtime.enabled("llvm"):
         raise WorkloadError(f"target {text!r}: this TVM was built without LLVM")
     _check_cpu(parsed)
     return parsed
-
-
-def hardware_params_for(target: Target) -> HardwareParams | None:
-    """What the search should assume of `target`: a CPU's `-num-cores`, a GPU's limits where the target states them.
-
-    None leaves it to TVM, which asks the device and so needs one for a GPU.
-    """
-    auto_scheduler = require_auto_scheduler()
-    attributes = target.attrs
-    if target.kind.name == "llvm" and attributes.get("num-cores"):
-        return auto_scheduler.HardwareParams(num_cores=int(attributes["num-cores"]), target=target)
-    shared, threads = (attributes.get(f"max_{what}_per_block") for what in ("shared_memory", "threads"))
-    if target.kind.name in ("cuda", "rocm") and shared is not None and threads is not None:
-        return _gpu_params(int(shared), int(threads), int(attributes.get("thread_warp_size") or 32))
-    return None
-
-
-def hardware_params_or_assumed(target: Target) -> HardwareParams | None:
-    """As `hardware_params_for`, but where neither target nor device states a GPU's limits: those that GPUs have in
-    common. Good for looking at schedules, not for tuning."""
-    known = hardware_params_for(target)
-    if known is not None or target.kind.name not in ("cuda", "rocm"):
-        return known
-    if require_tvm().device(target.kind.name).exist:
-        return None
-    logger.info("no %s device: 48 KiB of shared memory and 1024 threads a block are assumed", target.kind.name)
-    return _gpu_params(49152, 1024, 32 if target.kind.name == "cuda" else 64)
-
-
-def _gpu_params(shared_bytes: int, threads: int, warp: int) -> HardwareParams:
-    return require_auto_scheduler().HardwareParams(
-        num_cores=-1,
-        vector_unit_bytes=16,
-        cache_line_bytes=64,
-        max_shared_memory_per_block=shared_bytes,
-        max_local_memory_per_block=2**31 - 1,  # as TVM: CUDA states no limit
-        max_threads_per_block=threads,
-        max_vthread_extent=warp // 4,
-        warp_size=warp,
-    )
 
 
 def _check_cpu(target: Target) -> None:

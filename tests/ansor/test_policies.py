@@ -1,0 +1,185 @@
+"""Real tuning through TaskScheduler: built, measured and learnt, with one model for all tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from schedules import make_policy, make_task, measured, random_costs, sample_states
+from tvm import auto_scheduler
+from tvm.auto_scheduler.task_scheduler import TaskSchedulerCallback
+
+from tvm_gnn_cost import GNNCostModel, InvalidArgumentError, RecordError, TuningInterrupted, make_search_policies
+from tvm_gnn_cost.ansor.record_log import read_records
+from tvm_gnn_cost.learning import TrainerConfig
+
+SMALL = {"evolutionary_search_population": 64, "evolutionary_search_num_iters": 1, "sample_init_min_population": 16}
+
+
+def small_model() -> GNNCostModel:
+    return GNNCostModel(pretrained=None, config=TrainerConfig(max_steps_per_update=30))
+
+
+def tune(
+    tasks: list[Any], model: Any, log: Path, trials: int, callbacks: list[Any] | None = None, resume: bool = False
+) -> auto_scheduler.TaskScheduler:
+    options = auto_scheduler.TuningOptions(
+        num_measure_trials=trials,
+        num_measures_per_round=4,
+        builder=auto_scheduler.LocalBuilder(timeout=20),
+        runner=auto_scheduler.LocalRunner(repeat=1, min_repeat_ms=5, timeout=10),
+        measure_callbacks=[auto_scheduler.RecordToFile(str(log))],
+        verbose=0,
+    )
+    load = str(log) if resume else None
+    scheduler = auto_scheduler.TaskScheduler(tasks, load_log_file=load, callbacks=callbacks or [])
+    policies = make_search_policies(tasks, model, load_log_file=load, params=SMALL, verbose=0)
+    scheduler.tune(options, search_policy=policies)
+    return scheduler
+
+
+def test_one_task(tmp_path: Path) -> None:
+    model = small_model()
+    scheduler = tune([make_task("matmul")], model, tmp_path / "log.json", 12)
+    log = read_records(tmp_path / "log.json")
+    assert len(log) == 12 and model.num_records == 12 and model.is_warm
+    assert scheduler.best_costs[0] < 1.0
+
+
+def test_three_tasks_share_a_model(tmp_path: Path) -> None:
+    model = small_model()
+    tasks = [make_task(name) for name in ("matmul", "softmax", "depthwise")]
+    scheduler = tune(tasks, model, tmp_path / "log.json", 16)
+    assert all(cost < 1.0 for cost in scheduler.best_costs)
+    assert model.num_records == 16
+    for task in tasks:
+        assert (model.predict(task, sample_states(task, 4)) > 0).all()
+
+
+class _Stop(TaskSchedulerCallback):
+    """Ctrl-C before the third round."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+
+    def pre_tune(self, task_scheduler: Any, task_id: int) -> None:
+        self.rounds += 1
+        if self.rounds == 3:
+            raise KeyboardInterrupt
+
+
+def test_resume_after_ctrl_c(tmp_path: Path) -> None:
+    """The log is whole, the model learns it again, and nothing is measured twice."""
+    log = tmp_path / "log.json"
+    tasks = [make_task("matmul")]
+    with pytest.raises(KeyboardInterrupt):
+        tune(tasks, small_model(), log, 40, [_Stop()])
+    assert len(read_records(log)) == 8
+    model = small_model()
+    tune(tasks, model, log, 8, resume=True)
+    records = read_records(log, rebuild=True)
+    assert len(records) == 16 and model.num_records == 16
+    schedules = {str(inp.state) for inp in records.inputs}
+    assert len(schedules) == 16, "a schedule was measured twice"
+
+
+def test_policies_know_a_damaged_log(tmp_path: Path) -> None:
+    """TVM's own reader fails as a whole on one bad line."""
+    task = make_task("matmul")
+    states = sample_states(task, 8)
+    log = tmp_path / "log.json"
+    auto_scheduler.save_records(str(log), *measured(task, states, random_costs(8)))
+    log.write_text(log.read_text() + '{"i": [["tr')
+    model = small_model()
+    policies = make_search_policies([task], model, load_log_file=log, params=SMALL, verbose=0)
+    assert len(policies) == 1 and model.num_records == 8
+    assert log.read_text().endswith('{"i": [["tr'), "the user's log is not touched"
+
+
+def test_seed_zero_is_a_seed() -> None:
+    """SketchPolicy takes 0 for random."""
+    task = make_task("matmul")
+    drawn = []
+    for seed in (0, 0, 1):
+        (policy,) = make_search_policies([task], auto_scheduler.RandomModel(), params=SMALL, seed=seed, verbose=0)
+        drawn.append([str(s) for s in policy.sample_initial_population()])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_the_model_says_how_much_to_explore_unless_the_user_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+    policy = auto_scheduler.SketchPolicy
+
+    def spy(*args: Any, params: dict[str, Any], **options: Any) -> Any:
+        made.append(dict(params))
+        return policy(*args, params=params, **options)
+
+    spy.DEFAULT_PARAMS = policy.DEFAULT_PARAMS  # type: ignore[attr-defined]
+    monkeypatch.setattr(auto_scheduler, "SketchPolicy", spy)
+    task = make_task("matmul")
+    make_search_policies([task], GNNCostModel(None, device="cpu"), verbose=0)
+    make_search_policies([task], GNNCostModel(None, device="cpu"), params={"eps_greedy": 0.05}, verbose=0)
+    make_search_policies([task], auto_scheduler.RandomModel(), verbose=0)
+    assert [params.get("eps_greedy") for params in made] == [0.2, 0.05, None]
+
+
+def test_params_are_not_changed() -> None:
+    params = dict(SMALL)
+    make_search_policies([make_task("matmul")], auto_scheduler.RandomModel(), params=params, verbose=0)
+    assert params == SMALL
+
+
+def test_any_cost_model(tmp_path: Path) -> None:
+    model = auto_scheduler.XGBModel(verbose_eval=0, num_warmup_sample=4)
+    scheduler = tune([make_task("matmul")], model, tmp_path / "log.json", 8)
+    assert scheduler.best_costs[0] < 1.0 and len(model.inputs) == 8
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"tasks": []}, "no tasks"),
+        ({"tasks": ["matmul"]}, r"tasks\[0\] is str"),
+        ({"model": object()}, "not a cost model"),
+        ({"params": {"eps_gredy": 0.1}}, "did you mean 'eps_greedy'"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_wrong_arguments(change: dict[str, Any], words: str) -> None:
+    arguments: dict[str, Any] = {"tasks": [make_task("matmul")], "model": auto_scheduler.RandomModel(), **change}
+    with pytest.raises(InvalidArgumentError, match=words):
+        make_search_policies(**arguments)
+
+
+def test_missing_log(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="none.json"):
+        make_search_policies([make_task("matmul")], small_model(), load_log_file=tmp_path / "none.json")
+
+
+def test_an_update_inside_the_search_reaches_the_model() -> None:
+    """C++ hands over TVM arrays, not lists."""
+    task = make_task("matmul")
+    model = small_model()
+    population = list(make_policy(task, **SMALL).sample_initial_population())[:6]
+    inputs, results = measured(task, population, random_costs(6))
+    auto_scheduler.cost_model.cost_model._ffi_api.CostModelUpdate(model, inputs, results)
+    assert model.num_records == 6
+    scores = auto_scheduler.cost_model.cost_model._ffi_api.CostModelPredict(
+        model, task, [task.compute_dag.infer_bound_from_state(s).state_object for s in population]
+    )
+    assert np.isfinite([float(s.value) for s in scores]).all()
+
+
+def test_ctrl_c_inside_the_model_ends_the_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TVM swallows a KeyboardInterrupt in a callback, and would go on with scores that were never computed."""
+    model = small_model()
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "predict", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        tune([make_task("matmul")], model, tmp_path / "log.json", 8)
+    assert isinstance(caught.value, TuningInterrupted)

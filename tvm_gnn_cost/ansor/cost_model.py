@@ -1,0 +1,267 @@
+"""`GNNCostModel`: the cost model that TVM's auto_scheduler calls, made of stage graphs and a learner.
+
+When to use it: wherever a script has `auto_scheduler.XGBModel()`. It keeps the contracts of the C++ that calls it
+(`src/auto_scheduler/cost_model.cc`, `search_policy/sketch_policy.cc`): scores are finite and positive, higher is
+better, 1.0 is as fast as the best measured schedule of the task; a schedule that cannot run scores -inf.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.ansor.measured_graphs import read_measurements
+from tvm_gnn_cost.ansor.measurements import check_pairs
+from tvm_gnn_cost.ansor.native.builder import make_builder
+from tvm_gnn_cost.ansor.record_log import read_records
+from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
+from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
+from tvm_gnn_cost.errors import InvalidArgumentError, TuningInterrupted
+from tvm_gnn_cost.learning.config import TrainerConfig
+from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateCallback, UpdateReport
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+
+_auto_scheduler = require_auto_scheduler()
+
+logger = logging.getLogger(__name__)
+
+MAX_SOURCES = 64
+"""Tasks whose computations are remembered; the one longest unused is dropped first."""
+
+
+class _Load:
+    """`load` of GNNCostModel, which means two things: see `__get__`."""
+
+    def __get__(self, model: GNNCostModel | None, owner: type[GNNCostModel]) -> Callable[..., GNNCostModel]:
+        def load(file_name: str | PathLike[str], device: str | None = None) -> GNNCostModel:
+            """The model saved in a file: called on the class, a new one; called on a model, that model, in place.
+
+            Args:
+                file_name: a file that `save` wrote.
+                device: "auto", "cpu", "cuda" or "cuda:1"; None is "auto" for a new model, and the model's own in place.
+
+            Raises CheckpointError where the file is missing, damaged, foreign or outdated; the model is then as it was.
+            """
+            loaded = owner(None, device=device or "auto") if model is None else model
+            loaded.core.load(file_name, device or str(loaded.core.trainer.device))
+            return loaded
+
+        return load
+
+
+class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # type: ignore[misc, name-defined]
+    """Ranks schedules with a graph network on stage graphs, trained online as measurements come in.
+
+    Args:
+        pretrained: "auto" starts from the network shipped for the target, where there is one; a path starts from that
+            checkpoint; None starts cold. A cold model explores at random until it has been trained.
+        seed: of everything random in the model. The same seed and the same calls give the same scores.
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
+        num_warmup_sample: measurements, default 0: a cold model scores at random until it has learnt from more.
+        config: options of the learner; default `TrainerConfig()`. With a pretrained network, the sizes of the network
+            are the checkpoint's.
+        model_file: if given, the model is saved there after every update.
+        callbacks: each is called with an `UpdateReport` after every update.
+
+    Attributes:
+        core: the model without TVM: what it has learnt, and its options.
+
+    Raises:
+        InvalidArgumentError: an option is wrong. CheckpointError: the checkpoint cannot be used.
+    """
+
+    search_params: Mapping[str, Any] = MappingProxyType({"eps_greedy": 0.2})
+    """What `make_search_policies` asks of the search for this model, unless the user says otherwise.
+
+    A fifth of each round is measured at random. TVM's own 0.05 is none of 16: with a network that is sure of itself
+    from the first round on, a search that begins in the wrong place stays there (docs/experiments.md).
+    """
+
+    load = _Load()
+
+    def __init__(
+        self,
+        pretrained: str | PathLike[str] | None = "auto",
+        seed: int = 0,
+        *,
+        device: str = "auto",
+        num_warmup_sample: int = 0,
+        config: TrainerConfig | None = None,
+        model_file: str | PathLike[str] | None = None,
+        callbacks: Sequence[UpdateCallback] = (),
+    ) -> None:
+        self._register()
+        self.core = CostModelCore(
+            pretrained,
+            seed,
+            device=device,
+            num_warmup_sample=num_warmup_sample,
+            config=config,
+            model_file=model_file,
+            callbacks=callbacks,
+        )
+        self._sources: dict[Hashable, StageGraphBuilder] = {}
+
+    # -- what TVM calls --------------------------------------------------------------------------------------------
+
+    def update(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
+        """Learns from new measurements (lists of MeasureInput and MeasureResult, or TVM arrays of them).
+
+        Failed measurements are learnt as slower than any other. Measurements without a usable cost (none, NaN, zero,
+        negative) and states that cannot be read are counted, reported in the log and left out.
+
+        Raises InvalidArgumentError where the lists differ in length or hold something else.
+        """
+        inputs, results = list(inputs), list(results)
+        check_pairs(inputs, results)
+        measured = read_measurements(inputs, results, self._source) if inputs else None
+        if measured is not None:
+            self.core.learn(measured, len(inputs) - len(measured.latency))
+
+    def predict(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
+        """Scores, float64 (len(states),): relative throughput, or -inf for a state that cannot run.
+
+        Never raises because of a bad state: that is scored -inf, and the log says so.
+        """
+        return self.core.score(self._source(task), states).scores
+
+    def predict_stages(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
+        """The scores of `predict`, then for every state the number of its computed stages and their scores.
+
+        The packed format of `PythonBasedModel.predict_stages`. The stages' scores of a state sum to its score; a state
+        that cannot run has 0 of them.
+        """
+        scored = self.core.score(self._source(task), states)
+        parts: list[NDArray[np.float64]] = [scored.scores]
+        graph = 0
+        for i, readable in enumerate(scored.built.readable):
+            shares = np.zeros(0)
+            if readable:
+                if np.isfinite(scored.scores[i]):
+                    nodes = slice(scored.built.graphs.node_ptr[graph], scored.built.graphs.node_ptr[graph + 1])
+                    mask = scored.built.scored_nodes[nodes]
+                    shares = _shares(scored.time_shares[nodes][mask], float(scored.scores[i]))
+                graph += 1
+            parts += [np.array([float(len(shares))]), shares]
+        return np.concatenate(parts)
+
+    # -- more than TVM asks for ------------------------------------------------------------------------------------
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether scores come from a trained network; else they explore at random."""
+        return self.core.is_warm
+
+    @property
+    def num_records(self) -> int:
+        """Measurements learnt from so far; those of a pretrained network do not count."""
+        return self.core.num_records
+
+    @property
+    def last_update(self) -> UpdateReport | None:
+        """What the last update did; None before the first."""
+        return self.core.last_update
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """Of the network that it started from: what that was trained on, and how well it ranks; None without one."""
+        return self.core.card
+
+    def predict_latency(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
+        """Predicted latency in seconds, float64 (len(states),); nan where the state cannot run or the model is cold."""
+        scored = self.core.score(self._source(task), states)
+        latency = np.full(len(states), np.nan)
+        if self.is_warm:
+            latency[scored.built.readable] = scored.latency
+            latency[~np.isfinite(scored.scores)] = np.nan
+        return latency
+
+    def time_shares(self, task: Any, state: Any) -> NDArray[np.float64]:
+        """What part of one state's time the network gives to each stage: float64 (number of stages,), sum 1.
+
+        In TVM's order, placeholders and inlined stages included. nan while the model is cold. Raises
+        InvalidArgumentError for a state that cannot be read.
+        """
+        scored = self.core.score(self._source(task), [state])
+        if not scored.built.readable[0]:
+            raise InvalidArgumentError(f"the state of task {task.workload_key} cannot be read; the log says why")
+        return scored.time_shares if self.is_warm else np.full(len(scored.time_shares), np.nan)
+
+    def update_from_file(self, file_name: str | PathLike[str], n_lines: int | None = None) -> None:
+        """Learns from a record log, the first `n_lines` of it if given. Bad lines are counted, reported and left out.
+
+        Raises RecordError where the file is missing or is no record log at all.
+        """
+        log = read_records(file_name, n_lines)
+        logger.info("GNNCostModel: loaded %d measurement records from %s", len(log), file_name)
+        self.update(log.inputs, log.results)
+
+    def save(self, file_name: str | PathLike[str]) -> None:
+        """Writes the model to one file, atomically. Raises CheckpointError, and leaves what was there as it was."""
+        self.core.save(file_name)
+
+    def __repr__(self) -> str:
+        state = "warm" if self.is_warm else "cold"
+        return f"{type(self).__name__}({state}, {self.num_records} records, {len(self._sources)} tasks)"
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _register(self) -> None:
+        """What `PythonBasedModel.__init__` does, and Ctrl-C is passed on to the user (see `TuningInterrupted`)."""
+
+        def update(inputs: Any, results: Any) -> None:
+            with _passing_on_interrupts():
+                self.update(inputs, results)
+
+        def predict(task: Any, states: Any, destination: Any) -> None:
+            with _passing_on_interrupts():
+                _fill(destination, self.predict(task, states))
+
+        def predict_stages(task: Any, states: Any, destination: Any) -> None:
+            with _passing_on_interrupts():
+                _fill(destination, self.predict_stages(task, states))
+
+        constructor = _auto_scheduler._ffi_api.PythonBasedModel
+        self.__init_handle_by_constructor__(constructor, update, predict, predict_stages)
+
+    def _source(self, task: Any) -> StageGraphBuilder:
+        """What makes the task's graphs. Tasks that differ in what their hardware allows have one each."""
+        key = (task.workload_key, str(task.target), int(task.layout_rewrite_option), hardware_of(task))
+        source = self._sources.pop(key, None)
+        if source is None:
+            source = make_builder(task)
+            while len(self._sources) >= MAX_SOURCES:
+                del self._sources[next(iter(self._sources))]
+        self._sources[key] = source  # last: most recently used
+        self.core.meet(source)
+        return source
+
+
+@contextmanager
+def _passing_on_interrupts() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise TuningInterrupted("interrupted by Ctrl-C while the cost model was at work") from interrupt
+
+
+def _fill(destination: Any, values: NDArray[np.float64]) -> None:
+    """Writes the values to the float array that C++ points to."""
+    pointer = ctypes.cast(destination, ctypes.POINTER(ctypes.c_float))
+    np.ctypeslib.as_array(pointer, shape=values.shape)[:] = values
+
+
+def _shares(time_shares: NDArray[np.float64], score: float) -> NDArray[np.float64]:
+    """The score, divided among stages as their time is; evenly where they have none."""
+    total = time_shares.sum()
+    if not total > 0:
+        return np.full(len(time_shares), score / max(1, len(time_shares)))
+    return time_shares * (score / total)

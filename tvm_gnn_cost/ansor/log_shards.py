@@ -1,0 +1,114 @@
+"""Record logs as stage graphs on disk, for training: read once, kept, and read again when something has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tvm_gnn_cost.ansor.pools import states_by_task
+from tvm_gnn_cost.ansor.record_log import describe_skipped, read_record_chunks
+from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
+from tvm_gnn_cost.ansor.tasks import register_all
+from tvm_gnn_cost.errors import RecordError
+from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
+from tvm_gnn_cost.records.logs import log_stem
+from tvm_gnn_cost.records.shards import Shard, ShardSource, ShardWriter, open_shard, write_shard
+from tvm_gnn_cost.records.task import StoredTask
+from tvm_gnn_cost.system.progress import ReadProgress
+from tvm_gnn_cost.workloads import run_definitions
+
+logger = logging.getLogger(__name__)
+
+RECORDS_AT_A_TIME = 512
+"""Records of a log that are in memory as TVM's objects."""
+
+
+def read_logs(
+    logs: Sequence[Path],
+    folder: Path,
+    definitions: Sequence[Path] = (),
+    observer: Callable[[ReadProgress], None] = lambda progress: None,
+) -> list[Shard]:
+    """The stage graphs of record logs, by name of log. What `folder` already holds is not read again.
+
+    Records that cannot be used are counted and reported in the log, with file and line.
+
+    Args:
+        logs: record logs, see `pools.find_logs`. Of those with the same content one is taken.
+        folder: where the graphs are kept.
+        definitions: Python files that register workloads; they are executed.
+        observer: called after every few hundred records. What it raises ends the reading; nothing is left half done.
+
+    Raises RecordError for a log that cannot be read, or graphs that cannot be written; WorkloadError for definitions.
+    """
+    register_all()
+    registered = hashlib.sha256()
+    for path in definitions:
+        run_definitions(path)
+        registered.update(path.read_bytes())
+    shards: dict[str, Shard] = {}
+    records = 0
+    for number, log in enumerate(logs):
+
+        def observe(count: int, number: int = number, log: Path = log, before: int = records) -> None:
+            observer(ReadProgress(number, len(logs), before + count, log.name))
+
+        digest = _digest(log)
+        if digest in shards:
+            logger.warning("%s holds the same as %s, and is left out", log, shards[digest].log)
+            continue
+        observe(0)
+        source = ShardSource(digest, SCHEMA_VERSION, registered.hexdigest())
+        shards[digest] = _shard(log, folder, source, observe)
+        records += len(shards[digest])
+    observer(ReadProgress(len(logs), len(logs), records, ""))
+    return sorted(shards.values(), key=lambda shard: (shard.log, shard.source.digest))
+
+
+def _shard(log: Path, folder: Path, source: ShardSource, observe: Callable[[int], None]) -> Shard:
+    """The shard of a log: the one that is there, or a new one."""
+    path = folder / f"{log_stem(log)}-{source.digest[:16]}"
+    if path.exists():
+        try:
+            return open_shard(path, source)
+        except RecordError as error:
+            logger.info("%s; %s is read again", error, log)
+    try:
+        with write_shard(path, source, "/".join(log.parts[-2:]), NODE_DIM, EDGE_DIM) as writer:
+            _fill(writer, log, observe)
+    except OSError as error:
+        raise RecordError(f"the stage graphs of {log} cannot be written to {folder}: {error}") from error
+    return open_shard(path, source)
+
+
+def _fill(writer: ShardWriter, log: Path, observe: Callable[[int], None]) -> None:
+    """Reads a log, some records at a time, and reports what could not be used."""
+    skipped: list[tuple[int, str]] = []
+    used = 0
+    for chunk in read_record_chunks(log, RECORDS_AT_A_TIME, rebuild=True):
+        skipped += chunk.skipped
+        for measured in states_by_task(log, chunk):
+            pool, readable = measured.pool()
+            writer.skipped += int((~readable).sum())
+            if len(pool):
+                is_gpu = hardware_of(measured.task).is_gpu
+                task = StoredTask(pool.task, pool.flop, pool.workload, pool.operator, pool.target, is_gpu)
+                writer.add(task, pool.graphs, pool.latency)
+                used += len(pool)
+        observe(used)
+    writer.skipped += len(skipped)
+    if skipped:
+        logger.warning("%s", describe_skipped(log, skipped, used))
+
+
+def _digest(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+            return digest.hexdigest()
+    except OSError as error:
+        raise RecordError(f"record log {path} cannot be read: {error.strerror or error}") from error

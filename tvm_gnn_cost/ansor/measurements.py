@@ -1,0 +1,56 @@
+"""Measurements as the learner takes them: one latency for a record, one key for a task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.records.latency import latency
+from tvm_gnn_cost.records.task import make_task_key
+
+if TYPE_CHECKING:
+    from tvm.auto_scheduler.measure import MeasureResult
+
+
+def task_key(task: Any) -> str:
+    """What tells tasks apart: workload and target."""
+    return make_task_key(task.workload_key, str(task.target))
+
+
+def task_flop(task: Any) -> float:
+    """Floating-point operations of a task; at least 1, since TVM counts none for pure data movement."""
+    return max(1.0, float(task.compute_dag.flop_ct))
+
+
+def result_latency(result: Any) -> float | None:
+    """`latency` of a MeasureResult."""
+    return latency(costs_of(result), int(result.error_no))
+
+
+def readings(result: Any) -> list[float]:
+    """The repeats of a MeasureResult in seconds; none for a failed one."""
+    return costs_of(result) if int(result.error_no) == 0 else []
+
+
+def costs_of(result: Any) -> list[float]:
+    """The costs of a MeasureResult in seconds, whatever became of the measurement."""
+    return [float(getattr(cost, "value", cost)) for cost in result.costs]
+
+
+def check_pairs(inputs: Sequence[Any], results: Sequence[Any]) -> None:
+    """Raises InvalidArgumentError where these are not as many MeasureInputs as MeasureResults."""
+    if len(inputs) != len(results):
+        raise InvalidArgumentError(f"{len(inputs)} measure inputs but {len(results)} results; each input needs one")
+    for i, (inp, res) in enumerate(zip(inputs, results, strict=True)):
+        if not (hasattr(inp, "task") and hasattr(inp, "state")):
+            raise InvalidArgumentError(f"inputs[{i}] is {type(inp).__name__}, not a MeasureInput")
+        if not (hasattr(res, "costs") and hasattr(res, "error_no")):
+            raise InvalidArgumentError(f"results[{i}] is {type(res).__name__}, not a MeasureResult")
+
+
+def measured_latency(result: MeasureResult) -> float | None:
+    """The latency in seconds of a MeasureResult: the best of its readings, as noise only slows; None if it failed."""
+    latency = result_latency(result)
+    return latency if latency is not None and math.isfinite(latency) else None

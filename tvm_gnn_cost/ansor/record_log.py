@@ -1,0 +1,243 @@
+"""Robust reading of auto_scheduler's record logs.
+
+TVM's own `RecordReader` gives up at the first bad line. Here each line is judged alone: a bad one is counted and
+reported with its number and the reason, and the rest is used.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+
+from tvm_gnn_cost.ansor.record_format import check_record, check_steps_fit, is_readable
+from tvm_gnn_cost.errors import RecordError, last_line
+from tvm_gnn_cost.system.files import write_atomically
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+
+if TYPE_CHECKING:
+    from tvm.auto_scheduler import ComputeDAG, MeasureInput, MeasureResult
+
+logger = logging.getLogger("tvm_gnn_cost")
+
+SHOWN = 5  # bad lines named in a warning
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class _Judged(NamedTuple):
+    """A record of a log: its line from 1, MeasureInput and MeasureResult; and why it cannot be used, or None."""
+
+    line: int
+    inp: Any
+    result: Any
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class RecordLog:
+    """What a record log holds.
+
+    Attributes:
+        inputs: MeasureInputs in the log's order; hollow unless read with `rebuild=True` (see `recover`).
+        results: their MeasureResults; failed measurements are among them, with `error_no` other than 0.
+        skipped: (line number from 1, reason) of each line that was left out.
+        lines: the line number, from 1, of each record.
+    """
+
+    inputs: list[MeasureInput] = field(default_factory=list)
+    results: list[MeasureResult] = field(default_factory=list)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def read_records(path: str | os.PathLike[str], n_lines: int | None = None, *, rebuild: bool = False) -> RecordLog:
+    """Read a record log, plain or gzipped, leaving out what is bad.
+
+    Left out, counted and reported in one warning: corrupt and truncated lines, workloads that are not registered or
+    cannot be built, and measurements without error whose cost is missing, NaN, infinite, zero or negative.
+
+    Args:
+        path: the log.
+        n_lines: read only so many records from its beginning, good or bad; None reads all.
+        rebuild: also replay each state's steps, which costs 1 to 4 ms a record and leaves out those that fail.
+
+    Raises RecordError for a log that is missing or cannot be read at all, TVMNotAvailableError without TVM.
+    """
+    require_auto_scheduler()
+    if n_lines is not None and n_lines < 0:
+        raise RecordError(f"n_lines is {n_lines}; it must be at least 0, or None for all")
+    log = _collect(itertools.islice(_judged(path, rebuild), n_lines))
+    if log.skipped:
+        logger.warning("%s", describe_skipped(path, log.skipped, len(log)))
+    return log
+
+
+def read_record_chunks(path: str | os.PathLike[str], size: int, *, rebuild: bool = False) -> Iterator[RecordLog]:
+    """The log in pieces of `size` records, good or bad, for logs that are more than memory holds.
+
+    Bad records are left out as `read_records` does it, but reported by the caller alone (see `describe_skipped`).
+    Raises what `read_records` raises.
+    """
+    require_auto_scheduler()
+    records = _judged(path, rebuild)
+    while chunk := list(itertools.islice(records, size)):
+        yield _collect(chunk)
+
+
+def _collect(records: Iterable[_Judged]) -> RecordLog:
+    log = RecordLog()
+    for record in records:
+        if record.reason is None:
+            log.inputs.append(record.inp)
+            log.results.append(record.result)
+            log.lines.append(record.line)
+        else:
+            log.skipped.append((record.line, record.reason))
+    return log
+
+
+def _judged(path: str | os.PathLike[str], rebuild: bool) -> Iterator[_Judged]:
+    """Each record of a log, good or bad."""
+    auto_scheduler = require_auto_scheduler()
+    workloads = _Workloads()
+    for number, text, problem in _record_lines(path):
+        reason = problem or check_record(text)
+        inp = res = None
+        if reason is None:
+            try:
+                inp, res = auto_scheduler.measure_record.load_record_from_string(text)
+                reason = workloads.problem(inp.task.workload_key, json.loads(text)["i"][1][1])
+                if reason is None and rebuild:
+                    inp = recover(inp)
+            except Exception as error:  # whatever TVM's reader trips over
+                reason = f"TVM cannot read it: {last_line(error)}"
+        yield _Judged(number, inp, res, reason)
+
+
+def recover(inp: MeasureInput) -> MeasureInput:
+    """A complete MeasureInput from a hollow one read from a log: its DAG and its stages, bounds inferred."""
+    auto_scheduler = require_auto_scheduler()
+    return auto_scheduler.measure.recover_measure_input(inp, rebuild_state=True)
+
+
+def describe_skipped(path: str | os.PathLike[str], skipped: Sequence[tuple[int, str]], used: int) -> str:
+    """One line: how many records of the log were used and skipped, and the first few bad lines with their reasons."""
+    first = "; ".join(f"line {number}: {reason}" for number, reason in skipped[:SHOWN])
+    more = f"; and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
+    return f"{os.fspath(path)}: {used} records used, {len(skipped)} skipped ({first}{more})"
+
+
+def repair_log(path: str | os.PathLike[str]) -> int:
+    """Make a plain log fit for TVM's own reader and for appending; returns the number of lines that were moved out.
+
+    Lines that are no records (corrupt, or truncated by a kill) go to `<path>.rejected`; a missing newline at the end
+    is added. The log is replaced atomically, and not at all when it is in order. Does nothing for a missing log.
+    Raises RecordError where it cannot be read or written.
+    """
+    log = Path(path)
+    if not log.exists():
+        return 0
+    good: list[bytes] = []
+    rejected: list[bytes] = []
+    try:
+        data = log.read_bytes()
+        for raw in data.split(b"\n"):
+            if raw.strip():  # TVM's reader stops at an empty line
+                (good if is_readable(raw) else rejected).append(raw)
+        if data == b"".join(line + b"\n" for line in good):
+            return 0
+        if rejected:
+            with open(f"{log}.rejected", "ab") as out:
+                out.writelines(line + b"\n" for line in rejected)
+        write_atomically(log, b"".join(line + b"\n" for line in good))
+    except OSError as error:
+        raise RecordError(f"{log} cannot be repaired: {error.strerror or error}") from error
+    if rejected:
+        logger.warning("%s: %d unreadable lines moved to %s.rejected", log, len(rejected), log)
+    return len(rejected)
+
+
+def append_records(
+    path: str | os.PathLike[str], inputs: Sequence[MeasureInput], results: Sequence[MeasureResult]
+) -> None:
+    """Append measurements to a log, and report a full disk (TVM's own writer loses them in silence).
+
+    Raises RecordError where they cannot be written.
+    """
+    auto_scheduler = require_auto_scheduler()
+    dump = auto_scheduler.measure_record.dump_record_to_string
+    lines = [dump(inp, res).strip() + "\n" for inp, res in zip(inputs, results, strict=True)]
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as out:
+            out.writelines(lines)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        raise RecordError(
+            f"{len(lines)} measurements cannot be written to {path}: {error.strerror or error}"
+        ) from error
+
+
+class _Workloads:
+    """The workloads met in a log; each is built once."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, tuple[str | None, tuple[bool, ...]]] = {}
+
+    def problem(self, key: str, steps: Sequence[Sequence[Any]]) -> str | None:
+        """Why the steps cannot be replayed on the workload, or None."""
+        if key not in self._built:
+            self._built[key] = _build(key)
+        reason, is_compute = self._built[key]
+        return reason or check_steps_fit(steps, is_compute)
+
+
+def _build(key: str) -> tuple[str | None, tuple[bool, ...]]:
+    """Why the workload cannot be built, or None; and for each of its stages whether it computes."""
+    auto_scheduler = require_auto_scheduler()
+    registry = auto_scheduler.workload_registry.WORKLOAD_FUNC_REGISTRY
+    name = json.loads(key)[0]
+    if key not in registry and name not in registry:
+        return f"workload {name!r} is not registered (register it, or extract the network's tasks, before reading)", ()
+    try:
+        dag: ComputeDAG = auto_scheduler.ComputeDAG(key)
+        stages = dag.get_init_state().stages
+    except Exception as error:  # the user's function may raise anything
+        return f"workload {key} cannot be built: {last_line(error)}", ()
+    return None, tuple(hasattr(stage.op, "axis") for stage in stages)
+
+
+def _record_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str, str | None]]:
+    """(line number, text, problem) of each line that is neither empty nor a comment."""
+    number = 0
+    try:
+        with _open(path) as file:
+            for raw in file:
+                number += 1
+                if not raw.strip() or raw[:1] in (b"#", b" "):  # comments, as TVM's reader has them
+                    continue
+                try:
+                    yield number, raw.decode("utf-8").strip(), None
+                except UnicodeDecodeError:
+                    yield number, "", "not UTF-8 text"
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield number + 1, "", f"the gzip stream is damaged from here on ({error})"
+    except OSError as error:
+        raise RecordError(f"record log {os.fspath(path)} cannot be read: {error.strerror or error}") from error
+
+
+def _open(path: str | os.PathLike[str]) -> IO[bytes]:
+    with open(path, "rb") as file:
+        compressed = file.read(2) == _GZIP_MAGIC
+    return cast(IO[bytes], gzip.open(path, "rb")) if compressed else open(path, "rb")

@@ -1,0 +1,50 @@
+"""Training from record logs: what `tvm-gnn-cost train` runs for auto_scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tvm_gnn_cost.ansor.log_shards import read_logs
+from tvm_gnn_cost.system.interrupts import Interrupts
+from tvm_gnn_cost.system.progress import ReadProgress
+from tvm_gnn_cost.training.train import TrainObserver, TrainOptions, TrainResult, make_folders, train_network
+
+
+def train_on_logs(
+    logs: Sequence[Path],
+    output: Path,
+    work: Path,
+    options: TrainOptions,
+    observer: TrainObserver,
+    *,
+    definitions: Sequence[Path] = (),
+    restart: bool = False,
+) -> TrainResult | None:
+    """Reads the logs and trains a network on them; None if Ctrl-C (in the main thread) ended it, and the same call goes
+    on.
+
+    Args:
+        logs: record logs of one kind of target, see `find_logs`.
+        output, options, observer, restart: see `train_network`.
+        work: a folder for the stage graphs and the state of the training.
+        definitions: Python files that register workloads of the logs; they are executed.
+
+    Raises what `read_logs` and `train_network` raise.
+    """
+    make_folders(output, work)
+    with Interrupts() as interrupts:
+
+        def reading(progress: ReadProgress) -> None:
+            interrupts.check()
+            observer.reading(progress)
+
+        # Held throughout: TVM swallows a KeyboardInterrupt, and one that comes while a file is made leaves it behind.
+        with interrupts.held():
+            try:
+                shards = read_logs(logs, work / "graphs", definitions, reading)
+            except KeyboardInterrupt:
+                return None
+            return train_network(
+                shards, output, work, options, observer, restart=restart, stop=lambda: interrupts.requested
+            )

@@ -1,0 +1,177 @@
+"""What a set of stages computes: axes, operations, and how every stage reads every buffer.
+
+It does not depend on tile sizes or annotations, so it is made once for each set of stages and inlining decisions of a
+task (a sketch gives a few; each rfactor extent one more) and shared by all schedules that have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvm_gnn_cost.graphs.expression import LinearForm, linear_form
+from tvm_gnn_cost.graphs.operation import Operation, OperationKey
+
+MAX_LOADS = 4096
+"""Loads analysed for one stage: inlining may multiply them without end; past this the rest repeats their pattern."""
+
+
+@dataclass(frozen=True)
+class StageComputation:
+    """One stage: `operations` and `inlined_operations` count per iteration, by `expression.CATEGORIES`; the latter
+    include what is inlined into the stage. Element size in bytes."""
+
+    name: str
+    is_placeholder: bool
+    is_inlined: bool
+    axis_extents: tuple[int, ...]
+    reduce_extents: tuple[int, ...]
+    element_bytes: int
+    is_float: bool
+    is_constant: bool
+    operations: tuple[float, ...]
+    inlined_operations: tuple[float, ...]
+
+    @property
+    def runs(self) -> bool:
+        """Whether the stage has a loop nest: it is neither an input nor inlined."""
+        return not self.is_placeholder and not self.is_inlined
+
+    @property
+    def scope(self) -> str:
+        """The storage scope, from the suffix that TVM's cache steps put on the name: "shared", "local" or ""."""
+        suffix = self.name.rpartition(".")[2]
+        return suffix if suffix in ("shared", "local") else ""
+
+
+@dataclass(frozen=True)
+class Access:
+    """The reads of buffer `producer` that stage `host` executes through edge `edge`, all with the same coefficients.
+
+    Dimension d of the buffer is read at sum_a coefficients[d][a] * axis_a + a constant; the constants of the merged
+    reads spread over `spread[d]`; a modulo caps the span of dimension d at `limit[d]`. Axes are the host's spatial
+    axes followed by its reduction axes.
+    """
+
+    host: int
+    producer: int
+    edge: int
+    coefficients: tuple[tuple[float, ...], ...]
+    spread: tuple[float, ...]
+    limit: tuple[float, ...]
+    reads: float
+    affine: bool
+
+
+@dataclass(frozen=True)
+class Computation:
+    """Stages in TVM's order, edges (producer, consumer) between all stages, the accesses that run, and the evaluations
+    (host, inlined stage, how often an iteration of the host evaluates it)."""
+
+    stages: tuple[StageComputation, ...]
+    edges: tuple[tuple[int, int], ...]
+    accesses: tuple[Access, ...]
+    evaluations: tuple[tuple[int, int, int], ...]
+
+
+def analyse(keys: Sequence[OperationKey], operations: Sequence[Operation], inlined: Sequence[bool]) -> Computation:
+    """What N stages compute, in order: `keys` name them in each other's loads; `inlined` says which run in others."""
+    position = {key: i for i, key in enumerate(keys)}
+    edges: dict[tuple[int, int], int] = {}
+    for i, op in enumerate(operations):
+        for load in op.loads:
+            producer = position.get(load.value)
+            if producer is not None and producer != i:
+                edges.setdefault((producer, i), len(edges))
+    accesses: list[Access] = []
+    evaluations: list[tuple[int, int, int]] = []
+    stages = []
+    for i, op in enumerate(operations):
+        walk = _HostWalk(i, operations, inlined, edges, position)
+        if not op.is_placeholder and not inlined[i]:
+            walk.run()
+            accesses.extend(walk.accesses())
+            evaluations.extend((i, stage, count) for stage, count in walk.evaluations.items())
+        stages.append(
+            StageComputation(
+                name=op.name,
+                is_placeholder=op.is_placeholder,
+                is_inlined=inlined[i],
+                axis_extents=op.axis_extents,
+                reduce_extents=op.reduce_extents,
+                element_bytes=op.element_bytes,
+                is_float=op.is_float,
+                is_constant=op.is_constant,
+                operations=op.counts,
+                inlined_operations=tuple(walk.operations),
+            )
+        )
+    return Computation(tuple(stages), tuple(edges), tuple(accesses), tuple(evaluations))
+
+
+class _HostWalk:
+    """Collects what one stage executes: its own loads and operations and those of the stages inlined into it."""
+
+    def __init__(
+        self,
+        host: int,
+        operations: Sequence[Operation],
+        inlined: Sequence[bool],
+        edges: dict[tuple[int, int], int],
+        position: dict[OperationKey, int],
+    ) -> None:
+        self._host, self._all, self._inlined, self._edges = host, operations, inlined, edges
+        self._position = position
+        self._loads_seen = 0
+        self.operations = list(operations[host].counts)
+        self.evaluations: dict[int, int] = {}
+        # (producer, edge, coefficients) -> (forms of the indices, one tuple a read)
+        self._merged: dict[tuple[Any, ...], list[tuple[LinearForm, ...]]] = {}
+
+    def run(self) -> None:
+        self._visit(self._host, self._all[self._host].indices)
+
+    def _visit(self, reader: int, all_indices: Iterable[tuple[LinearForm, ...]]) -> None:
+        """Follows the loads of `reader`, whose indices are given over the host's axes."""
+        for load, indices in zip(self._all[reader].loads, all_indices, strict=True):
+            self._loads_seen += 1
+            if self._loads_seen > MAX_LOADS:
+                return
+            producer = self._position.get(load.value)
+            if producer is None or producer == reader:
+                continue
+            if self._inlined[producer]:
+                inner = self._all[producer]
+                self.evaluations[producer] = self.evaluations.get(producer, 0) + 1
+                if not inner.is_constant:
+                    self.operations = [a + b for a, b in zip(self.operations, inner.counts, strict=True)]
+                environment = dict(zip(inner.axis_names, indices, strict=False))
+                self._visit(
+                    producer, (tuple(linear_form(c, environment) for c in load.children) for load in inner.loads)
+                )
+            else:
+                self._record(producer, self._edges[(producer, reader)], indices)
+
+    def _record(self, producer: int, edge: int, indices: tuple[LinearForm, ...]) -> None:
+        axes = range(len(self._all[self._host].axis_names))
+        rows = tuple(tuple(form.coefficients.get(a, 0.0) for a in axes) for form in indices)
+        self._merged.setdefault((producer, edge, rows), []).append(indices)
+
+    def accesses(self) -> list[Access]:
+        result = []
+        for (producer, edge, rows), reads in self._merged.items():
+            dimensions = range(len(rows))
+            result.append(
+                Access(
+                    host=self._host,
+                    producer=producer,
+                    edge=edge,
+                    coefficients=rows,
+                    spread=tuple(max(f[d].high for f in reads) - min(f[d].low for f in reads) for d in dimensions),
+                    limit=tuple(max(f[d].limit for f in reads) for d in dimensions),
+                    reads=float(len(reads)),
+                    affine=all(form.affine for f in reads for form in f),
+                )
+            )
+        return result

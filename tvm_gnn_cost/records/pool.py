@@ -1,0 +1,47 @@
+"""A pool: the measured schedules of one task as stage graphs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The records of one task as stage graphs.
+
+    Attributes:
+        name: of the log, or of the task where a log holds several.
+        graphs: the n schedules.
+        latency: float64 (n,), seconds; inf: failed.
+        task: the task's key (`task_key`: workload and target).
+        flop: floating-point operations.
+        workload: what is computed, without the target: TVM's workload key, default arguments filled in.
+        operator: the workload without its shape.
+        target: TVM's target string.
+        readings: the repeats of each record, float64 arrays in seconds; empty: failed.
+    """
+
+    name: str
+    graphs: StageGraphBatch
+    latency: NDArray[np.float64]
+    task: str
+    flop: float
+    workload: str
+    operator: str
+    target: str
+    readings: tuple[NDArray[np.float64], ...]
+
+    def __len__(self) -> int:
+        return len(self.latency)
+
+    def select(self, records: IntArray) -> Pool:
+        """The pool with some of its records, int64 (m,), in that order."""
+        return Pool(
+            self.name, self.graphs.select(records), self.latency[records], self.task, self.flop, self.workload,
+            self.operator, self.target, tuple(self.readings[int(i)] for i in records),
+        )  # fmt: skip

@@ -1,0 +1,136 @@
+"""What a tuning run takes and gives: its options, its trials, its times, and what an observer is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tvm_gnn_cost.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """How a schedule is built and measured.
+
+    Attributes:
+        repeat: readings per schedule; all are logged, and the best counts, as interference only slows a run down.
+        min_repeat_ms: the least duration of a reading, in milliseconds.
+        number: the least number of runs in a reading.
+        build_timeout_s: a build is killed after so many seconds.
+        run_timeout_s: a run is killed after so many seconds.
+        cooldown_s: pause after each schedule, in seconds.
+        flush_cache: flush the CPU's caches between readings; a reading is then a single run.
+    """
+
+    repeat: int = 3
+    min_repeat_ms: int = 50
+    number: int = 3
+    build_timeout_s: int = 20
+    run_timeout_s: int = 10
+    cooldown_s: float = 0.0
+    flush_cache: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("repeat", "number", "build_timeout_s", "run_timeout_s"):
+            _require_int(name, getattr(self, name), 1)
+        _require_int("min_repeat_ms", self.min_repeat_ms, 0)
+        if not self.cooldown_s >= 0:
+            raise InvalidArgumentError(f"cooldown_s is {self.cooldown_s!r}; it must be at least 0 seconds")
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """A tuning run's budget.
+
+    Attributes:
+        trials: schedules to measure in all, over all tasks; a resumed run counts those in its log.
+        trials_per_round: schedules measured between two trainings of the model.
+        measure: how they are measured.
+    """
+
+    trials: int = 256
+    trials_per_round: int = 64
+    measure: MeasureOptions = field(default_factory=MeasureOptions)
+
+    def __post_init__(self) -> None:
+        _require_int("trials", self.trials, 1)
+        _require_int("trials_per_round", self.trials_per_round, 1)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One measured schedule.
+
+    Attributes:
+        task: the index of its task.
+        latency_s: the best of its readings in seconds; None for a failed measurement.
+        elapsed_s: seconds from the run's start to the end of its measurement.
+        error_no: `MeasureErrorNo` of TVM; 0 is success.
+    """
+
+    task: int
+    latency_s: float | None
+    elapsed_s: float
+    error_no: int = 0
+
+
+@dataclass(frozen=True)
+class PhaseTimes:
+    """Wall-clock seconds of a run, by what they went into; `score_s` is the model's part of `search_s`."""
+
+    search_s: float
+    measure_s: float
+    train_s: float
+    score_s: float
+    total_s: float
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a tuning run did.
+
+    Attributes:
+        trials: in the order of measurement; those that a resumed run found in its log are not among them.
+        times: where the time went.
+        best_latency_s: each task's best latency, those of a resumed log included; None where nothing ran.
+        weights: how often each task occurs.
+        flops: each task's floating-point operations.
+        resumed: trials found in the log.
+        interrupted: whether it was stopped before its budget was used.
+        exhausted: whether it ended early because no unmeasured schedule was left.
+        log_file: the record log.
+    """
+
+    trials: tuple[Trial, ...]
+    times: PhaseTimes
+    best_latency_s: tuple[float | None, ...]
+    weights: tuple[float, ...]
+    flops: tuple[float, ...]
+    resumed: int
+    interrupted: bool
+    exhausted: bool
+    log_file: str
+
+    @property
+    def total_latency_s(self) -> float | None:
+        """The weighted sum of the tasks' best latencies; None unless each task has one."""
+        return weighted_latency(self.best_latency_s, self.weights)
+
+
+def weighted_latency(latencies_s: Sequence[float | None], weights: Sequence[float]) -> float | None:
+    """The sum of weight * latency in seconds; None where a latency is missing."""
+    total = 0.0
+    for latency, weight in zip(latencies_s, weights, strict=True):
+        if latency is None:
+            return None
+        total += latency * weight
+    return total
+
+
+def _require_int(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidArgumentError(f"{name} is {value!r}; it must be an integer of at least {least}")
