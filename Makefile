@@ -1,6 +1,7 @@
 # make demo, make test: each sets up .venv on its first call, then runs.
 PYTHON ?= python3
 VENV   ?= .venv
+EXTRAS ?= tvm,plots,dev
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
@@ -17,10 +18,10 @@ DEMO_MEASURE  ?= --round 16 --population 1024 --repeat 3 --min-repeat-ms 20 --bu
 NATIVE := CMakeLists.txt $(wildcard $(foreach ext,cc cpp h hpp,native/*.$(ext) native/*/*.$(ext)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint sanitize clean
+.PHONY: help install demo test test-without-tvm lint format sanitize clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
 
 install: $(STAMP) ## Make .venv and install what is pinned
 
@@ -30,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 		echo "Name another one: make PYTHON=python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt cmake nanobind ninja scikit-build-core
-	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[tvm,plots,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
 	@touch $(STAMP)
 
 demo: $(STAMP) ## Tune a convolution with both models, side by side (minutes)
@@ -39,10 +40,17 @@ demo: $(STAMP) ## Tune a convolution with both models, side by side (minutes)
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest
 
+test-without-tvm: ## Run the tests that need no TVM, where none is installed (.venv-without-tvm)
+	$(MAKE) VENV=.venv-without-tvm EXTRAS=plots,dev test
+
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+format: $(STAMP) ## Put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 # In a copy of the package, with -S: else the editable install's import hook would put the extension in .venv first.
 sanitize: $(STAMP) ## Run the extension under the address and undefined-behaviour sanitizers (minutes)
@@ -59,5 +67,5 @@ sanitize: $(STAMP) ## Run the extension under the address and undefined-behaviou
 		$(BIN)/python -S benchmarks/memory_soak.py --states $(SANITIZE_STATES)
 
 clean: ## Remove .venv and what builds and runs left
-	rm -rf $(VENV) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-without-tvm build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

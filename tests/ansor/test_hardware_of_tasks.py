@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedules import GPU_HARDWARE, make_task, sample_states
+from schedules import GPU_HARDWARE, make_task, measured, random_costs, sample_states
 from tvm import auto_scheduler
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.graphs.processors import GPUS
+from tvm_gnn_cost.graphs.schema import NODE_FEATURES
 
 GENEROUS = (80, 16, 64, 2**20, 2**31 - 1, 4096, 32, 32)
 LITTLE_LOCAL_MEMORY = (80, 16, 64, 2**20, 64, 4096, 32, 32)
@@ -69,3 +70,14 @@ def test_hardware_of_a_task() -> None:
     gpu = hardware_of(make_task("matmul", "cuda -arch=sm_80"))
     assert (gpu.is_gpu, gpu.cores, gpu.max_threads) == (True, 80, GPU_HARDWARE.max_threads_per_block)
     assert gpu.processor is GPUS["sm_80"]
+
+
+def test_one_update_may_hold_measurements_of_both() -> None:
+    task = make_task("matmul", "cuda")
+    wide = on(task, (80, 16, 64, 49152, 65536, 1024, 8, 64))
+    states = sample_states(task, 8)
+    model = GNNCostModel(pretrained=None)
+    halves = measured(task, states[:4], random_costs(4)), measured(wide, states[4:], random_costs(4))
+    model.update(*(first + second for first, second in zip(*halves, strict=True)))
+    column = [feature.name for feature in NODE_FEATURES].index("warp_size")
+    assert model.core.trainer.node_scaler.variance_[column] > 0

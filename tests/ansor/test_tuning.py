@@ -15,8 +15,7 @@ from tvm.auto_scheduler.measure_record import RecordReader
 from tvm_gnn_cost import InvalidArgumentError
 from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.ansor.tuning import tune_tasks
-from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
-from tvm_gnn_cost.system.progress import Progress
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneProgress
 
 QUICK = MeasureOptions(repeat=2, min_repeat_ms=1)
 SMALL_SEARCH: dict[str, Any] = {"evolutionary_search_population": 32, "evolutionary_search_num_iters": 1}
@@ -36,7 +35,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_measures_its_budget_and_accounts_for_its_time(tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[TuneProgress] = []
     result = tune_tasks(
         [matmul()], XGBModel(seed=1), "log.json", options(6), search_params=SMALL_SEARCH, observer=seen.append
     )
@@ -49,13 +48,13 @@ def test_a_run_measures_its_budget_and_accounts_for_its_time(tmp_path: Path) -> 
     elapsed = [trial.elapsed_s for trial in result.trials]
     assert all(0 < e <= times.total_s for e in elapsed)
     assert {progress.phase for progress in seen} == {"search", "measure", "train"}
-    assert seen[-1].trials == 6
+    assert seen[-1].done == 6
     assert os.listdir(tmp_path) == ["log.json"]  # TaskScheduler's own callbacks would leave a file
 
 
 def test_ctrl_c_keeps_what_is_measured_and_resume_goes_on() -> None:
-    def interrupt(progress: Progress) -> None:
-        if progress.trials == 4:
+    def interrupt(progress: TuneProgress) -> None:
+        if progress.done == 4:
             signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)

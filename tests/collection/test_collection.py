@@ -33,8 +33,7 @@ from tvm_gnn_cost.collection.noise import noise_of
 from tvm_gnn_cost.collection.pool import Pool
 from tvm_gnn_cost.collection.quietness import Quietness, check_quiet, wait_until_quiet
 from tvm_gnn_cost.collection.workers import WorkerPool
-from tvm_gnn_cost.records.tuning_run import MeasureOptions
-from tvm_gnn_cost.system.progress import Progress
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneProgress
 
 MEASURE = MeasureOptions(repeat=3, min_repeat_ms=1, number=1, build_timeout_s=30, run_timeout_s=10)
 FLAGS = ["--repeat", "3", "--min-repeat-ms", "1", "--build-timeout", "30", "--batch", "6", "--population", "16"]
@@ -176,9 +175,9 @@ def test_a_pool_without_its_description_is_not_continued(folder: Path) -> None:
 def test_the_time_bound_ends_it_between_two_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 0.0
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: TuneProgress) -> None:
         nonlocal seconds
-        seconds = 120.0 if progress.trials == 3 else 0.0
+        seconds = 120.0 if progress.done == 3 else 0.0
 
     monkeypatch.setattr(collection_loop._Run, "_elapsed", lambda run: seconds)
     result = collect_pools([matmul()], tmp_path, options(12, minutes=2, pretrained=None), watch)

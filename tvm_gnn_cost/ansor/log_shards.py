@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tvm_gnn_cost.ansor.pools import states_by_task
@@ -16,7 +17,7 @@ from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.records.logs import log_stem
 from tvm_gnn_cost.records.shards import Shard, ShardSource, ShardWriter, open_shard, write_shard
 from tvm_gnn_cost.records.task import StoredTask
-from tvm_gnn_cost.system.progress import ReadProgress
+from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
 from tvm_gnn_cost.workloads import run_definitions
 
 logger = logging.getLogger(__name__)
@@ -25,11 +26,22 @@ RECORDS_AT_A_TIME = 512
 """Records of a log that are in memory as TVM's objects."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReadProgress(Progress):
+    """Where the reading of logs stands: the phase is "read", `done` of `total` logs are read, `note` is at hand.
+
+    Attributes:
+        records: usable ones so far.
+    """
+
+    records: int
+
+
 def read_logs(
     logs: Sequence[Path],
     folder: Path,
     definitions: Sequence[Path] = (),
-    observer: Callable[[ReadProgress], None] = lambda progress: None,
+    observer: Observer[ReadProgress] = unobserved,
 ) -> list[Shard]:
     """The stage graphs of record logs, by name of log. What `folder` already holds is not read again.
 
@@ -53,7 +65,7 @@ def read_logs(
     for number, log in enumerate(logs):
 
         def observe(count: int, number: int = number, log: Path = log, before: int = records) -> None:
-            observer(ReadProgress(number, len(logs), before + count, log.name))
+            observer(ReadProgress(phase="read", done=number, total=len(logs), note=log.name, records=before + count))
 
         digest = _digest(log)
         if digest in shards:
@@ -63,7 +75,7 @@ def read_logs(
         source = ShardSource(digest, SCHEMA_VERSION, registered.hexdigest())
         shards[digest] = _shard(log, folder, source, observe)
         records += len(shards[digest])
-    observer(ReadProgress(len(logs), len(logs), records, ""))
+    observer(ReadProgress(phase="read", done=len(logs), total=len(logs), records=records))
     return sorted(shards.values(), key=lambda shard: (shard.log, shard.source.digest))
 
 

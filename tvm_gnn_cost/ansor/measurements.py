@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.latency import latency
@@ -12,6 +12,8 @@ from tvm_gnn_cost.records.task import make_task_key
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler.measure import MeasureResult
+
+K = TypeVar("K", bound=Hashable)
 
 
 def task_key(task: Any) -> str:
@@ -37,6 +39,19 @@ def readings(result: Any) -> list[float]:
 def costs_of(result: Any) -> list[float]:
     """The costs of a MeasureResult in seconds, whatever became of the measurement."""
     return [float(getattr(cost, "value", cost)) for cost in result.costs]
+
+
+def usable_by_task(
+    inputs: Sequence[Any], results: Sequence[Any], key: Callable[[Any], K]
+) -> tuple[dict[K, list[int]], list[float | None]]:
+    """The positions of the measurements that can be used, by what `key` says of their task, in order of appearance; and
+    the latency of each in seconds (inf: failed, None: it cannot be used)."""
+    groups: dict[K, list[int]] = {}
+    latencies = [result_latency(result) for result in results]
+    for i, (inp, known) in enumerate(zip(inputs, latencies, strict=True)):
+        if known is not None:
+            groups.setdefault(key(inp.task), []).append(i)
+    return groups, latencies
 
 
 def check_pairs(inputs: Sequence[Any], results: Sequence[Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.ansor.measurements import readings, result_latency, task_flop, task_key
+from tvm_gnn_cost.ansor.measurements import readings, task_flop, task_key, usable_by_task
 from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.record_log import RecordLog, read_records, recover
 from tvm_gnn_cost.ansor.tasks import register_all
@@ -100,11 +100,7 @@ def operator_name(task: Any) -> str:
 
 def states_by_task(path: Path, log: RecordLog) -> Iterator[MeasuredStates]:
     """The records of each task of a log that was read with `rebuild`, or of a chunk of it; `path` gives the name."""
-    by_task: dict[str, list[int]] = {}
-    latency = [result_latency(result) for result in log.results]
-    for i, inp in enumerate(log.inputs):
-        if latency[i] is not None:
-            by_task.setdefault(task_key(inp.task), []).append(i)
+    by_task, latency = usable_by_task(log.inputs, log.results, task_key)
     stem = log_stem(path)
     dump = require_auto_scheduler().measure_record.dump_record_to_string
     for ids in by_task.values():

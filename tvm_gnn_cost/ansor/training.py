@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tvm_gnn_cost.ansor.log_shards import read_logs
 from tvm_gnn_cost.system.interrupts import Interrupts
-from tvm_gnn_cost.system.progress import ReadProgress
-from tvm_gnn_cost.training.train import TrainObserver, TrainOptions, TrainResult, make_folders, train_network
+from tvm_gnn_cost.system.progress import Observer, Progress
+from tvm_gnn_cost.training.train import TrainOptions, TrainResult, make_folders, train_network
 
 
 def train_on_logs(
@@ -16,7 +16,7 @@ def train_on_logs(
     output: Path,
     work: Path,
     options: TrainOptions,
-    observer: TrainObserver,
+    observer: Observer[Progress],
     *,
     definitions: Sequence[Path] = (),
     restart: bool = False,
@@ -35,9 +35,9 @@ def train_on_logs(
     make_folders(output, work)
     with Interrupts() as interrupts:
 
-        def reading(progress: ReadProgress) -> None:
+        def reading(progress: Progress) -> None:
             interrupts.check()
-            observer.reading(progress)
+            observer(progress)
 
         # Held throughout: TVM swallows a KeyboardInterrupt, and one that comes while a file is made leaves it behind.
         with interrupts.held():

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import RecordLog, append_records, read_records, repair_log
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.records.tuning_run import PhaseTimes, Trial, TuneOptions, TuneResult, weighted_latency
+from tvm_gnn_cost.records.tuning_run import PhaseTimes, Trial, TuneOptions, TuneProgress, TuneResult, weighted_latency
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.system.interrupts import Interrupts
-from tvm_gnn_cost.system.progress import Observer, Progress
+from tvm_gnn_cost.system.progress import Observer, unobserved
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask
@@ -47,7 +47,7 @@ def tune_tasks(
     resume: bool = False,
     seed: int = 0,
     search_params: dict[str, Any] | None = None,
-    observer: Observer | None = None,
+    observer: Observer[TuneProgress] = unobserved,
 ) -> TuneResult:
     """Tune tasks that share a cost model, writing every measurement to `log_file`.
 
@@ -164,7 +164,7 @@ class _Run:
         weights: list[float],
         options: TuneOptions,
         log: Path,
-        observer: Observer | None,
+        observer: Observer[TuneProgress],
         interrupts: Interrupts,
     ) -> None:
         self.trials: list[Trial] = []
@@ -278,18 +278,17 @@ class _Run:
             self._best[task] = latency
 
     def _notify(self) -> None:
-        if self._observer is not None:
-            self._observer(
-                Progress(
-                    self._phase,
-                    self.resumed + len(self.trials),
-                    self._options.trials,
-                    self._failed,
-                    weighted_latency(self._best, self._weights),
-                    time.perf_counter() - self._start,
-                    self._task,
-                )
+        self._observer(
+            TuneProgress(
+                phase=self._phase,
+                done=self.resumed + len(self.trials),
+                total=self._options.trials,
+                failed=self._failed,
+                latency_s=weighted_latency(self._best, self._weights),
+                elapsed_s=time.perf_counter() - self._start,
+                task=self._task,
             )
+        )
 
 
 def _timed_model(model: PythonBasedModel, run: _Run) -> PythonBasedModel:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tvm_gnn_cost.cli.options import ProgressDisplay, make_problem, model_options, problem_options
+from tvm_gnn_cost.cli.options import make_problem, model_options, problem_options
+from tvm_gnn_cost.cli.progress import Display, TuningStatus
 from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Tracker, Workload, collect_pools
 from tvm_gnn_cost.collection.options import COLLECT_MEASURE
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
 from tvm_gnn_cost.report.formats import format_ms
-from tvm_gnn_cost.system.progress import Progress
 
 _DEFAULT = CollectOptions()
 
@@ -180,7 +179,12 @@ def collect(
         tracker=parse_tracker(rpc) if rpc else None,
     )
     workloads = find_workloads(file, **problem)
-    with _Display(console, workloads) as display:
+    status = TuningStatus(
+        lambda progress: f"{progress.task + 1}/{len(workloads)} {workloads[progress.task].label}",
+        lambda progress: float(workloads[progress.task].task.compute_dag.flop_ct),
+        line_every=16,
+    )
+    with Display(console, status) as display:
         result = collect_pools(workloads, Path(output), options, display)
     print_pools(console, result)
     if result.interrupted or result.out_of_time:
@@ -286,35 +290,3 @@ def _named(**problem: Any) -> list[Workload]:
         label = f"{asked.label} {task.desc or 'task'} {short}"
         workloads.append(Workload(f"{asked.file_stem}-{short}", label, task, source))
     return workloads
-
-
-class _Display:
-    """A progress display for each workload in turn."""
-
-    def __init__(self, console: Console, workloads: Sequence[Workload]) -> None:
-        self._console = console
-        self._workloads = workloads
-        self._shown: ProgressDisplay | None = None
-        self._task = -1
-
-    def __enter__(self) -> _Display:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._end()
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.task != self._task:
-            self._end()
-            self._task = progress.task
-            workload = self._workloads[progress.task]
-            title = f"{progress.task + 1}/{len(self._workloads)} {workload.label}"
-            self._shown = ProgressDisplay(self._console, title, float(workload.task.compute_dag.flop_ct), line_every=16)
-            self._shown.__enter__()
-        if self._shown is not None:
-            self._shown(progress)
-
-    def _end(self) -> None:
-        if self._shown is not None:
-            self._shown.__exit__(None, None, None)
-            self._shown = None

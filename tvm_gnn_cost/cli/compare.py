@@ -15,7 +15,6 @@ from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli.options import (
     MODELS,
     Problem,
-    ProgressDisplay,
     make_model,
     make_problem,
     measure_options,
@@ -25,6 +24,7 @@ from tvm_gnn_cost.cli.options import (
     search_params,
     split_names,
 )
+from tvm_gnn_cost.cli.progress import Display, TuningStatus
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.records.comparison import Comparison, Run, speed_up
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
@@ -156,7 +156,8 @@ def _run(
     started = timestamp()
     per_round = options.trials_per_round
     model = make_model(name, seed, settings["pretrained"], settings["device"], len(problem.tasks), per_round)
-    with ProgressDisplay(console, f"{LABELS[name]}, seed {seed}", problem.flops) as display:
+    status = TuningStatus(lambda _: f"{LABELS[name]}, seed {seed}", lambda _: problem.flops)
+    with Display(console, status) as display:
         result = tune_tasks(
             problem.tasks,
             model,

@@ -1,4 +1,4 @@
-"""What the sub-commands share: options, tasks from a command line, models by name, live progress and tables."""
+"""What the sub-commands share: options, tasks from a command line, models by name."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
-from tvm_gnn_cost.report.formats import format_ms
-from tvm_gnn_cost.system.progress import Progress
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
-    from typing_extensions import Self
 
 MODELS = ("gnn", "xgboost")
 _FORMER_NAMES = {"xgb": "xgboost"}
@@ -143,92 +137,6 @@ def model_name(text: str) -> str:
 def split_names(text: str) -> list[str]:
     """The names in a text such as "gnn, xgb", none twice."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-class BarDisplay:
-    """A progress bar in a terminal; elsewhere there is none, `bar` is None, and subclasses print lines.
-
-    Args:
-        console: where to show it.
-        columns: rich's.
-        refresh_per_second: redraws.
-    """
-
-    def __init__(self, console: Console, *columns: ProgressColumn, refresh_per_second: float) -> None:
-        self._console = console
-        self._bar = (
-            Bar(*columns, console=console, refresh_per_second=refresh_per_second) if console.is_terminal else None
-        )
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-class ProgressDisplay(BarDisplay):
-    """Shows a run as it goes: a bar in a terminal, else a line whenever `line_every` more trials were measured."""
-
-    def __init__(self, console: Console, title: str, flops: float, line_every: int = 1) -> None:
-        super().__init__(
-            console,
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeElapsedColumn(),
-            refresh_per_second=2,  # a redraw takes time from what is being measured
-        )
-        self._title = title
-        self._flops = flops
-        self._line_every = line_every
-        self._task: Any = None
-        self._reported = 0
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        if self._bar is not None:
-            self._task = self._bar.add_task(self._title, total=None, status="")
-        return self
-
-    def __call__(self, progress: Progress) -> None:
-        status = f"{_PHASES[progress.phase]}  {self._best(progress)}"
-        if progress.failed:
-            status += f"  {progress.failed} failed"
-        if self._bar is not None:
-            self._bar.update(self._task, total=progress.budget, completed=progress.trials, status=status)
-        elif progress.phase == "measure" and self._is_due(progress):
-            self._reported = progress.trials
-            self._console.print(
-                f"{self._title}: {progress.trials}/{progress.budget} trials, {progress.elapsed_s:.0f} s, "
-                f"{self._best(progress)}" + (f", {progress.failed} failed" if progress.failed else ""),
-                highlight=False,
-                soft_wrap=True,
-            )
-
-    def _is_due(self, progress: Progress) -> bool:
-        if progress.trials == progress.budget:
-            return progress.trials > self._reported
-        return progress.trials >= self._reported + self._line_every
-
-    def _best(self, progress: Progress) -> str:
-        if progress.latency_s is None:
-            return "no latency yet"
-        return f"best {format_ms(progress.latency_s)} ms, {self._flops / progress.latency_s / 1e9:.1f} GFLOP/s"
-
-
-_PHASES = {
-    "search": "searching",
-    "build": "building ",
-    "wait": "waiting for a quiet machine",
-    "measure": "measuring",
-    "again": "measuring again",
-    "train": "training ",
-}
 
 
 def parse_argument(text: str) -> int | float | str:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tvm_gnn_cost.cli.options import BarDisplay, split_names
+from tvm_gnn_cost.ansor.log_shards import ReadProgress
+from tvm_gnn_cost.cli.options import split_names
+from tvm_gnn_cost.cli.progress import Display, Shown
+from tvm_gnn_cost.system.progress import Progress
+from tvm_gnn_cost.training.pretraining import PretrainProgress
 
 if TYPE_CHECKING:
-    from tvm_gnn_cost.system.progress import ReadProgress
-    from tvm_gnn_cost.training.pretraining import PretrainProgress
     from tvm_gnn_cost.training.train import TrainResult
 
 DEFAULT_EPOCHS = 30
@@ -101,7 +102,7 @@ def train(
     )
     target = Path(output)
     folder = Path(work) if work else target.with_suffix(".work")
-    with _Display(console, epochs) as display:
+    with Display(console, _Status(epochs)) as display:
         result = train_on_logs(
             find_logs(logs), target, folder, options, display, definitions=[Path(p) for p in register], restart=restart
         )
@@ -144,61 +145,40 @@ def _print_result(console: Console, result: TrainResult, folder: Path) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-class _Display(BarDisplay):
-    """Shows a training as it goes: bars in a terminal, else lines."""
+class _Status:
+    """How a training is shown: lines for reading no more often than some seconds, for training at every check."""
 
-    def __init__(self, console: Console, epochs: int | None) -> None:
-        super().__init__(
-            console,
-            BarColumn(bar_width=16),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            refresh_per_second=4,
-        )
+    def __init__(self, epochs: int | None) -> None:
         self._epochs = epochs
-        self._tasks: dict[str, Any] = {}
         self._last_line = -_LINE_SECONDS
         self._begun: tuple[float, float] | None = None  # time, and share that was done: for the time left
 
-    def reading(self, progress: ReadProgress) -> None:
-        done = progress.logs == progress.total
-        status = f"{progress.logs}/{progress.total} logs, {progress.records:,} records"
-        if self._bar is not None:
-            self._show("reading", progress.logs / progress.total, status)
-        elif done or time.monotonic() - self._last_line > _LINE_SECONDS:
+    def __call__(self, progress: Progress) -> Shown:
+        if isinstance(progress, ReadProgress):
+            return self._reading(progress)
+        if isinstance(progress, PretrainProgress):
+            return self._training(progress)
+        return Shown(line=progress.note, announced=True)
+
+    def _reading(self, progress: ReadProgress) -> Shown:
+        count, records = f"{progress.done:.0f}/{progress.total:.0f} logs", f"{progress.records:,} records"
+        line = ""
+        if progress.done == progress.total or time.monotonic() - self._last_line > _LINE_SECONDS:
             self._last_line = time.monotonic()
-            self._print(f"reading: {status}")
+            line = f"reading: {count}, {records}"
+        return Shown("reading", count, records, line)
 
-    def started(self, summary: str) -> None:
-        self._print(summary)
-
-    def training(self, progress: PretrainProgress) -> None:
+    def _training(self, progress: PretrainProgress) -> Shown:
         now = time.monotonic()
-        self._begun = self._begun or (now, progress.done)
-        status = self._status(progress)
-        if self._bar is not None:
-            self._show("training", progress.done, status)
-        elif progress.is_checked:
-            begun, done = self._begun
-            pace = (now - begun) / (progress.done - done) if progress.done > done else 0.0
-            left = f", about {pace * (1.0 - progress.done):.0f} s left" if pace and progress.done < 1.0 else ""
-            self._print(f"training: {status}, {progress.seconds:.0f} s{left}")
-
-    def _status(self, progress: PretrainProgress) -> str:
+        begun, done = self._begun = self._begun or (now, progress.done)
         parts = [f"epoch {progress.epoch:.1f}" + (f"/{self._epochs}" if self._epochs else "")]
         if progress.check is not None:
             parts.append(f"loss {progress.check.loss:.3f}")
             if progress.check.accuracy is not None:
                 parts.append(f"pairwise {progress.check.accuracy:.3f}")
-        return ", ".join(parts)
-
-    def _show(self, name: str, done: float, status: str) -> None:
-        assert self._bar is not None
-        if name not in self._tasks:
-            self._tasks[name] = self._bar.add_task(name, total=1.0, status="")
-        self._bar.update(self._tasks[name], completed=done, status=status)
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+        status, line = ", ".join(parts), ""
+        if progress.is_checked:
+            pace = (now - begun) / (progress.done - done) if progress.done > done else 0.0
+            left = f", about {pace * (1.0 - progress.done):.0f} s left" if pace and progress.done < 1.0 else ""
+            line = f"training: {status}, {progress.seconds:.0f} s{left}"
+        return Shown("training", f"{progress.done:.0%}", status, line)

@@ -13,7 +13,6 @@ from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli.options import (
     MODELS,
     Problem,
-    ProgressDisplay,
     make_model,
     make_problem,
     measure_options,
@@ -22,6 +21,7 @@ from tvm_gnn_cost.cli.options import (
     problem_options,
     search_params,
 )
+from tvm_gnn_cost.cli.progress import Display, TuningStatus
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneResult
 from tvm_gnn_cost.report.formats import format_ms
 
@@ -74,7 +74,8 @@ def tune(
     log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
     options = TuneOptions(trials, per_round, MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
     cost_model = make_model(model, seed, pretrained, device, len(asked.tasks), per_round)
-    with ProgressDisplay(console, model, asked.flops) as display:
+    status = TuningStatus(lambda _: model, lambda _: asked.flops)
+    with Display(console, status) as display:
         result = tune_tasks(
             asked.tasks,
             cost_model,

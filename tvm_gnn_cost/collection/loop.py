@@ -28,9 +28,10 @@ from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolR
 from tvm_gnn_cost.collection.pool import Pool, check_pool
 from tvm_gnn_cost.collection.quietness import Quietness, wait_until_quiet
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.records.tuning_run import TuneProgress
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.system.interrupts import Interrupts
-from tvm_gnn_cost.system.progress import Observer, Progress
+from tvm_gnn_cost.system.progress import Observer, unobserved
 
 logger = logging.getLogger("tvm_gnn_cost")
 
@@ -47,7 +48,7 @@ def collect_pools(
     workloads: Sequence[Workload],
     folder: Path,
     options: CollectOptions | None = None,
-    observer: Observer | None = None,
+    observer: Observer[TuneProgress] = unobserved,
 ) -> CollectResult:
     """Measure a pool of schedules for each workload; pools that the folder already holds are completed.
 
@@ -58,7 +59,7 @@ def collect_pools(
         workloads: what to collect for, in this order.
         folder: where the pools are: `NAME.json` in TVM's log format, `about/NAME.json` with their descriptions.
         options: how much, and how.
-        observer: told of every change of phase and every record; `Progress.task` is the workload's index.
+        observer: told of every change of phase and every record; `TuneProgress.task` is the workload's index.
 
     Raises InvalidArgumentError where a pool was measured on another machine, for another target or with another TVM,
     RecordError where a file is unusable, MeasurementError where there is no RPC server.
@@ -90,7 +91,7 @@ class _Run:
     """One collection: its clock, its processes and its observer."""
 
     def __init__(
-        self, options: CollectOptions, measurer: Measurer, interrupts: Interrupts, observer: Observer | None
+        self, options: CollectOptions, measurer: Measurer, interrupts: Interrupts, observer: Observer[TuneProgress]
     ) -> None:
         self.result: PoolResult | None = None
         self._options = options
@@ -221,11 +222,18 @@ class _Run:
             raise _OutOfTime
 
     def _tell(self, phase: str, index: int, pool: Pool) -> None:
-        if self._observer is not None:
-            now = pool.result()
-            self._observer(
-                Progress(phase, now.records, self._options.trials, now.failed, now.best_s, self._elapsed(), index)
+        now = pool.result()
+        self._observer(
+            TuneProgress(
+                phase=phase,
+                done=now.records,
+                total=self._options.trials,
+                failed=now.failed,
+                latency_s=now.best_s,
+                elapsed_s=self._elapsed(),
+                task=index,
             )
+        )
 
 
 def choose_again(latencies: Sequence[float | None], lines: Sequence[int], done: set[int], share: float) -> list[int]:

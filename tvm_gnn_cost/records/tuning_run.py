@@ -1,4 +1,4 @@
-"""What a tuning run takes and gives: its options, its trials, its times, and what an observer is told."""
+"""What a tuning run takes and gives: its options, its trials, its times, and what its observer is told."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.system.progress import Progress
 
 if TYPE_CHECKING:
     pass
@@ -119,6 +120,26 @@ class TuneResult:
     def total_latency_s(self) -> float | None:
         """The weighted sum of the tasks' best latencies; None unless each task has one."""
         return weighted_latency(self.best_latency_s, self.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneProgress(Progress):
+    """A moment of a tuning run or of a collection; `done` and `total` are trials, resumed ones included.
+
+    The phases are "search", "measure" and "train"; a collection also has "build", "wait" (for a quiet machine) and
+    "again" (measuring for the second time).
+
+    Attributes:
+        failed: how many of this run's trials failed.
+        latency_s: the weighted sum of the best latencies so far; None until each task has one.
+        elapsed_s: seconds since the run's start.
+        task: the index of the task at hand.
+    """
+
+    failed: int
+    latency_s: float | None
+    elapsed_s: float
+    task: int
 
 
 def weighted_latency(latencies_s: Sequence[float | None], weights: Sequence[float]) -> float | None:

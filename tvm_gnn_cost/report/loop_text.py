@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from tvm_gnn_cost.graphs.schedule_view import LoopView, ScheduleView, StageView
 from tvm_gnn_cost.report.formats import format_bytes, format_count, format_shape
+from tvm_gnn_cost.system.text_tables import plain_table
 
 _INDENT = "  "
 
@@ -55,21 +56,22 @@ def _heading(stage: StageView) -> str:
 
 def _stage_table(view: ScheduleView) -> list[str]:
     has_times = any(stage.time_share is not None for stage in view.stages)
-    rows = [["stage", "kind", "shape", "type", "bytes", "flop", *(["time"] if has_times else [])]]
+    headings = ["stage", "kind", "shape", "type", "bytes", "flop", *(["time"] if has_times else [])]
+    rows = []
     for stage in view.stages:
         row = [stage.name, stage.kind, _full_shape(stage), stage.dtype, format_bytes(stage.bytes)]
         row.append(format_count(stage.flop) if stage.runs else "-")
         if stage.time_share is not None:
             row.append(f"{stage.time_share:.0%}")
         rows.append(row)
-    lines = _table(rows, right=range(4, 7))
+    lines = plain_table(headings, rows, right=range(4, 7))
     if has_times:
         lines.append("time: the stage's share, as the network predicts it")
     return lines
 
 
 def _edge_table(view: ScheduleView) -> list[str]:
-    rows = [["from", "to", "a run", "whole tensor", ""]]
+    rows = []
     for edge in view.edges:
         producer, consumer = view.stages[edge.producer], view.stages[edge.consumer]
         how = "inlined" if producer.kind in ("inlined", "constant") else ""
@@ -77,22 +79,9 @@ def _edge_table(view: ScheduleView) -> list[str]:
             how = f"made inside {view.stages[producer.attach[0]].name}"
         a_run = format_bytes(edge.tile_bytes) if edge.tile_bytes else "-"
         rows.append([producer.name, consumer.name, a_run, format_bytes(edge.tensor_bytes), how])
-    return _table(rows, right=(2, 3)) if view.edges else []
+    return plain_table(("from", "to", "a run", "whole tensor", ""), rows, right=(2, 3)) if view.edges else []
 
 
 def _full_shape(stage: StageView) -> str:
     shape = format_shape(stage.shape)
     return f"{shape}, reduces {format_shape(stage.reduction)}" if stage.reduction else shape
-
-
-def _table(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
-    """Columns of equal width, those in `right` flush right, the first row underlined."""
-    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(w) if c in right else cell.ljust(w) for c, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * w for w in widths))
-    return [line.rstrip() for line in lines]

@@ -1,56 +1,34 @@
-"""What the observer of a long run is told."""
+"""What the observer of a long run is told. There is one kind of observer: a function of one moment."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    pass
+from typing import TypeVar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Progress:
-    """A moment of a tuning run, as an observer sees it.
+    """A moment of a long run. What a run can say beyond this is a subclass beside it.
 
     Attributes:
-        phase: "search", "measure" or "train"; a collection also has "build", "wait" (for a quiet machine) and "again"
-            (measuring for the second time).
-        trials: measured so far, resumed ones included.
-        budget: to be measured in all.
-        failed: how many of this run's trials failed.
-        latency_s: the weighted sum of the best latencies so far; None until each task has one.
-        elapsed_s: seconds since the run's start.
-        task: the index of the task at hand.
+        phase: what is being done, one of the words that the run's documentation lists.
+        done: so much of `total` is done, in the phase's own unit.
+        total: of the phase.
+        note: what is at hand, in words.
     """
 
     phase: str
-    trials: int
-    budget: int
-    failed: int
-    latency_s: float | None
-    elapsed_s: float
-    task: int
+    done: float
+    total: float
+    note: str = ""
 
 
-class Observer(Protocol):
-    """Called from the tuning thread, and must not raise."""
+P = TypeVar("P", bound=Progress)
 
-    def __call__(self, progress: Progress) -> None: ...
+Observer = Callable[[P], None]
+"""Called in the thread of the run, and must not raise (a run that can be ended so says it)."""
 
 
-@dataclass(frozen=True)
-class ReadProgress:
-    """Where the reading of logs stands.
-
-    Attributes:
-        logs: read so far.
-        total: of all logs.
-        records: usable ones so far.
-        log: the log at hand.
-    """
-
-    logs: int
-    total: int
-    records: int
-    log: str
+def unobserved(progress: Progress) -> None:
+    """The observer of a run that nobody watches."""

@@ -18,6 +18,7 @@ from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
 from tvm_gnn_cost.learning.checkpoint import finite_config
 from tvm_gnn_cost.records.store import GraphStore
 from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
+from tvm_gnn_cost.system.text_tables import markdown_table
 from tvm_gnn_cost.training.held_out import TaskRanking
 from tvm_gnn_cost.training.pretraining import Pretraining
 
@@ -127,9 +128,9 @@ def card_text(card: Mapping[str, Any], path: Path) -> str:
         f"{data['workloads']} workloads, from {len(data['logs'])} logs; {data['skipped']:,} more could not be used. "
         f"SHA-256 of the logs' digests: `{data['digest']}`.",
         "",
-        *_table(("target", "tasks", "records"), data["targets"]),
+        *_counts("target", data["targets"]),
         "",
-        *_table(("operator", "tasks", "records"), data["operators"]),
+        *_counts("operator", data["operators"]),
         "",
         "## Workloads that it never saw",
         "",
@@ -158,7 +159,7 @@ def _scores(card: Mapping[str, Any]) -> list[str]:
     if not card["scores"]:
         return ["None were held out: how well it ranks them was not measured."]
     rows = [
-        f"| {name} | {row['tasks']} | {row['records']:,} | " + " | ".join(show_score(row[s]) for s in SCORES) + " |"
+        (name, str(row["tasks"]), f"{row['records']:,}", *(show_score(row[score]) for score in SCORES))
         for name, row in card["scores"].items()
     ]
     return [
@@ -167,9 +168,7 @@ def _scores(card: Mapping[str, Any]) -> list[str]:
         "schedule over the best among the k that score highest (1 is perfect)."
         + (_FLATTERY if card["training"]["guided"] else ""),
         "",
-        "| operator | tasks | records | pairwise | top-1 | top-5 |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *rows,
+        *markdown_table(("operator", "tasks", "records", "pairwise", "top-1", "top-5"), rows),
     ]
 
 
@@ -183,12 +182,10 @@ def _limits(card: Mapping[str, Any]) -> list[str]:
     return limits
 
 
-def _table(headings: Sequence[str], counts: Mapping[str, Sequence[int]]) -> list[str]:
-    return [
-        f"| {' | '.join(headings)} |",
-        f"| {' | '.join('---' for _ in headings)} |",
-        *(f"| {name} | {tasks} | {records:,} |" for name, (tasks, records) in counts.items()),
-    ]
+def _counts(heading: str, counts: Mapping[str, Sequence[int]]) -> list[str]:
+    """Tasks and records by name."""
+    rows = [(name, str(tasks), f"{records:,}") for name, (tasks, records) in counts.items()]
+    return markdown_table((heading, "tasks", "records"), rows)
 
 
 def _count(store: GraphStore, names: Sequence[str]) -> dict[str, list[int]]:

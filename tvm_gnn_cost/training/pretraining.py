@@ -46,6 +46,7 @@ from tvm_gnn_cost.learning.sampling import BatchSampler, spread, thin_out
 from tvm_gnn_cost.learning.threads import single_threaded
 from tvm_gnn_cost.learning.trainer import Trainer
 from tvm_gnn_cost.records.source import RecordSource
+from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
 from tvm_gnn_cost.training.held_out import score_records
 
 logger = logging.getLogger(__name__)
@@ -141,19 +142,17 @@ class Check:
     accuracy: float | None = None
 
 
-@dataclass(frozen=True)
-class PretrainProgress:
-    """A training as an observer sees it after a step.
+@dataclass(frozen=True, kw_only=True)
+class PretrainProgress(Progress):
+    """A training after a step: its phase is "train", and `done` is the share of it, of a `total` of 1.
 
     Attributes:
-        done: share of the training, 1 at its end.
         epoch: passes over the records.
         seconds: spent training.
         check: the last check; None before the first.
         is_checked: whether the check was made at this step.
     """
 
-    done: float
     epoch: float
     seconds: float
     check: Check | None
@@ -228,7 +227,7 @@ class Pretraining:
     def run(
         self,
         path: Path,
-        observer: Callable[[PretrainProgress], None] = lambda progress: None,
+        observer: Observer[PretrainProgress] = unobserved,
         stop: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Trains until it is done or `stop()`, asked before each step; returns whether it is done.
@@ -248,7 +247,17 @@ class Pretraining:
                     self._check()
                     is_checked = True
             last_check = self.checks[-1] if self.checks else None
-            observer(PretrainProgress(self.done, self._epoch, self.seconds_, last_check, is_checked))
+            observer(
+                PretrainProgress(
+                    phase="train",
+                    done=self.done,
+                    total=1.0,
+                    epoch=self._epoch,
+                    seconds=self.seconds_,
+                    check=last_check,
+                    is_checked=is_checked,
+                )
+            )
             if now - saved > _SAVE_SECONDS:
                 self.save(path)
                 saved = now

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from tvm_gnn_cost.records.source import JoinedRecords, RecordSource
 from tvm_gnn_cost.records.store import GraphStore
 from tvm_gnn_cost.records.task import StoredTask, task_workload
 from tvm_gnn_cost.system.files import write_atomically
-from tvm_gnn_cost.system.progress import ReadProgress
+from tvm_gnn_cost.system.progress import Observer, Progress
 from tvm_gnn_cost.training.card import NOTHING, card_text, make_card
 from tvm_gnn_cost.training.held_out import TaskRanking, hold_out_workloads, rank_task
 from tvm_gnn_cost.training.pretraining import (
@@ -39,7 +39,6 @@ from tvm_gnn_cost.training.pretraining import (
     Pretraining,
     PretrainingData,
     PretrainOptions,
-    PretrainProgress,
 )
 
 logger = logging.getLogger(__name__)
@@ -93,25 +92,12 @@ class TrainResult:
     rankings: tuple[TaskRanking, ...]
 
 
-class TrainObserver(Protocol):
-    """Called as a training goes on; must not raise."""
-
-    def reading(self, progress: ReadProgress) -> None:
-        """Some hundred records of a log were read."""
-
-    def started(self, summary: str) -> None:
-        """What is learnt, from what, in one line."""
-
-    def training(self, progress: PretrainProgress) -> None:
-        """A step was made."""
-
-
 def train_network(
     shards: Sequence[Shard],
     output: Path,
     work: Path,
     options: TrainOptions,
-    observer: TrainObserver,
+    observer: Observer[Progress],
     *,
     restart: bool = False,
     stop: Callable[[], bool] = lambda: False,
@@ -123,7 +109,7 @@ def train_network(
         output: the checkpoint to write; its card goes beside it, as `.md`.
         work: a folder for the state of the training; several may share it.
         options: how to train.
-        observer: told how it goes.
+        observer: told, in the phase "start", what is learnt from what, and then of every step (`PretrainProgress`).
         restart: forget the state of a training that was stopped.
         stop: asked before each step.
 
@@ -141,8 +127,8 @@ def train_network(
         training.pretraining.restore(state)
     else:
         training.pretraining.fit_scalers()
-    observer.started(training.summary)
-    if not training.pretraining.run(state, observer.training, stop):
+    observer(Progress(phase="start", done=0, total=1, note=training.summary))
+    if not training.pretraining.run(state, observer, stop):
         return None
     return training.finish(output)
 

@@ -1,0 +1,144 @@
+"""How a long run shows itself: bars in a terminal, lines elsewhere. One display for all commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from tvm_gnn_cost.records.tuning_run import TuneProgress
+from tvm_gnn_cost.report.formats import format_ms
+from tvm_gnn_cost.system.progress import P
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_MOST_BARS = 6
+"""Finished ones are hidden beyond so many."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a moment is shown.
+
+    Attributes:
+        title: of its bar, one for each title; "": no bar changes.
+        count: how much is done, in words.
+        status: what else there is to say beside the bar.
+        line: what is printed where there is no terminal; "": nothing that is worth a line.
+        announced: whether the line is printed in a terminal as well.
+    """
+
+    title: str = ""
+    count: str = ""
+    status: str = ""
+    line: str = ""
+    announced: bool = False
+
+
+class Display(Generic[P]):
+    """The observer that a command hands to a run; used as a context.
+
+    Args:
+        console: where to show it.
+        show: how each moment is shown.
+    """
+
+    def __init__(self, console: Console, show: Callable[[P], Shown]) -> None:
+        self._console, self._show = console, show
+        self._tasks: dict[str, TaskID] = {}
+        self._bars = None
+        if console.is_terminal:
+            self._bars = Bars(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[count]}"),
+                TextColumn("{task.fields[status]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=console,
+                refresh_per_second=2,  # a redraw takes time from what is being measured
+            )
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def __call__(self, progress: P) -> None:
+        shown = self._show(progress)
+        if shown.line and (self._bars is None or shown.announced):
+            self._console.print(shown.line, highlight=False, soft_wrap=True, markup=False)
+        if self._bars is None or not shown.title:
+            return
+        if shown.title not in self._tasks:
+            for task in self._tasks.values():
+                self._bars.stop_task(task)
+            for task in list(self._tasks.values())[: 1 - _MOST_BARS]:
+                self._bars.update(task, visible=False)
+            self._tasks[shown.title] = self._bars.add_task(shown.title, count="", status="")
+        self._bars.update(
+            self._tasks[shown.title],
+            total=progress.total,
+            completed=progress.done,
+            count=shown.count,
+            status=shown.status,
+        )
+
+
+class TuningStatus:
+    """How tuning and collecting are shown: trials, the best so far; a line whenever so many more were measured.
+
+    Args:
+        title: of each task's bar.
+        flop: of each task, floating-point operations.
+        line_every: trials between two lines.
+    """
+
+    def __init__(
+        self, title: Callable[[TuneProgress], str], flop: Callable[[TuneProgress], float], line_every: int = 1
+    ) -> None:
+        self._title, self._flop, self._line_every = title, flop, line_every
+        self._reported = {"": 0.0}
+
+    def __call__(self, progress: TuneProgress) -> Shown:
+        title, best = self._title(progress), self._best(progress)
+        failed = f"{progress.failed} failed" if progress.failed else ""
+        line = ""
+        if progress.phase == "measure" and self._is_due(title, progress):
+            self._reported[title] = progress.done
+            parts = [f"{progress.done:.0f}/{progress.total:.0f} trials", f"{progress.elapsed_s:.0f} s", best, failed]
+            line = f"{title}: {', '.join(part for part in parts if part)}"
+        status = "  ".join(part for part in (PHASES[progress.phase], best, failed) if part)
+        return Shown(title, f"{progress.done:.0f}/{progress.total:.0f}", status, line)
+
+    def _is_due(self, title: str, progress: TuneProgress) -> bool:
+        reported = self._reported.get(title, 0.0)
+        if progress.done == progress.total:
+            return progress.done > reported
+        return progress.done >= reported + self._line_every
+
+    def _best(self, progress: TuneProgress) -> str:
+        if progress.latency_s is None:
+            return "no latency yet"
+        rate = self._flop(progress) / progress.latency_s / 1e9
+        return f"best {format_ms(progress.latency_s)} ms, {rate:.1f} GFLOP/s"
+
+
+PHASES = {
+    "search": "searching",
+    "build": "building ",
+    "wait": "waiting for a quiet machine",
+    "measure": "measuring",
+    "again": "measuring again",
+    "train": "training ",
+}
+"""What a tuning run or a collection is doing."""
