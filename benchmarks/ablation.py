@@ -32,9 +32,11 @@ from rich.progress import Progress, track
 from rich.table import Table
 
 from tvm_gnn_cost.ansor.pools import MeasuredStates, read_states
-from tvm_gnn_cost.evaluation.stock import pack_sum_scores, stock_rows, train_pack_sum
+from tvm_gnn_cost.ansor.stock import pack_sum_scores, stock_rows, train_pack_sum
+from tvm_gnn_cost.evaluation.boosting import NodeMethod
+from tvm_gnn_cost.evaluation.held_out import Ranking
 from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
-from tvm_gnn_cost.learning import pairwise_accuracy, top_k_score
+from tvm_gnn_cost.learning.metrics import MIN_RANKED
 from tvm_gnn_cost.records.logs import find_logs
 from tvm_gnn_cost.records.rows import Rows
 
@@ -44,11 +46,8 @@ CACHE = Path(__file__).parent.parent / "runs" / "stock_features"
 LEARNT_RECORDS = 64
 """Records of a task that are learnt before its others are ranked."""
 
-RANKED_RECORDS = 16
-"""Fewer measured records than this are not ranked."""
-
-PLAIN = {"max_depth": 8, "eta": 0.1, "min_child_weight": 0, "verbosity": 0}
-ROUNDS = 150
+PLAIN, ROUNDS = NodeMethod.parameters, NodeMethod.rounds
+"""As the evaluation's `xgboost-ours` learns."""
 
 Scores = NDArray[np.floating]
 Figures = tuple[float, float, float]
@@ -134,11 +133,8 @@ def device_of(target: str) -> str:
 
 def figures(task: Task, scores: Scores) -> Figures:
     """How well the measured records are ranked; NaN where they are too few."""
-    measured = np.isfinite(task.latency)
-    if measured.sum() < RANKED_RECORDS:
-        return (float("nan"),) * 3
-    s, t = scores[measured], task.latency[measured]
-    return pairwise_accuracy(s, t), top_k_score(s, t, 1), top_k_score(s, t, 5)
+    ranking = Ranking.of(scores, task.latency)
+    return (float("nan"),) * 3 if ranking is None else (ranking.pairwise, ranking.top1, ranking.top5)
 
 
 def rank_held_out_schedules(method: Method, tasks: Sequence[Task], seed: int, threads: int) -> list[Figures]:
@@ -147,7 +143,7 @@ def rank_held_out_schedules(method: Method, tasks: Sequence[Task], seed: int, th
     for task in tasks:
         order = np.random.default_rng(seed).permutation(len(task.latency))
         learnt, rest = task.select(order[:LEARNT_RECORDS]), task.select(order[LEARNT_RECORDS:])
-        if np.isfinite(rest.latency).sum() < RANKED_RECORDS or not np.isfinite(learnt.latency).any():
+        if np.isfinite(rest.latency).sum() < MIN_RANKED or not np.isfinite(learnt.latency).any():
             found.append((float("nan"),) * 3)
         else:
             found.append(figures(rest, method.scores([learnt], [rest], seed, threads)[0]))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 LOGS = ("matmul-384x384x384", "matmul-64x768x3072", "softmax_mn-256x256")
 RECORDS = 90
 
@@ -104,7 +104,7 @@ def test_states_at_which_stock_aborts_have_no_rows(
     ablation: Any, folder: Path, tasks: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that dies in TVM costs the records it dies of, and no others."""
-    stock = importlib.import_module("tvm_gnn_cost.evaluation.stock")
+    stock = importlib.import_module("tvm_gnn_cost.ansor.stock")
     measured = next(iter(ablation.read_states([folder / "pools"])))
     bad, extract = measured.states[3], stock.feature.get_per_store_features_from_states
 
@@ -153,6 +153,7 @@ def test_gpu_records_keep_their_device(ablation: Any, tmp_path: Path) -> None:
         (device, "matmul-64_64_64", "ablation_matmul") for device in ("sm_37", "sm_70")
     ]
     assert found[0].task != found[1].task and "sm_70" in found[1].task
+    assert found[0].is_gpu and found[1].is_gpu
     np.testing.assert_array_equal(found[0].latency, [1.0, 3.0])
 
 

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from tvm_gnn_cost.evaluation.ranking import Ranking  # noqa: E402
 
 from tvm_gnn_cost.cli import main  # noqa: E402
-from tvm_gnn_cost.evaluation.ranking import Ranking  # noqa: E402
 from tvm_gnn_cost.records.comparison import Comparison  # noqa: E402
 
 QUICK = ["--repeat", "2", "--min-repeat-ms", "1", "--round", "4", "--population", "16"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import os
@@ -14,14 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("tvm.auto_scheduler")
 pytest.importorskip("xgboost")
 
-from evaluation.subjects import make_pool, make_subject  # noqa: E402
+from tvm_gnn_cost.ansor.recorded_pools import read_recorded
+from tvm_gnn_cost.ansor.stock import pack_sum_scores, train_pack_sum
+from tvm_gnn_cost.cli import main
+from tvm_gnn_cost.evaluation.boosting import StockMethod
+from tvm_gnn_cost.evaluation.problems import Problem, one_kind, read_problems
+from tvm_gnn_cost.learning import pairwise_accuracy
+from tvm_gnn_cost.records.logs import find_logs
 
-from tvm_gnn_cost.cli import main  # noqa: E402
-from tvm_gnn_cost.evaluation.boosting import StockModel  # noqa: E402
-from tvm_gnn_cost.evaluation.subjects import Subject, one_kind, read_subjects  # noqa: E402
-from tvm_gnn_cost.learning import pairwise_accuracy  # noqa: E402
+from .problems import make_pool, make_problem  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 POOLS = ROOT / "benchmarks" / "data" / "emeraldrapids"
@@ -50,31 +55,32 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def subjects(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Subject]:
-    return read_subjects([logs], stock_cache=tmp_path_factory.mktemp("stock"))
+def problems(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
+    reader = functools.partial(read_recorded, stock_cache=tmp_path_factory.mktemp("stock"))
+    return read_problems(find_logs([logs]), reader)
 
 
-def test_logs_are_read_with_what_models_need(subjects: list[Subject]) -> None:
-    assert [s.pool.name for s in subjects] == sorted(LOGS)
-    assert [s.pool.operator for s in subjects] == ["dense_relu", "matmul", "softmax_mn"]
-    for subject in subjects:
-        assert len(subject) == 56 and subject.stock is not None and len(subject.stock) == 56
-    assert [s.remeasured.shape for s in subjects] == [(0, 2), (9, 2), (0, 2)]
-    np.testing.assert_allclose(subjects[1].remeasured[0], [2.0, 2.1])
-    assert one_kind(subjects) == "cpu"
+def test_logs_are_read_with_what_models_need(problems: list[Problem]) -> None:
+    assert [s.pool.name for s in problems] == sorted(LOGS)
+    assert [s.pool.operator for s in problems] == ["dense_relu", "matmul", "softmax_mn"]
+    for problem in problems:
+        assert len(problem) == 56 and problem.stock is not None and len(problem.stock) == 56
+    assert [s.remeasured.shape for s in problems] == [(0, 2), (9, 2), (0, 2)]
+    np.testing.assert_allclose(problems[1].remeasured[0], [2.0, 2.1])
+    assert one_kind(problems) == "cpu"
 
 
-def test_the_stock_model_learns_and_transfers(subjects: list[Subject], tmp_path: Path) -> None:
-    model, path = StockModel(), tmp_path / "trees.ubj"
+def test_the_stock_method_learns_and_transfers(problems: list[Problem], tmp_path: Path) -> None:
+    model, path = StockMethod(train=train_pack_sum, score=pack_sum_scores), tmp_path / "trees.ubj"
     learner = model.start([], 0)
     some, rest = np.arange(40), np.arange(40, 56)
-    softmax = subjects[2]  # its stock features hardly differ from run to run, as those of the others do
+    softmax = problems[2]  # its stock features hardly differ from run to run, as those of the others do
     learner.learn(softmax, some)
     assert pairwise_accuracy(learner.predict(softmax, some).scores, softmax.pool.latency[some]) > 0.9
-    model.train(subjects[:2], 0, path)
-    booster = model.fit([(s, np.arange(56)) for s in subjects[:2]], 0)
-    scores = model.start([path], 0).predict(subjects[2], rest).scores
-    np.testing.assert_allclose(scores, model.score(booster, subjects[2], rest))
+    model.train(problems[:2], 0, path)
+    booster = model.fit([(s, np.arange(56)) for s in problems[:2]], 0)
+    scores = model.start([path], 0).predict(problems[2], rest).scores
+    np.testing.assert_allclose(scores, model.score(booster, problems[2], rest))
 
 
 def test_three_logs_give_something_useful(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +163,7 @@ def test_cpu_and_gpu_logs_are_not_mixed() -> None:
 
     pools = [make_pool("c-1", count=2), make_pool("g-1", count=2, gpu=True)]
     with pytest.raises(InvalidArgumentError, match="c-1 is of a CPU and g-1 of a GPU"):
-        one_kind(map(make_subject, pools))
+        one_kind(map(make_problem, pools))
 
 
 def test_workloads_of_ones_own_are_registered(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,10 +29,10 @@ from tvm_gnn_cost.collection import CollectOptions, Mix, Tracker, Workload, coll
 from tvm_gnn_cost.collection import loop as collection_loop
 from tvm_gnn_cost.collection.loop import choose_again
 from tvm_gnn_cost.collection.measurer import Measurer, count_servers
-from tvm_gnn_cost.collection.noise import noise_of
 from tvm_gnn_cost.collection.pool import Pool
 from tvm_gnn_cost.collection.quietness import Quietness, check_quiet, wait_until_quiet
 from tvm_gnn_cost.collection.workers import WorkerPool
+from tvm_gnn_cost.records.noise import noise_of
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneProgress
 
 MEASURE = MeasureOptions(repeat=3, min_repeat_ms=1, number=1, build_timeout_s=30, run_timeout_s=10)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import time
 
 import pytest
 
@@ -15,6 +17,8 @@ def square_or_fail(number: int) -> int:
         raise InvalidArgumentError("three is wrong")
     if number == 4:
         os._exit(1)
+    if number == 60:
+        time.sleep(60)
     if number == 7:
         raise KeyError("seven")
     return number**2
@@ -36,3 +40,14 @@ def test_what_fails_in_a_process_is_raised_here() -> None:
 def test_a_process_that_dies_is_an_error() -> None:
     with pytest.raises(EvaluationError, match="a worker process died"):
         list(run_jobs(square_or_fail, [1, 4], 2))
+
+
+def test_closing_ends_the_jobs_that_run() -> None:
+    before = set(multiprocessing.active_children())
+    jobs = run_jobs(square_or_fail, [1, 60, 2], 2)
+    assert next(jobs)[0] in (1, 2)
+    assert set(multiprocessing.active_children()) - before
+    begun = time.monotonic()
+    jobs.close()
+    assert time.monotonic() - begun < 30  # the job that runs would take a minute
+    assert not set(multiprocessing.active_children()) - before

@@ -17,7 +17,7 @@ from tvm_gnn_cost.evaluation.split import (
 )
 from tvm_gnn_cost.workloads import canonical_key, key_of_log
 
-from .subjects import make_pool
+from .problems import make_pool
 
 POOLS = [
     make_pool(name, count=2)
@@ -130,6 +130,8 @@ def test_a_wrong_split_gets_a_clear_error(text: str | None, message: str, tmp_pa
 def test_default_arguments_may_be_left_out() -> None:
     """Logs of one workload may be called otherwise, and have another key in TVM: it is the same workload."""
     pytest.importorskip("tvm.auto_scheduler")
+    from tvm_gnn_cost.ansor.recorded_pools import workload_of
+
     key = canonical_key('["tvm_gnn_cost.conv2d_nhwc", 1, 28, 28, 64, 64, 3, 1, 1]')
     assert key == '["tvm_gnn_cost.conv2d_nhwc", 1, 28, 28, 64, 64, 3, 1, 1, 1, 1, "float32", "float32"]'
     pools = [
@@ -143,4 +145,4 @@ def test_default_arguments_may_be_left_out() -> None:
         '["tvm_gnn_cost.conv2d_nhwc", 1, 28, 28, 64, 64, 3, 1, 1]',
         "a_log",
     ):
-        assert Split(test_workloads=(name,)).parts(pools) == ["test", "test", "train"]
+        assert Split(test_workloads=(name,)).parts(pools, workload_of) == ["test", "test", "train"]

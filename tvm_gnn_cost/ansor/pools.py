@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.ansor.measurements import readings, task_flop, task_key, usable_by_task
 from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.record_log import RecordLog, read_records, recover
+from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.ansor.tasks import register_all
 from tvm_gnn_cost.records.logs import find_logs, log_stem
 from tvm_gnn_cost.records.pool import Pool
@@ -66,6 +67,7 @@ class MeasuredStates:
             operator_name(self.task),
             str(self.task.target),
             tuple(r for r, ok in zip(self.readings, kept, strict=True) if ok),
+            hardware_of(self.task).is_gpu,
         )
         return pool, kept
 

@@ -9,6 +9,10 @@ from types import MappingProxyType
 OPTION_OF: Mapping[str, str] = MappingProxyType(
     {
         "definitions": "--register",
+        "jobs": "--jobs",
+        "learnt": "--learn",
+        "replay.round": "--round",
+        "training": "--train, --split or --hold-out",
         "restart": "--restart",
         "start_from": "--start-from",
     }

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_gnn_cost.collection.noise import Noise
 from tvm_gnn_cost.collection.program import Tracker
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.records.noise import Noise
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
 
 if TYPE_CHECKING:

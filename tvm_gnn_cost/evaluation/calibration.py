@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvm_gnn_cost.evaluation.ranking import HeldOut
+from tvm_gnn_cost.evaluation.held_out import HeldOut
 
 BINS = 10
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Predicted against measured throughput, both relative to the best that the model knew, in bins of the former.
+    """Predicted against measured throughput, both relative to the best that the method knew, in bins of the former.
 
     Attributes:
         predicted, measured: the means of each bin that holds a schedule.

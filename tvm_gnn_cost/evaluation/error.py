@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.collection.noise import noise_of
-from tvm_gnn_cost.evaluation.ranking import HeldOut
-from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.evaluation.held_out import HeldOut
+from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.learning.metrics import mean_absolute_percentage_error
+from tvm_gnn_cost.records.noise import noise_of
 
 MIN_SCHEDULES = 8
 """Noise is told from at least so many schedules of a pool."""
@@ -26,7 +26,7 @@ class NoiseFloor:
             within a second, so slow changes of the machine do not show; "remeasured": a measurement minutes later.
         schedules: how many were compared.
         error: mean absolute percentage error between the two, in percent.
-        ceiling: the share of pairs that both order alike: no model can be expected to rank better.
+        ceiling: the share of pairs that both order alike: no method can be expected to rank better.
     """
 
     source: str
@@ -40,10 +40,10 @@ def prediction_error(held_out: HeldOut) -> float:
     return mean_absolute_percentage_error(held_out.predicted, held_out.latency)
 
 
-def noise_floors(subject: Subject) -> list[NoiseFloor]:
+def noise_floors(problem: Problem) -> list[NoiseFloor]:
     """The pool's noise from each source that it has."""
     floors = []
-    for source, pairs in (("readings", reading_pairs(subject)), ("remeasured", subject.remeasured)):
+    for source, pairs in (("readings", reading_pairs(problem)), ("remeasured", problem.remeasured)):
         if len(pairs) >= MIN_SCHEDULES:
             first, second = pairs.T
             noise = noise_of(first, second)
@@ -53,9 +53,9 @@ def noise_floors(subject: Subject) -> list[NoiseFloor]:
     return floors
 
 
-def reading_pairs(subject: Subject) -> NDArray[np.float64]:
+def reading_pairs(problem: Problem) -> NDArray[np.float64]:
     """The minima of the even and of the odd readings of each record that has both: float64 (k, 2), seconds."""
-    pairs = [(min(r[0::2]), min(r[1::2])) for r in subject.pool.readings if len(r) >= 2]
+    pairs = [(min(r[0::2]), min(r[1::2])) for r in problem.pool.readings if len(r) >= 2]
     return np.array(pairs, dtype=np.float64).reshape(-1, 2)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
 from tvm_gnn_cost.errors import EvaluationError, TVMGNNCostError
@@ -28,56 +28,51 @@ def run_jobs(function: Callable[[J], R], jobs: Sequence[J], processes: int) -> G
         for job in jobs:
             yield job, function(job)
         return
-    context = multiprocessing.get_context("spawn")
-    workers: dict[Connection, BaseProcess] = {}
-    running: dict[Connection, J] = {}
-    left = iter(jobs)
+    context = _RecordingContext()
+    executor = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_begin, initargs=(function,))
     try:
-        for _, job in zip(range(processes), left, strict=False):
-            ours, theirs = context.Pipe()
-            worker = context.Process(target=_serve, args=(function, theirs), daemon=True)
-            worker.start()
-            theirs.close()
-            workers[ours] = worker
-            running[ours] = job
-            ours.send(job)
-        while running:
-            for connection in wait(list(running)):
-                assert isinstance(connection, Connection)
-                job = running.pop(connection)
-                succeeded, result = connection.recv()
-                if not succeeded:
-                    raise result
-                following = next(left, None)
-                if following is not None:
-                    running[connection] = following
-                    connection.send(following)
-                yield job, result
-    except (EOFError, ConnectionError) as error:
+        futures = {executor.submit(_do, job): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
         raise EvaluationError(
-            "a worker process died, perhaps for want of memory: use fewer --jobs; what is finished is kept, and the "
-            "same command goes on"
+            "a worker process died, perhaps for want of memory: use fewer (`jobs`); what is finished is kept, and the "
+            "same call goes on"
         ) from error
     finally:
-        for connection, process in workers.items():
-            process.terminate()
-            process.join()
-            connection.close()
+        for process in context.started:
+            process.terminate()  # a shutdown alone would wait for the jobs that run
+        executor.shutdown(cancel_futures=True)
 
 
-def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
-    """Does the jobs that come through the connection. Ctrl-C is the parent's matter: it ends this process."""
+class _RecordingContext(SpawnContext):
+    """Starts processes afresh, and knows which: an executor does not tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
+        process = SpawnProcess(*args, **kwargs)
+        self.started.append(process)
+        return process
+
+
+_function: Callable[[Any], Any] | None = None  # of a worker process: what `_begin` was given
+
+
+def _begin(function: Callable[[Any], Any]) -> None:
+    """Called once in each process. Ctrl-C is the parent's matter: it ends this process."""
+    global _function
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    while True:
-        try:
-            job = connection.recv()
-        except EOFError:
-            return
-        answer: tuple[bool, Any]
-        try:
-            answer = True, function(job)
-        except TVMGNNCostError as error:
-            answer = False, error
-        except Exception:  # a traceback does not travel: as text it does
-            answer = False, RuntimeError(f"in a worker process:\n{traceback.format_exc()}")
-        connection.send(answer)
+    _function = function
+
+
+def _do(job: Any) -> Any:
+    assert _function is not None
+    try:
+        return _function(job)
+    except TVMGNNCostError:
+        raise
+    except Exception:  # a traceback does not travel: as text it does
+        raise RuntimeError(f"in a worker process:\n{traceback.format_exc()}") from None

@@ -1,26 +1,26 @@
-"""The package's own networks as evaluated models: pre-trained on other tasks or cold, alone or averaged."""
+"""The package's own networks as evaluated methods: pre-trained on other tasks or cold, alone or averaged."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tvm_gnn_cost.evaluation.models import Estimate, Learner, Model
-from tvm_gnn_cost.evaluation.subjects import Subject
-from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
+from tvm_gnn_cost.evaluation.methods import Estimate, Learner, Method
+from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
-from tvm_gnn_cost.learning import Trainer, TrainerConfig, load_checkpoint, save_checkpoint
+from tvm_gnn_cost.learning import Trainer, TrainerConfig
+from tvm_gnn_cost.learning.starting import continue_trainer, load_trainer, new_trainer, save_trainer
 from tvm_gnn_cost.training.pretraining import KEPT_RECORDS, PretrainOptions
-from tvm_gnn_cost.workloads import PREFIX, canonical_key
+from tvm_gnn_cost.workloads import PREFIX
 
 
-class NetworkModel(Model):
+class NetworkMethod(Method):
     """A network, trained as `GNNCostModel` trains its own.
 
     Args:
@@ -30,6 +30,7 @@ class NetworkModel(Model):
         members: so many networks of different seeds, whose scores are averaged.
         checkpoint: start from this one, instead of from networks trained on the training pools.
         device: as for `Trainer`.
+        workload_of: what `Pool.workload` is for the workload key of a task that a checkpoint learnt.
     """
 
     suffix = ".ckpt"
@@ -43,12 +44,14 @@ class NetworkModel(Model):
         members: int = 1,
         checkpoint: Path | None = None,
         device: str = "auto",
+        workload_of: Callable[[str], str] = str,
     ) -> None:
         self.name = name
         self.config = replace(config, max_seconds_per_update=math.inf)
         self.members = 1 if checkpoint is not None else members
         self.checkpoint = checkpoint
         self.device = device
+        self.workload_of = workload_of
         self.transfers = self.pretrained = not cold
 
     def options(self) -> dict[str, Any]:
@@ -60,8 +63,11 @@ class NetworkModel(Model):
     def training_seeds(self, seed: int) -> list[int]:
         return [seed * self.members + member for member in range(self.members)]
 
-    def train(self, subjects: Sequence[Subject], seed: int, path: Path) -> None:
-        pools = [subject.pool for subject in subjects]
+    def known(self) -> tuple[set[str], set[str]]:
+        return (set(), set()) if self.checkpoint is None else checkpoint_tasks(self.checkpoint, self.workload_of)
+
+    def train(self, problems: Sequence[Problem], seed: int, path: Path) -> None:
+        pools = [problem.pool for problem in problems]
         learning_rate = PretrainOptions().learning_rate
         trainer = self._trainer(replace(self.config, replay_size=KEPT_RECORDS, learning_rate=learning_rate), seed)
         trainer.fit(
@@ -72,7 +78,7 @@ class NetworkModel(Model):
         )
         trainer.config = self.config  # what it learns from now on is remembered in full
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(path, trainer, schema_version=SCHEMA_VERSION)
+        save_trainer(path, trainer)
 
     def start(self, trained: Sequence[Path], seed: int) -> Learner:
         if trained:
@@ -80,14 +86,12 @@ class NetworkModel(Model):
         return _NetworkLearner([self._trainer(self.config, s) for s in self.training_seeds(seed)], is_warm=False)
 
     def _trainer(self, config: TrainerConfig, seed: int) -> Trainer:
-        return Trainer(config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=seed, device=self.device)
+        return new_trainer(config, seed=seed, device=self.device)
 
     def _load(self, path: Path, seed: int) -> Trainer:
-        trainer, _ = load_checkpoint(path, self.device, schema_version=SCHEMA_VERSION)
-        trainer.config = replace(
-            trainer.config,
-            max_steps_per_update=self.config.max_steps_per_update,
-            max_seconds_per_update=self.config.max_seconds_per_update,
+        bounds = ("max_steps_per_update", "max_seconds_per_update")
+        trainer, _ = continue_trainer(
+            path, device=self.device, options={name: getattr(self.config, name) for name in bounds}
         )
         trainer.generator = np.random.default_rng(np.random.SeedSequence([trainer.seed, seed]))
         return trainer
@@ -102,14 +106,14 @@ class _NetworkLearner(Learner):
     def is_warm(self) -> bool:
         return self._is_warm
 
-    def learn(self, subject: Subject, records: IntArray) -> None:
-        pool = subject.pool.select(records)
+    def learn(self, problem: Problem, records: IntArray) -> None:
+        pool = problem.pool.select(records)
         for trainer in self._trainers:
             trainer.partial_fit(pool.graphs, pool.latency, pool.task, pool.flop)
         self._is_warm = self._is_warm or len(records) > 0
 
-    def predict(self, subject: Subject, records: IntArray) -> Estimate:
-        pool = subject.pool
+    def predict(self, problem: Problem, records: IntArray) -> Estimate:
+        pool = problem.pool
         graphs = pool.graphs.select(records)
         predictions = [trainer.predict(graphs, pool.task, pool.flop) for trainer in self._trainers]
         # Networks predict octaves, so they are averaged in octaves.
@@ -119,11 +123,14 @@ class _NetworkLearner(Learner):
         )
 
 
-def checkpoint_tasks(path: Path) -> tuple[set[str], set[str]]:
+def checkpoint_tasks(path: Path, workload_of: Callable[[str], str] = str) -> tuple[set[str], set[str]]:
     """The workloads and the operators that a checkpoint's network learnt; those of networks' tasks have no operator.
+
+    Args:
+        workload_of: what `Pool.workload` is for the workload key of a task.
 
     Raises CheckpointError for a file that is no checkpoint.
     """
-    trainer, _ = load_checkpoint(path, "cpu", schema_version=SCHEMA_VERSION)
-    workloads = {canonical_key(json.loads(task)[0]) for task in trainer.replay.tasks_}
+    trainer, _ = load_trainer(path, "cpu")
+    workloads = {workload_of(json.loads(task)[0]) for task in trainer.replay.tasks_}
     return workloads, {str(json.loads(workload)[0]).removeprefix(PREFIX) for workload in workloads}

@@ -1,4 +1,4 @@
-"""Finished cells of an evaluation on disk: one JSON object a line, appended as soon as it is known."""
+"""Finished runs of an evaluation on disk: one JSON object a line, appended as soon as it is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import EvaluationError
-from tvm_gnn_cost.evaluation.ranking import HeldOut
+from tvm_gnn_cost.evaluation.held_out import HeldOut
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class ResultsFile:
             raise EvaluationError(f"results {path} cannot be read: {error.strerror or error}") from error
 
     def add(self, key: str, about: Mapping[str, Any], values: Values) -> None:
-        """Appends what a cell found. `about` says for a reader which cell it was."""
+        """Appends what a run found. `about` says for a reader which run it was."""
         line = json.dumps({"key": key, **about, "values": values}, allow_nan=False)
         try:
             with open(self.path, "a", encoding="utf-8") as out:

@@ -1,4 +1,4 @@
-"""Carries out a plan: lessons first, then cells; what is known is not done again."""
+"""Carries out a plan: preparations first, then runs; what is known is not done again."""
 
 from __future__ import annotations
 
@@ -6,26 +6,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from tvm_gnn_cost.evaluation.held_out import rank_held_out, rank_unseen
 from tvm_gnn_cost.evaluation.jobs import run_jobs
-from tvm_gnn_cost.evaluation.models import Model
-from tvm_gnn_cost.evaluation.plan import HELD_OUT, REPLAY, Cell, EvaluationOptions, Lesson, Plan, make_plan
-from tvm_gnn_cost.evaluation.ranking import rank_held_out, rank_unseen
-from tvm_gnn_cost.evaluation.replay import ReplayOptions, relative_throughput, replay, thin
+from tvm_gnn_cost.evaluation.methods import Method
+from tvm_gnn_cost.evaluation.options import EvaluationOptions
+from tvm_gnn_cost.evaluation.planner import make_plan
+from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.evaluation.results import ResultsFile, Values, encode
+from tvm_gnn_cost.evaluation.runs import HELD_OUT, REPLAY, Plan, Preparation, Run
+from tvm_gnn_cost.evaluation.search_replay import ReplayOptions, relative_throughput, replay, thin
 from tvm_gnn_cost.evaluation.split import Fold
-from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
 
 RESULTS_FILE = "results.jsonl"
 MODELS_FOLDER = "models"
-
-
-class Observer(Protocol):
-    """Told what happens; called in the evaluating thread. It may raise KeyboardInterrupt, nothing else."""
-
-    def __call__(self, phase: str, done: int, total: int, what: str) -> None:
-        """`phase`: "learn" or "test"; `done` of `total`, `what` was done last."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class Evaluation:
 
     Attributes:
         plan: what it consisted of.
-        values: what each cell found, by its key.
+        values: what each run found, by its key.
     """
 
     plan: Plan
@@ -42,82 +38,86 @@ class Evaluation:
 
 
 def evaluate(
-    subjects: Sequence[Subject],
+    problems: Sequence[Problem],
     folds: Sequence[Fold],
-    models: Mapping[str, Model],
+    methods: Mapping[str, Method],
     options: EvaluationOptions,
     folder: Path,
-    observer: Observer | None = None,
+    observer: Observer[Progress] = unobserved,
 ) -> Evaluation:
-    """Trains what has to be trained and computes all cells.
+    """Trains what has to be trained and computes all runs.
 
-    Each result is in `folder`/results.jsonl, each trained model in `folder`/models as soon as it is known; the same
-    call, after an interruption or with further models or seeds, does what is missing. Results do not depend on the
+    Each result is in `folder`/results.jsonl, each trained method in `folder`/models as soon as it is known; the same
+    call, after an interruption or with further methods or seeds, does what is missing. Results do not depend on the
     number of jobs.
 
-    Raises InvalidArgumentError where nothing can be done, EvaluationError where the folder cannot be used.
+    The observer is told, in the phases "learn" and "test", how many are done and which was done last; it may raise
+    KeyboardInterrupt, nothing else. Raises InvalidArgumentError where nothing can be done, EvaluationError where the
+    folder cannot be used.
     """
-    plan = make_plan(subjects, folds, models, options, folder / MODELS_FOLDER)
+
+    def tell(phase: str, done: int, total: int, note: str) -> None:
+        observer(Progress(phase=phase, done=done, total=total, note=note))
+
+    plan = make_plan(problems, folds, methods, options, folder / MODELS_FOLDER)
     results = ResultsFile(folder / RESULTS_FILE)
-    bench = Bench(subjects, models, options.replay)
-    todo = [cell for cell in plan.cells if cell.key not in results.values]
-    needed = {path for cell in todo for path in cell.trained}
-    lessons = [lesson for lesson in plan.lessons if lesson.path in needed and not lesson.path.exists()]
-    tell = observer or _silent
-    tell("learn", 0, len(lessons), "")
-    with closing(run_jobs(bench.train, lessons, options.jobs)) as trained:
-        for done, (lesson, _) in enumerate(trained, start=1):
-            tell("learn", done, len(lessons), f"{lesson.model}, {len(lesson.subjects)} pools, seed {lesson.seed}")
-    tell("test", len(plan.cells) - len(todo), len(plan.cells), "")
-    with closing(run_jobs(bench.test, todo, options.jobs)) as tested:
-        for done, (cell, values) in enumerate(tested, start=len(plan.cells) - len(todo) + 1):
-            results.add(cell.key, _about(cell, subjects[cell.subject]), values)
-            tell("test", done, len(plan.cells), f"{cell.model}, {subjects[cell.subject].pool.name}, seed {cell.seed}")
-    return Evaluation(plan, {cell.key: results.values[cell.key] for cell in plan.cells})
+    executor = Executor(problems, methods, options.replay)
+    todo = [run for run in plan.runs if run.key not in results.values]
+    needed = {path for run in todo for path in run.trained}
+    lacking = [one for one in plan.preparations if one.path in needed and not one.path.exists()]
+    tell("learn", 0, len(lacking), "")
+    with closing(run_jobs(executor.prepare, lacking, options.jobs)) as trained:
+        for done, (one, _) in enumerate(trained, start=1):
+            tell("learn", done, len(lacking), f"{one.method}, {len(one.problems)} pools, seed {one.seed}")
+    tell("test", len(plan.runs) - len(todo), len(plan.runs), "")
+    with closing(run_jobs(executor.run, todo, options.jobs)) as tested:
+        for done, (run, values) in enumerate(tested, start=len(plan.runs) - len(todo) + 1):
+            results.add(run.key, _about(run, problems[run.problem]), values)
+            tell("test", done, len(plan.runs), f"{run.method}, {problems[run.problem].pool.name}, seed {run.seed}")
+    return Evaluation(plan, {run.key: results.values[run.key] for run in plan.runs})
 
 
-class Bench:
-    """The pools and the models: what lessons and cells are computed from, here or in another process."""
+class Executor:
+    """The problems and the methods: what preparations and runs are computed from, here or in another process."""
 
-    def __init__(self, subjects: Sequence[Subject], models: Mapping[str, Model], replay_options: ReplayOptions) -> None:
-        self.subjects, self.models, self.replay_options = subjects, models, replay_options
+    def __init__(
+        self, problems: Sequence[Problem], methods: Mapping[str, Method], replay_options: ReplayOptions
+    ) -> None:
+        self.problems, self.methods, self.replay_options = problems, methods, replay_options
 
-    def train(self, lesson: Lesson) -> None:
-        """Writes the lesson's file."""
-        learnt = [self.subjects[i] for i in lesson.subjects]
-        self.models[lesson.model].train(learnt, lesson.seed, lesson.path)
+    def prepare(self, preparation: Preparation) -> None:
+        """Writes the preparation's file."""
+        learnt = [self.problems[i] for i in preparation.problems]
+        self.methods[preparation.method].train(learnt, preparation.seed, preparation.path)
 
-    def test(self, cell: Cell) -> dict[str, Any]:
-        """What a cell finds, as JSON values.
+    def run(self, run: Run) -> dict[str, Any]:
+        """What a run finds, as JSON values.
 
         Of REPLAY: "relative", the throughput of each trial relative to the best of the pool, and "records", how many
         the thinned pool holds. Of the other kinds: "held_out", a list of `results.encode`.
         """
-        subject = self.subjects[cell.subject]
-        learner = self.models[cell.model].start(cell.trained, cell.seed)
-        if cell.kind == REPLAY:
-            records = thin(subject.pool.latency, subject.generator(cell.seed, "thin"))
-            order = subject.generator(cell.seed, "order").permutation(records)
-            picked = replay(learner, subject, records, order, self.replay_options)
-            relative = relative_throughput(subject.pool.latency[picked], subject.best)
+        problem = self.problems[run.problem]
+        learner = self.methods[run.method].start(run.trained, run.seed)
+        if run.kind == REPLAY:
+            records = thin(problem.pool.latency, problem.generator(run.seed, "thin"))
+            order = problem.generator(run.seed, "order").permutation(records)
+            picked = replay(learner, problem, records, order, self.replay_options)
+            relative = relative_throughput(problem.pool.latency[picked], problem.best)
             return {"records": len(records), "relative": [float(f"{value:.9g}") for value in relative]}
-        order = subject.generator(cell.seed, "order").permutation(len(subject))
-        if cell.kind == HELD_OUT:
-            return {"held_out": [encode(h) for h in rank_held_out(learner, subject, cell.sizes, order)]}
-        return {"held_out": [encode(rank_unseen(learner, subject, order))]}
+        order = problem.generator(run.seed, "order").permutation(len(problem))
+        if run.kind == HELD_OUT:
+            return {"held_out": [encode(h) for h in rank_held_out(learner, problem, run.sizes, order)]}
+        return {"held_out": [encode(rank_unseen(learner, problem, order))]}
 
 
-def _about(cell: Cell, subject: Subject) -> dict[str, Any]:
+def _about(run: Run, problem: Problem) -> dict[str, Any]:
+    """For a reader of the file; "model" is its word for a method."""
     return {
-        "kind": cell.kind,
-        "model": cell.model,
-        "seed": cell.seed,
-        "fold": cell.fold,
-        "pool": subject.pool.name,
-        "target": subject.pool.target,
-        "workloads": cell.workloads,
+        "kind": run.kind,
+        "model": run.method,
+        "seed": run.seed,
+        "fold": run.fold,
+        "pool": problem.pool.name,
+        "target": problem.pool.target,
+        "workloads": run.workloads,
     }
-
-
-def _silent(phase: str, done: int, total: int, what: str) -> None:
-    pass

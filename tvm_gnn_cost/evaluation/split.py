@@ -1,7 +1,7 @@
 """Which pools are learnt from and which are tested on.
 
 The unit is the workload: what is computed, whatever machine it was measured on. A workload is never on both sides, so
-no model has seen the computation that it is tested on (except where the user gives training pools of their own, of
+no method has seen the computation that it is tested on (except where the user gives training pools of their own, of
 another machine say: then every figure says what was known, see `novelty`).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,12 +17,11 @@ import numpy as np
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.pool import Pool
-from tvm_gnn_cost.workloads import canonical_key, key_of_log
 
 TEST, VALIDATION, TRAIN = "test", "validation", "train"
 
 NOVELTIES = ("known workload", "unseen shape", "unseen operator")
-"""What a tested pool is to a model that learnt others, see `novelty`."""
+"""What a tested pool is to a method that learnt others, see `novelty`."""
 
 LARGEST_SUBSET = 0.8
 """A larger share of the training workloads would tell little beside all of them."""
@@ -34,8 +33,7 @@ class Split:
 
     Attributes:
         test_operators, validation_operators: as in `Pool.operator`.
-        test_workloads, validation_workloads: names of logs without .json or .json.gz, or TVM's workload keys; of the
-            package's own workloads, default arguments may be left out.
+        test_workloads, validation_workloads: names of logs without .json or .json.gz, or workload keys.
     """
 
     test_operators: tuple[str, ...] = ()
@@ -43,8 +41,11 @@ class Split:
     test_workloads: tuple[str, ...] = ()
     validation_workloads: tuple[str, ...] = ()
 
-    def parts(self, pools: Sequence[Pool]) -> list[str]:
+    def parts(self, pools: Sequence[Pool], workload_of: Callable[[str], str] = str) -> list[str]:
         """`TEST`, `VALIDATION` or `TRAIN` for each pool.
+
+        Args:
+            workload_of: what `Pool.workload` is for a workload's name or key that is none of the pools'.
 
         Raises InvalidArgumentError for a name that matches no pool, and for a workload that would be in two parts.
         """
@@ -53,7 +54,7 @@ class Split:
         for field in fields(self):
             part, _, by = field.name.partition("_")
             for name in getattr(self, field.name):
-                workloads = _operator(name, pools) if by == "operators" else _workload(name, pools)
+                workloads = _operator(name, pools) if by == "operators" else _workload(name, pools, workload_of)
                 if not workloads:
                     unmatched.append(f"{name} ({field.name})")
                 for workload in sorted(workloads):
@@ -75,7 +76,7 @@ class Fold:
 
     Attributes:
         name: for tables.
-        training: pools whose records a model may learn beforehand; none: it starts from a checkpoint or cold.
+        training: pools whose records a method may learn beforehand; none: it starts from a checkpoint or cold.
         tests: pools that it is tested on.
     """
 
@@ -104,7 +105,13 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     return Split(**{key: tuple(names) for key, names in data.items()})
 
 
-def split_fold(tested: Sequence[Pool], training: Sequence[Pool], split: Split, part: str = TEST) -> Fold:
+def split_fold(
+    tested: Sequence[Pool],
+    training: Sequence[Pool],
+    split: Split,
+    part: str = TEST,
+    workload_of: Callable[[str], str] = str,
+) -> Fold:
     """One fold: what the split keeps for testing, and what it leaves for training.
 
     Args:
@@ -112,10 +119,11 @@ def split_fold(tested: Sequence[Pool], training: Sequence[Pool], split: Split, p
         training: further pools to learn from, numbered after them; where there are any, those of `tested` are not
             learnt from.
         part: `TEST`, or `VALIDATION` to test on that one.
+        workload_of: see `Split.parts`.
 
     Raises InvalidArgumentError where nothing is left to test; see also `Split.parts`.
     """
-    parts = split.parts([*tested, *training])
+    parts = split.parts([*tested, *training], workload_of)
     tests = tuple(i for i in range(len(tested)) if parts[i] == part)
     if not tests:
         raise InvalidArgumentError(f"the split leaves no {part} pool among the {len(tested)} that are given")
@@ -142,7 +150,7 @@ def hold_out_folds(pools: Sequence[Pool], by: str, count: int) -> list[Fold]:
         raise InvalidArgumentError(
             f"all pools have the {by} {groups[0]}: with it held out nothing is left to learn; give more pools"
         )
-    # The same folds for every seed, so that each pool is tested with every seed by models that learnt the same.
+    # The same folds for every seed, so that each pool is tested with every seed by methods that learnt the same.
     order = np.random.default_rng(0).permutation(groups)
     count = min(count, len(groups))
     folds = []
@@ -155,7 +163,7 @@ def hold_out_folds(pools: Sequence[Pool], by: str, count: int) -> list[Fold]:
 
 
 def novelty(pool: Pool, workloads: Collection[str], operators: Collection[str]) -> str:
-    """One of `NOVELTIES`, for a model that learnt these workloads and operators."""
+    """One of `NOVELTIES`, for a method that learnt these workloads and operators."""
     if pool.workload in workloads:
         return NOVELTIES[0]
     return NOVELTIES[1] if pool.operator in operators else NOVELTIES[2]
@@ -176,7 +184,7 @@ def _operator(name: str, pools: Sequence[Pool]) -> set[str]:
     return {pool.workload for pool in pools if pool.operator == name}
 
 
-def _workload(name: str, pools: Sequence[Pool]) -> set[str]:
+def _workload(name: str, pools: Sequence[Pool], workload_of: Callable[[str], str]) -> set[str]:
     """The workloads that a name means: at most one, but for a log of several tasks."""
     found = {p.workload for p in pools if name in (p.workload, p.name, p.name.partition(": ")[0])}
-    return found or {p.workload for p in pools if p.workload in (canonical_key(name), key_of_log(name))}
+    return found or {p.workload for p in pools} & {workload_of(name)}

@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 
+MIN_RANKED = 16
+"""Fewer schedules of a task than this are not ranked: their figures would be noise."""
+
 _BLOCK = 1024  # rows compared at a time: 50,000 schedules need no 2.5 GB matrix
 
 

@@ -1,4 +1,4 @@
-"""A pool: the measured schedules of one task as stage graphs."""
+"""Pools: the measured schedules of one task as stage graphs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
+from tvm_gnn_cost.records.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Pool:
         operator: the workload without its shape.
         target: TVM's target string.
         readings: the repeats of each record, float64 arrays in seconds; empty: failed.
+        is_gpu: whether the target is a GPU.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Pool:
     operator: str
     target: str
     readings: tuple[NDArray[np.float64], ...]
+    is_gpu: bool
 
     def __len__(self) -> int:
         return len(self.latency)
@@ -43,5 +46,25 @@ class Pool:
         """The pool with some of its records, int64 (m,), in that order."""
         return Pool(
             self.name, self.graphs.select(records), self.latency[records], self.task, self.flop, self.workload,
-            self.operator, self.target, tuple(self.readings[int(i)] for i in records),
+            self.operator, self.target, tuple(self.readings[int(i)] for i in records), self.is_gpu,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RecordedPool:
+    """What a scheduler's reader takes from one log for one task.
+
+    Attributes:
+        pool: the n records that can be used, as stage graphs.
+        used: int64 (n,), which of the task's records in the log those are.
+        stock: features that the scheduler's own cost model has of the same n records; None where they were not asked
+            for.
+        digest: of all records of the task in the log.
+        workload_key: the task's, as the log's description has it.
+    """
+
+    pool: Pool
+    used: IntArray
+    stock: Rows | None
+    digest: str
+    workload_key: str

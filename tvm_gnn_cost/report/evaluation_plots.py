@@ -26,10 +26,10 @@ def plot_search(summary: Summary, path: str | os.PathLike[str]) -> None:
     where nothing was replayed; so do the others.
     """
     figure, axis = _axes("replayed searches", summary.search_curves)
-    for model, colour, curves in _coloured(summary.search_curves):
+    for method, colour, curves in _coloured(summary.search_curves):
         values = np.asarray(curves, dtype=np.float64)
         trials = np.arange(1, values.shape[1] + 1)
-        axis.plot(trials, np.median(values, axis=0), color=colour, linewidth=2, label=model)
+        axis.plot(trials, np.median(values, axis=0), color=colour, linewidth=2, label=method)
         axis.fill_between(trials, values.min(axis=0), values.max(axis=0), color=colour, alpha=_FAINT, linewidth=0)
     axis.set_xlabel("trials")
     axis.set_ylabel("best so far / best of the pool (throughput)")
@@ -41,12 +41,12 @@ def plot_search(summary: Summary, path: str | os.PathLike[str]) -> None:
 def plot_learning(summary: Summary, path: str | os.PathLike[str]) -> None:
     """Pairwise accuracy on unseen tasks against the number of training workloads; median and range over seeds."""
     figure, axis = _axes("learning curves", summary.learning_curves)
-    for model, colour, points in _coloured(summary.learning_curves):
+    for method, colour, points in _coloured(summary.learning_curves):
         sizes = sorted(points)
         middle = np.array([np.median(points[size]) for size in sizes])
         low, high = (np.array([of(points[size]) for size in sizes]) for of in (min, max))
         axis.errorbar(
-            sizes, middle, [middle - low, high - middle], color=colour, linewidth=2, marker="o", capsize=3, label=model
+            sizes, middle, [middle - low, high - middle], color=colour, linewidth=2, marker="o", capsize=3, label=method
         )
     axis.set_xscale("log")
     ticks = sorted({size for points in summary.learning_curves.values() for size in points})
@@ -60,9 +60,9 @@ def plot_learning(summary: Summary, path: str | os.PathLike[str]) -> None:
 def plot_calibration(summary: Summary, path: str | os.PathLike[str]) -> None:
     """Measured against predicted throughput relative to the best known, in bins; a line a seed, and the ideal."""
     figure, axis = _axes("calibration", summary.reliability)
-    for model, colour, of_seed in _coloured(summary.reliability):
+    for method, colour, of_seed in _coloured(summary.reliability):
         for number, found in enumerate(of_seed):
-            label = model if number == 0 else None
+            label = method if number == 0 else None
             axis.plot(found.predicted, found.measured, color=colour, marker="o", markersize=4, label=label)
     axis.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle="--", zorder=0)
     axis.set_xlabel("predicted relative throughput")
@@ -83,7 +83,7 @@ def _axes(what: str, curves: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _coloured(curves: Mapping[str, T]) -> Sequence[tuple[str, str, T]]:
-    return [(model, COLOURS[i % len(COLOURS)], curve) for i, (model, curve) in enumerate(curves.items())]
+    return [(method, COLOURS[i % len(COLOURS)], curve) for i, (method, curve) in enumerate(curves.items())]
 
 
 def _save(figure: Any, axis: Any, path: str | os.PathLike[str]) -> None:

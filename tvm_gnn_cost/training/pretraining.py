@@ -32,7 +32,7 @@ from tvm_gnn_cost.graphs.stage_graph import IntArray
 from tvm_gnn_cost.learning.archive import read_archive, write_archive
 from tvm_gnn_cost.learning.checkpoint import load_weights, scaler_counts, weight_tensors
 from tvm_gnn_cost.learning.losses import get_loss
-from tvm_gnn_cost.learning.metrics import pairwise_accuracy
+from tvm_gnn_cost.learning.metrics import MIN_RANKED, pairwise_accuracy
 from tvm_gnn_cost.learning.optimisation import (
     MAX_NODES_PER_STEP,
     Optimisation,
@@ -63,7 +63,6 @@ _LEAST_STEPS_PER_EPOCH = 20  # few records: more than one pass is an epoch
 _STEPS_PER_CHECK = 500  # at most: of many records there are several checks an epoch
 _DECIDING_TASKS = 3  # the ranking of fewer held-out tasks is reported, and decides nothing
 _CHECKED_TASKS, _CHECKED_RECORDS = 128, 256  # at most, and of each of them
-_LEAST_RECORDS = 16  # of a held-out task: the ranking of fewer records is noise
 _SCALED_RECORDS = 4096  # read at a time
 
 
@@ -192,7 +191,7 @@ class Pretraining:
         for ids in (*data.replayed, *data.learnt, *data.held_out):
             name, best = data.source.task(ids[:1])[0], float(data.source.latency(ids).min())
             self._best_latency[name] = min(best, self._best_latency.get(name, math.inf))
-        ranked = [ids for ids in data.held_out if len(ids) >= _LEAST_RECORDS]
+        ranked = [ids for ids in data.held_out if len(ids) >= MIN_RANKED]
         self._checked = [
             ranked[i][spread(len(ranked[i]), _CHECKED_RECORDS)] for i in spread(len(ranked), _CHECKED_TASKS)
         ]

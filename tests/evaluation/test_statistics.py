@@ -9,10 +9,11 @@ import pytest
 
 from tvm_gnn_cost.evaluation.calibration import reliability
 from tvm_gnn_cost.evaluation.error import improvement, noise_floors, prediction_error, reading_pairs
-from tvm_gnn_cost.evaluation.ranking import MIN_RANKED, HeldOut, Ranking, fitting_sizes
+from tvm_gnn_cost.evaluation.held_out import HeldOut, Ranking, fitting_sizes
 from tvm_gnn_cost.evaluation.results import decode, encode
+from tvm_gnn_cost.learning.metrics import MIN_RANKED
 
-from .subjects import make_pool, make_subject
+from .problems import make_pool, make_problem
 
 
 def held_out(best: float, predicted: list[float], latency: list[float]) -> HeldOut:
@@ -33,9 +34,9 @@ def test_few_schedules_are_not_ranked() -> None:
 
 
 def test_sizes_leave_enough_to_rank() -> None:
-    subject = make_subject(make_pool(count=64 + MIN_RANKED))
-    assert fitting_sizes(subject, (128, 64, 32)) == (32, 64)
-    assert fitting_sizes(make_subject(make_pool(count=64 + MIN_RANKED - 1)), (64, 128)) == ()
+    problem = make_problem(make_pool(count=64 + MIN_RANKED))
+    assert fitting_sizes(problem, (128, 64, 32)) == (32, 64)
+    assert fitting_sizes(make_problem(make_pool(count=64 + MIN_RANKED - 1)), (64, 128)) == ()
 
 
 def test_the_error_is_over_measured_schedules() -> None:
@@ -46,10 +47,10 @@ def test_the_error_is_over_measured_schedules() -> None:
 def test_noise_is_told_from_readings() -> None:
     readings = [[1.0, 1.1, 1.2, 1.0, 1.3], *([2.0 + i, 2.2 + i] for i in range(7)), [5.0], []]
     pool = make_pool(latency=[1.0] * len(readings), readings=readings)
-    pairs = reading_pairs(make_subject(pool))
+    pairs = reading_pairs(make_problem(pool))
     assert pairs.shape == (8, 2)
     assert pairs[0].tolist() == [1.0, 1.0]  # minima of (1.0, 1.2, 1.3) and of (1.1, 1.0)
-    (floor,) = noise_floors(make_subject(pool))
+    (floor,) = noise_floors(make_problem(pool))
     assert (floor.source, floor.schedules, floor.ceiling) == ("readings", 8, 1.0)
     assert floor.error == pytest.approx(100 * np.mean([0.2 / (2 + i) for i in range(7)] + [0.0]))
 
@@ -57,10 +58,10 @@ def test_noise_is_told_from_readings() -> None:
 def test_noise_is_told_from_schedules_measured_twice() -> None:
     pairs = [[1.0 + i, 1.5 + i] for i in range(7)] + [[8.0, 1.0]]
     pool = make_pool(latency=[1.0], readings=[[1.0]])
-    (floor,) = noise_floors(make_subject(pool, pairs))
+    (floor,) = noise_floors(make_problem(pool, pairs))
     assert (floor.source, floor.schedules) == ("remeasured", 8)
     assert floor.ceiling == pytest.approx(1 - 7 / 28)  # the last schedule is ordered otherwise against all others
-    assert not noise_floors(make_subject(pool, pairs[:7]))
+    assert not noise_floors(make_problem(pool, pairs[:7]))
 
 
 def test_improvement_is_the_baseline_over_the_error() -> None:

@@ -1,4 +1,4 @@
-"""How much measurements can be trusted: what measuring schedules a second time shows."""
+"""How far two measurements of the same schedules are apart."""
 
 from __future__ import annotations
 

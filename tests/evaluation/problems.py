@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, NODE_FEATURES
 from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 from tvm_gnn_cost.records.pool import Pool
@@ -53,11 +53,11 @@ def make_pool(
     key = workload or json.dumps([operator, name.partition("-")[2]])
     taken = readings if readings is not None else [[v, v] if np.isfinite(v) else [] for v in values]
     return Pool(
-        name, graphs, values, json.dumps([key, target]), 1e9, key, operator, target, tuple(map(np.array, taken))
+        name, graphs, values, json.dumps([key, target]), 1e9, key, operator, target, tuple(map(np.array, taken)), gpu
     )
 
 
-def make_subject(pool: Pool, remeasured: Sequence[Sequence[float]] = ()) -> Subject:
+def make_problem(pool: Pool, remeasured: Sequence[Sequence[float]] = ()) -> Problem:
     """The pool as it is read where no model needs stock's features."""
     digest = f"{pool.name} {pool.target} {len(pool)}"
-    return Subject(pool, None, digest, np.array(remeasured, dtype=np.float64).reshape(-1, 2))
+    return Problem(pool, None, digest, np.array(remeasured, dtype=np.float64).reshape(-1, 2))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.evaluation.models import Estimate, Learner
-from tvm_gnn_cost.evaluation.replay import (
+from tvm_gnn_cost.evaluation.methods import Estimate, Learner
+from tvm_gnn_cost.evaluation.problems import Problem
+from tvm_gnn_cost.evaluation.search_replay import (
     KEPT_SHARE,
     NEAR_BEST,
     ReplayOptions,
@@ -17,10 +18,9 @@ from tvm_gnn_cost.evaluation.replay import (
     thin,
     trials_to,
 )
-from tvm_gnn_cost.evaluation.subjects import Subject
 from tvm_gnn_cost.graphs.stage_graph import IntArray
 
-from .subjects import make_pool, make_subject
+from .problems import make_pool, make_problem
 
 INF = math.inf
 
@@ -37,10 +37,10 @@ class Scripted(Learner):
     def is_warm(self) -> bool:
         return self._warm or bool(self.lessons)
 
-    def learn(self, subject: Subject, records: IntArray) -> None:
+    def learn(self, problem: Problem, records: IntArray) -> None:
         self.lessons.append(records.tolist())
 
-    def predict(self, subject: Subject, records: IntArray) -> Estimate:
+    def predict(self, problem: Problem, records: IntArray) -> Estimate:
         return Estimate(self.scores[records], np.full(len(records), np.nan))
 
 
@@ -61,17 +61,17 @@ def test_a_small_or_sparse_pool_keeps_its_best() -> None:
 
 
 #                    record: 0    1    2    3    4    5    6    7
-SUBJECT = make_subject(make_pool("p", [4.0, 2.0, INF, 8.0, 1.0, 3.0, 1.25, 5.0]))
+PROBLEM = make_problem(make_pool("p", [4.0, 2.0, INF, 8.0, 1.0, 3.0, 1.25, 5.0]))
 ALL = np.arange(8)
 
 
 def test_a_warm_model_picks_what_it_scores_highest() -> None:
     learner = Scripted([0.1, 0.9, 0.8, 0.2, 0.3, 0.7, 0.6, 0.0])
-    picked = replay(learner, SUBJECT, ALL, ALL, ReplayOptions(round=2, trials=8))
+    picked = replay(learner, PROBLEM, ALL, ALL, ReplayOptions(round=2, trials=8))
     # rounds: (1, 2), (5, 6), (4, 3): record 4 is the best, so the search ends there, and nothing is learnt of it
     assert picked.tolist() == [1, 2, 5, 6, 4, 3]
     assert learner.lessons == [[1, 2], [5, 6]]
-    relative = relative_throughput(SUBJECT.pool.latency[picked], 1.0)
+    relative = relative_throughput(PROBLEM.pool.latency[picked], 1.0)
     np.testing.assert_allclose(relative, [1 / 2, 0.0, 1 / 3, 1 / 1.25, 1.0, 1 / 8])
     found = relative.tolist()
     assert [best_after(found, trials, 8) for trials in (1, 2, 4, 5, 8)] == [0.5, 0.5, 0.8, 1.0, 1.0]
@@ -83,20 +83,20 @@ def test_a_warm_model_picks_what_it_scores_highest() -> None:
 def test_a_cold_model_begins_with_the_given_order() -> None:
     order = np.array([7, 0, 3, 1, 6, 2, 4, 5])
     learner = Scripted([0, 0, 0, 0, 9, 1, 0, 0], warm=False)
-    picked = replay(learner, SUBJECT, ALL, order, ReplayOptions(round=3, trials=8))
+    picked = replay(learner, PROBLEM, ALL, order, ReplayOptions(round=3, trials=8))
     assert picked.tolist() == [7, 0, 3, 4, 5, 1]  # equal scores: 1 comes before 6 and 2 in the order
     assert learner.lessons == [[7, 0, 3]]
 
 
 def test_a_replay_ends_with_its_trials_or_its_pool() -> None:
     never_the_best = Scripted([1, 1, 1, 1, 0, 1, 1, 1])
-    assert len(replay(never_the_best, SUBJECT, ALL, ALL, ReplayOptions(round=2, trials=5))) == 5
-    assert len(replay(never_the_best, SUBJECT, ALL, ALL, ReplayOptions(round=3, trials=99))) == 8
+    assert len(replay(never_the_best, PROBLEM, ALL, ALL, ReplayOptions(round=2, trials=5))) == 5
+    assert len(replay(never_the_best, PROBLEM, ALL, ALL, ReplayOptions(round=3, trials=99))) == 8
 
 
 def test_only_the_given_records_are_picked() -> None:
     some = np.array([0, 2, 3, 5])
-    picked = replay(Scripted([0.0] * 8), SUBJECT, some, some[::-1].copy(), ReplayOptions(round=3, trials=9))
+    picked = replay(Scripted([0.0] * 8), PROBLEM, some, some[::-1].copy(), ReplayOptions(round=3, trials=9))
     assert picked.tolist() == [5, 3, 2]  # the best of those is 5, of the first round
 
 

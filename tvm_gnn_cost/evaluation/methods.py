@@ -1,7 +1,8 @@
-"""The one interface of all models that are evaluated.
+"""The one interface of all methods (cost models) that are evaluated.
 
-A `Model` says what a model is, can learn the pools of other tasks into a file, and starts a `Learner` from such files:
-a copy that works on one pool, learns some of its records and scores others. Models are passed to other processes.
+A `Method` says what a cost model is, can learn the pools of other tasks into a file, and starts a `Learner` from such
+files: a copy that works on one problem, learns some of its records and scores others. Methods are passed to other
+processes.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.graphs.stage_graph import IntArray
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a model says of n records.
+    """What a method says of n records.
 
     Attributes:
         scores: float64 (n,), predicted throughput relative to the task's best known: higher is better.
-        latency: float64 (n,), predicted seconds; nan where the model predicts none.
+        latency: float64 (n,), predicted seconds; nan where the method predicts none.
     """
 
     scores: NDArray[np.float64]
@@ -33,7 +34,7 @@ class Estimate:
 
 
 class Learner(ABC):
-    """A model at work on one pool; called by `ranking` and `replay`."""
+    """A method at work on one problem; called by `held_out` and `search_replay`."""
 
     @property
     @abstractmethod
@@ -41,16 +42,16 @@ class Learner(ABC):
         """Whether scores come from something learnt; else the search explores at random."""
 
     @abstractmethod
-    def learn(self, subject: Subject, records: IntArray) -> None:
+    def learn(self, problem: Problem, records: IntArray) -> None:
         """Learns from records of the pool, int64 (m,), that it has not learnt before; failed ones are among them."""
 
     @abstractmethod
-    def predict(self, subject: Subject, records: IntArray) -> Estimate:
+    def predict(self, problem: Problem, records: IntArray) -> Estimate:
         """What it says of the records, int64 (m,)."""
 
 
-class Model(ABC):
-    """What a model is, and where it starts.
+class Method(ABC):
+    """What a cost model is, and where it starts.
 
     Attributes:
         name: as on the command line.
@@ -68,26 +69,30 @@ class Model(ABC):
 
     @abstractmethod
     def options(self) -> dict[str, Any]:
-        """What decides how it learns, as JSON values: two models with the same options are the same."""
+        """What decides how it learns, as JSON values: two methods with the same options are the same."""
 
     def training_options(self) -> dict[str, Any]:
         """That part of the options that decides what `train` makes."""
         return self.options()
 
     def training_seeds(self, seed: int) -> list[int]:
-        """The seeds of the trained models that it starts from; none for a model that learns nothing beforehand."""
+        """The seeds of the trained models that it starts from; none for a method that learns nothing beforehand."""
         return [seed]
 
-    def train(self, subjects: Sequence[Subject], seed: int, path: Path) -> None:
-        """Learns all records of these pools and writes what it learnt, atomically."""
+    def known(self) -> tuple[set[str], set[str]]:
+        """The workloads and the operators that `checkpoint` has learnt, as in `Pool`."""
+        return set(), set()
+
+    def train(self, problems: Sequence[Problem], seed: int, path: Path) -> None:
+        """Learns all records of these problems and writes what it learnt, atomically."""
         raise NotImplementedError(f"{self.name} learns nothing beforehand")
 
     @abstractmethod
     def start(self, trained: Sequence[Path], seed: int) -> Learner:
-        """A copy for one pool, from files that `train` wrote (or `checkpoint`); from none of them it is cold."""
+        """A copy for one problem, from files that `train` wrote (or `checkpoint`); from none of them it is cold."""
 
 
-class RandomModel(Model):
+class RandomMethod(Method):
     """Scores at random: what a search without a model reaches."""
 
     name = "random"
@@ -112,9 +117,9 @@ class _RandomLearner(Learner):
     def is_warm(self) -> bool:
         return False
 
-    def learn(self, subject: Subject, records: IntArray) -> None:
+    def learn(self, problem: Problem, records: IntArray) -> None:
         pass
 
-    def predict(self, subject: Subject, records: IntArray) -> Estimate:
-        scores = subject.generator(self._seed, "random").uniform(size=len(subject))[records]
+    def predict(self, problem: Problem, records: IntArray) -> Estimate:
+        scores = problem.generator(self._seed, "random").uniform(size=len(problem))[records]
         return Estimate(scores, np.full(len(records), np.nan))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tvm_gnn_cost.evaluation.models import Learner
-from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.evaluation.methods import Learner
+from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.graphs.stage_graph import IntArray
-from tvm_gnn_cost.learning.metrics import pairwise_accuracy, spearman, top_k_score
+from tvm_gnn_cost.learning.metrics import MIN_RANKED, pairwise_accuracy, spearman, top_k_score
 
 LEARNT = (64, 128, 256)
 """Records of a task that are learnt before its others are ranked."""
 
-MIN_RANKED = 16
-"""Fewer schedules than this are not ranked: their figures would be noise."""
+_SMALL_SIZES = (32, 16)  # where no pool is large enough for LEARNT
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Ranking:
     def of(scores: ArrayLike, latency: ArrayLike) -> Ranking | None:
         """The ranking of schedules by scores (n,) against latency (n,) in seconds; None for fewer than MIN_RANKED.
 
-        Failed schedules (latency inf) are not ranked: any model can learn to avoid most of them, and a pool with many
+        Failed schedules (latency inf) are not ranked: any method can learn to avoid most of them, and a pool with many
         would flatter all.
         """
         s, t = np.asarray(scores, dtype=np.float64), np.asarray(latency, dtype=np.float64)
@@ -52,13 +51,13 @@ class Ranking:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a model says of schedules that it has not learnt.
+    """What a method says of schedules that it has not learnt.
 
     Attributes:
         learnt: records of the task that it has learnt.
         best: the fastest of those in seconds; inf for none.
         scores: float64 (n,), relative throughput.
-        predicted: float64 (n,), latency in seconds; nan where the model predicts none.
+        predicted: float64 (n,), latency in seconds; nan where the method predicts none.
         latency: float64 (n,), as measured, in seconds; inf: failed.
     """
 
@@ -69,12 +68,21 @@ class HeldOut:
     latency: NDArray[np.float64]
 
 
-def fitting_sizes(subject: Subject, sizes: Sequence[int]) -> tuple[int, ...]:
+def learnt_sizes(problems: Iterable[Problem], asked: Sequence[int] | None) -> tuple[int, ...]:
+    """The numbers of learnt records: as asked for, else LEARNT, or fewer where no pool is large enough for those."""
+    if asked is not None:
+        return tuple(asked)
+    largest = max((len(problem) for problem in problems), default=0)
+    fewer = [size for size in _SMALL_SIZES if size + MIN_RANKED <= largest]
+    return LEARNT if LEARNT[0] + MIN_RANKED <= largest or not fewer else (fewer[0],)
+
+
+def fitting_sizes(problem: Problem, sizes: Sequence[int]) -> tuple[int, ...]:
     """Those numbers of learnt records that leave the pool at least MIN_RANKED records to rank."""
-    return tuple(size for size in sorted(set(sizes)) if size + MIN_RANKED <= len(subject))
+    return tuple(size for size in sorted(set(sizes)) if size + MIN_RANKED <= len(problem))
 
 
-def rank_held_out(learner: Learner, subject: Subject, sizes: Sequence[int], order: IntArray) -> list[HeldOut]:
+def rank_held_out(learner: Learner, problem: Problem, sizes: Sequence[int], order: IntArray) -> list[HeldOut]:
     """Learns the first records of `order`, int64 (n,), and scores the others; then learns more.
 
     Args:
@@ -82,18 +90,18 @@ def rank_held_out(learner: Learner, subject: Subject, sizes: Sequence[int], orde
     """
     found, learnt = [], 0
     for size in sizes:
-        learner.learn(subject, order[learnt:size])
+        learner.learn(problem, order[learnt:size])
         learnt, rest = size, order[size:]
-        best = float(subject.pool.latency[order[:size]].min())
-        found.append(_held_out(learner, subject, rest, learnt, best))
+        best = float(problem.pool.latency[order[:size]].min())
+        found.append(_held_out(learner, problem, rest, learnt, best))
     return found
 
 
-def rank_unseen(learner: Learner, subject: Subject, order: IntArray) -> HeldOut:
+def rank_unseen(learner: Learner, problem: Problem, order: IntArray) -> HeldOut:
     """Scores all records, in this order, none of them learnt."""
-    return _held_out(learner, subject, order, 0, float("inf"))
+    return _held_out(learner, problem, order, 0, float("inf"))
 
 
-def _held_out(learner: Learner, subject: Subject, records: IntArray, learnt: int, best: float) -> HeldOut:
-    prediction = learner.predict(subject, records)
-    return HeldOut(learnt, best, prediction.scores, prediction.latency, subject.pool.latency[records])
+def _held_out(learner: Learner, problem: Problem, records: IntArray, learnt: int, best: float) -> HeldOut:
+    prediction = learner.predict(problem, records)
+    return HeldOut(learnt, best, prediction.scores, prediction.latency, problem.pool.latency[records])

@@ -1,11 +1,11 @@
-"""Replayed search: how soon a model finds the best schedules of a pool, if it may measure some in each round.
+"""Replayed search: how soon a method finds the best schedules of a pool, if it may measure some in each round.
 
-1. The pool is thinned (`thin`): a pool full of good schedules flatters every model, random search too.
-2. In each round the model picks the schedules that it scores highest among those not yet picked; a cold one picks at
-   random. Their recorded latencies are what a measurement would have told, and the model learns them.
+1. The pool is thinned (`thin`): a pool full of good schedules flatters every method, random search too.
+2. In each round the method picks the schedules that it scores highest among those not yet picked; a cold one picks at
+   random. Their recorded latencies are what a measurement would have told, and the method learns them.
 3. What counts is the best so far after so many trials, and the trials until a share of the best throughput is reached.
 
-All models of a seed meet the same thinned pool and, while cold, make the same picks.
+All methods of a seed meet the same thinned pool and, while cold, make the same picks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.evaluation.models import Learner
-from tvm_gnn_cost.evaluation.subjects import Subject
+from tvm_gnn_cost.evaluation.methods import Learner
+from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.graphs.stage_graph import IntArray
 
 NEAR_BEST = 1.25
@@ -39,7 +39,7 @@ class ReplayOptions:
     """How a search is replayed.
 
     Attributes:
-        round: schedules picked between two lessons.
+        round: schedules picked between two updates.
         trials: the most schedules picked in all; a replay also ends when the best is found or none is left.
     """
 
@@ -72,27 +72,27 @@ def thin(latency: NDArray[np.float64], generator: np.random.Generator) -> IntArr
     return np.setdiff1d(np.arange(len(latency)), dropped)
 
 
-def replay(learner: Learner, subject: Subject, records: IntArray, order: IntArray, options: ReplayOptions) -> IntArray:
-    """The records in the order in which the model picks them, int64 (trials,).
+def replay(learner: Learner, problem: Problem, records: IntArray, order: IntArray, options: ReplayOptions) -> IntArray:
+    """The records in the order in which the method picks them, int64 (trials,).
 
     Args:
         learner: knows no record of the pool.
         records: those to pick from, of which one is the best.
-        order: a permutation of `records`: what a cold model picks, and how equal scores are decided.
+        order: a permutation of `records`: what a cold method picks, and how equal scores are decided.
     """
-    best = records[np.argmin(subject.pool.latency[records])]
+    best = records[np.argmin(problem.pool.latency[records])]
     left, picked = order, order[:0]
     while len(left) and len(picked) < options.trials:
         count = min(options.round, options.trials - len(picked))
         ranked = left
         if learner.is_warm:
-            ranked = left[np.argsort(-learner.predict(subject, left).scores, kind="stable")]
+            ranked = left[np.argsort(-learner.predict(problem, left).scores, kind="stable")]
         chosen = ranked[:count]
         picked = np.concatenate([picked, chosen])
         if best in chosen:
             break
         left = left[~np.isin(left, chosen)]
-        learner.learn(subject, chosen)
+        learner.learn(problem, chosen)
     return picked
 
 

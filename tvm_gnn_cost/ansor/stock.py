@@ -1,6 +1,6 @@
 """Stock auto_scheduler's features of measured states, kept on disk, and the way its XGBModel learns from them.
 
-The one module of the package that needs TVM to be imported.
+It needs TVM to be imported.
 """
 
 from __future__ import annotations
