@@ -174,7 +174,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--one", nargs=2, metavar=("WORKLOAD", "TARGET"), help="print one measurement as JSON")
     options = parser.parse_args(argv)
     if options.one:
-        print(json.dumps(measure(*options.one, options)))
+        name, target = options.one
+        print(json.dumps(measure(name, target, options)))
         return 0
     console = Console()
     results: dict[str, dict[str, dict[str, float]]] = {}

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = observe(task, inputs, results, with_replay=number % REPLAYED == 0)
         values |= {f"{log.parent.name}/{log.name}: {name}": value for name, value in found.items()}
         console.print(f"{number + 1}/{len(options.logs)} {log.name}: {len(inputs)} states", highlight=False)
-    np.savez_compressed(options.output, **values)
+    np.savez_compressed(options.output, allow_pickle=False, **values)
     console.print(f"{states} states of {len(options.logs)} tasks, {len(values)} arrays: {options.output}")
     return 0
 

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import tvm
 from state_sources import FAMILIES, TARGETS, V100, Source, recorded, sources
-from tvm_gnn_cost.evaluation.stock import stock_verdicts
 
 from tvm_gnn_cost.ansor.lowering import lowers
 from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
+from tvm_gnn_cost.ansor.stock import stock_verdicts
 from tvm_gnn_cost.ansor.validity import symbolic_states, valid_states
 from tvm_gnn_cost.graphs.gpu_demand import RESOURCES, limits, verdicts
 

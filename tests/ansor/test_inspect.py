@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedules import make_task, measured, sample_states  # noqa: E402
+from pictures import assert_drawn
+from schedules import make_task, measured, sample_states
 
-from tvm_gnn_cost import GNNCostModel  # noqa: E402
-from tvm_gnn_cost.ansor.inspection import inspect_state  # noqa: E402
-from tvm_gnn_cost.ansor.record_log import append_records  # noqa: E402
-from tvm_gnn_cost.ansor.tasks import make_task as make_workload  # noqa: E402
-from tvm_gnn_cost.cli import main  # noqa: E402
-from tvm_gnn_cost.errors import InvalidArgumentError  # noqa: E402
-from tvm_gnn_cost.graphs.schedule_view import ScheduleView  # noqa: E402
-from tvm_gnn_cost.report.formats import format_bytes, format_count  # noqa: E402
-from tvm_gnn_cost.report.loop_text import schedule_text  # noqa: E402
+from tvm_gnn_cost import GNNCostModel
+from tvm_gnn_cost.ansor.inspection import inspect_state
+from tvm_gnn_cost.ansor.record_log import append_records
+from tvm_gnn_cost.ansor.tasks import make_task as make_workload
+from tvm_gnn_cost.cli import main
+from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.graphs.schedule_view import ScheduleView
+from tvm_gnn_cost.report.formats import format_bytes, format_count
+from tvm_gnn_cost.report.loop_text import schedule_text
 
 LATENCIES = [3e-3, 1e-3, 2e-3]
 LOOP = re.compile(r"^ *(\S+) (\S+) \((?:.*,)?(\d+)\)$", re.MULTILINE)
@@ -95,7 +96,7 @@ def test_pictures_of_a_sampled_schedule(target: str, capsys: pytest.CaptureFixtu
     command = ["inspect", "attention", "4", "32", "16", "--target", target, "--seed", "2", "--device", "cpu"]
     assert main([*command, "-o", "a.svg", "-o", "a.png"]) == 0
     out = capsys.readouterr().out
-    assert Path("a.png").read_bytes().startswith(b"\x89PNG") and Path("a.png").stat().st_size > 20_000
+    assert_drawn("a.png")
     texts = svg_texts("a.svg")
     stages = re.findall(r"^(\S+) +(?:input|inlined|compute|reduction|shared|local|rfactor)\b", out, re.MULTILINE)
     assert len(stages) > 8 and set(stages) <= texts

@@ -203,8 +203,8 @@ def test_unknown_fields_are_refused() -> None:
 MOVE_EVERY_FIELD = """
 import os
 from tvm_gnn_cost import _native
-from tvm_gnn_cost.stage_graph.native import NativeReader
-from tvm_gnn_cost.stage_graph.native_proof import first_difference, proof_cases
+from tvm_gnn_cost.ansor.native.reader import NativeReader
+from tvm_gnn_cost.ansor.native.proof import first_difference, proof_cases
 
 cases = list(proof_cases())
 assert first_difference(NativeReader(), cases) is None

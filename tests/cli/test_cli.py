@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from tvm_gnn_cost.evaluation.ranking import Ranking  # noqa: E402
+from pictures import assert_drawn
 
-from tvm_gnn_cost.cli import main  # noqa: E402
-from tvm_gnn_cost.records.comparison import Comparison  # noqa: E402
+from tvm_gnn_cost.cli import main
+from tvm_gnn_cost.evaluation.held_out import Ranking
+from tvm_gnn_cost.records.comparison import Comparison
 
 QUICK = ["--repeat", "2", "--min-repeat-ms", "1", "--round", "4", "--population", "16"]
 MATMUL = ["matmul", "64", "64", "64"]
@@ -116,7 +117,7 @@ def test_compare_writes_everything_and_does_not_repeat_itself(capsys: pytest.Cap
     assert "XGBModel, seed 0: done before" in out
     assert "GNNCostModel" in out and "out/comparison.png" in out and "gnn-seed0.json" in out
     assert Path("out/xgboost-seed0.json").read_bytes() == before
-    assert Path("out/comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert_drawn("out/comparison.png")
     comparison = Comparison.load("out/comparison.json")
     assert [run.model for run in comparison.runs] == ["xgboost", "gnn"]
     assert all(len(run.trials) == 4 for run in comparison.runs)
@@ -139,10 +140,10 @@ def test_a_damaged_comparison_is_not_overwritten(capsys: pytest.CaptureFixture[s
 def test_models_have_one_name_in_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     """tune and compare called stock's model xgb, evaluate xgboost; the former name is still understood."""
     from tvm_gnn_cost.cli.options import MODELS, model_name
-    from tvm_gnn_cost.evaluation.registry import MODEL_NAMES
+    from tvm_gnn_cost.evaluation.registry import METHOD_NAMES
     from tvm_gnn_cost.training.held_out import TaskRanking
 
-    assert set(MODELS) <= set(MODEL_NAMES)
+    assert set(MODELS) <= set(METHOD_NAMES)
     assert model_name("xgb") == model_name("xgboost") == "xgboost"
     assert main(["tune", *MATMUL, "--model", "xgbost"]) == 2
     assert "unknown model 'xgbost'; known: gnn, xgboost" in capsys.readouterr().err

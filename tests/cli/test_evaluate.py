@@ -18,6 +18,9 @@ import pytest
 pytest.importorskip("tvm.auto_scheduler")
 pytest.importorskip("xgboost")
 
+from evaluation.problems import make_pool, make_problem
+from pictures import assert_drawn
+
 from tvm_gnn_cost.ansor.recorded_pools import read_recorded
 from tvm_gnn_cost.ansor.stock import pack_sum_scores, train_pack_sum
 from tvm_gnn_cost.cli import main
@@ -25,8 +28,6 @@ from tvm_gnn_cost.evaluation.boosting import StockMethod
 from tvm_gnn_cost.evaluation.problems import Problem, one_kind, read_problems
 from tvm_gnn_cost.learning import pairwise_accuracy
 from tvm_gnn_cost.records.logs import find_logs
-
-from .problems import make_pool, make_problem  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 POOLS = ROOT / "benchmarks" / "data" / "emeraldrapids"
@@ -90,7 +91,7 @@ def test_three_logs_give_something_useful(logs: Path, capsys: pytest.CaptureFixt
     assert "left out: unseen: xgboost learns other tasks first" in out
     assert "left out: curve: there are 0 training workloads" in out
     for name in ("search.png", "calibration.png"):
-        assert Path("out", name).read_bytes().startswith(b"\x89PNG")
+        assert_drawn(Path("out", name))
     found = json.loads(Path("out/evaluation.json").read_text())
     assert found["machine"]["cpu"] and [p["records"] for p in found["pools"]] == [56] * 3
     experiments = {figure["experiment"] for figure in found["figures"]}
@@ -169,7 +170,7 @@ def test_cpu_and_gpu_logs_are_not_mixed() -> None:
 def test_workloads_of_ones_own_are_registered(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     definitions = """
 from tvm import auto_scheduler
-from tvm_gnn_cost.workloads import register_all
+from tvm_gnn_cost.ansor.tasks import register_all
 register_all()
 functions = auto_scheduler.workload_registry.WORKLOAD_FUNC_REGISTRY
 auto_scheduler.register_workload("my_softmax", f=functions["tvm_gnn_cost.softmax_mn"], override=True)

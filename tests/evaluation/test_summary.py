@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictures import assert_drawn
 from rich.console import Console
 
 from tvm_gnn_cost.errors import InvalidArgumentError
@@ -176,7 +177,7 @@ def test_plots_are_drawn(full: Summary, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     for name, plot in (("s", plot_search), ("l", plot_learning), ("c", plot_calibration)):
         plot(full, tmp_path / f"{name}.png")
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert_drawn(tmp_path / f"{name}.png")
 
 
 def test_nothing_is_nothing_to_plot(tmp_path: Path) -> None:
