@@ -6,22 +6,20 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.graphs.stage_graph import FloatArray, IntArray, StageGraphBatch
 from tvm_gnn_cost.learning.calibration import LOG_REFERENCE, Calibration, fit_offset, log_throughput
 from tvm_gnn_cost.learning.config import TrainerConfig
-from tvm_gnn_cost.learning.losses import get_loss
+from tvm_gnn_cost.learning.fitting import Fitting, HeldOut
 from tvm_gnn_cost.learning.metrics import pairwise_accuracy
 from tvm_gnn_cost.learning.networks.families import make_network
-from tvm_gnn_cost.learning.optimisation import MAX_NODES_PER_STEP as _MAX_NODES_PER_STEP
-from tvm_gnn_cost.learning.optimisation import Optimisation, gather_within, labels, learning_rate_share, randomness
+from tvm_gnn_cost.learning.optimisation import Optimisation
 from tvm_gnn_cost.learning.replay_buffer import ReplayBuffer, TaskStats
 from tvm_gnn_cost.learning.reports import FitReport, Prediction
 from tvm_gnn_cost.learning.sampling import BatchSampler, hold_out, spread
@@ -36,6 +34,15 @@ _CHECKS = 20  # validations per update or fit
 _MAX_VALIDATION = 1024  # records
 _CALIBRATION_RECORDS = 256  # per task
 _CENTRING_RECORDS = 1024  # of all tasks
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """What a training may take: so many steps, and seconds since `started`, a time of the monotonic clock."""
+
+    steps: int
+    seconds: float
+    started: float
 
 
 class Trainer:
@@ -113,7 +120,7 @@ class Trainer:
         )
         sampler = BatchSampler(train, [], [], self.config.batch_size, self.generator)
         source = GivenRecords(graphs, latencies, tasks, flops)
-        return self._train(source, sampler, np.concatenate(held), steps, math.inf, len(graphs), started)
+        return self._train(source, sampler, np.concatenate(held), _Budget(steps, math.inf, started), len(graphs))
 
     @single_threaded()
     def partial_fit(
@@ -147,8 +154,8 @@ class Trainer:
         others = [np.array(s.ids, dtype=np.int64) for name, s in stats.items() if name not in current]
         sampler = BatchSampler(train, earlier, others, self.config.batch_size, self.generator)
         validation = np.concatenate(held) if held else np.zeros(0, dtype=np.int64)
-        steps, seconds = self.config.max_steps_per_update, self.config.max_seconds_per_update
-        report = self._train(self.replay, sampler, validation, steps, seconds, len(graphs), started)
+        budget = _Budget(self.config.max_steps_per_update, self.config.max_seconds_per_update, started)
+        report = self._train(self.replay, sampler, validation, budget, len(graphs))
         report = replace(report, accuracy_before=before)
         logger.debug("partial_fit: %s", report)
         return report
@@ -176,7 +183,12 @@ class Trainer:
             flops = np.broadcast_to(np.asarray(flop, dtype=np.float64), (count,))
         log_absolute = np.clip(score.astype(np.float64) + offset, -100.0, 100.0)
         relative = np.clip(np.exp2(log_absolute - log_best), 1e-6, 1e3)
-        return Prediction(relative, flops / np.exp2(log_absolute + LOG_REFERENCE), score, time_shares)
+        return Prediction(
+            relative_throughput=relative,
+            latency=flops / np.exp2(log_absolute + LOG_REFERENCE),
+            score=score,
+            time_shares=time_shares,
+        )
 
     @single_threaded()
     def calibrate(self) -> None:
@@ -234,73 +246,71 @@ class Trainer:
         return self.replay.add(graphs, latency, task, flop)
 
     def _train(
-        self,
-        source: RecordSource,
-        sampler: BatchSampler,
-        validation: IntArray,
-        max_steps: int,
-        max_seconds: float,
-        records: int,
-        started: float,
+        self, source: RecordSource, sampler: BatchSampler, validation: IntArray, budget: _Budget, records: int
     ) -> FitReport:
-        loss_function = get_loss(self.config.loss)
+        """Trains on what the sampler draws, within the budget; `records` is for the report."""
         if len(validation) > _MAX_VALIDATION:
             validation = np.sort(self.generator.choice(validation, _MAX_VALIDATION, replace=False))
-        held_graphs = source.gather(validation) if len(validation) else None
-        held_labels = self._labels(source, validation)
-        optimisation = Optimisation(self.network, self.config.learning_rate, self.config.weight_decay)
-        check_every = max(1, max_steps // _CHECKS)
-        losses: list[float] = []
-        stopped_by = "steps"
-        for step in range(1, max_steps + 1):
-            ids = sampler.draw()
-            if not len(ids):  # nothing was kept: a full buffer, or all new records were dropped
-                break
-            ids, graphs = gather_within(source, ids, _MAX_NODES_PER_STEP)
-            with randomness(self.network, self.generator):
-                score, _ = self.network(*self.scorer.tensors(graphs))
-            loss = loss_function(score, *self._labels(source, ids))
-            value = optimisation.step(loss, learning_rate_share(step - 1, (step - 1) / max_steps))
-            if math.isnan(value):
-                logger.warning("loss or gradient is not finite at step %d: the update was rolled back", step)
-                optimisation.restore_best()
-                stopped_by = "non-finite loss"
-                break
-            losses.append(value)
-            if held_graphs is not None and (step % check_every == 0 or step == max_steps):
-                with optimisation.averaged():
-                    held_score, _ = self._score(held_graphs)
-                optimisation.consider(float(loss_function(torch.from_numpy(held_score).to(self.device), *held_labels)))
-                if optimisation.checks_since_best >= self.config.patience:
-                    stopped_by = "patience"
-                    break
-            if time.monotonic() - started > max_seconds:
-                stopped_by = "seconds"
-                break
-        if stopped_by != "non-finite loss":
-            optimisation.finish()
-        best_loss, accuracy = optimisation.best_loss, math.nan
-        if held_graphs is not None and math.isfinite(best_loss):
-            accuracy = self._accuracy(held_graphs, source.latency(validation), source.task(validation))
+        fitting = self._fitting(source, sampler)
+        held = fitting.held_out(validation) if len(validation) else None
+        losses, stopped_by = self._make_steps(fitting, held, budget)
+        best_loss, accuracy = fitting.optimisation.best_loss, math.nan
+        if held is not None and math.isfinite(best_loss):
+            accuracy = self._accuracy(held.graphs, held.latency, held.task)
         self._calibrate_centre()
         last = losses[-10:]
         return FitReport(
-            records,
-            len(losses),
-            time.monotonic() - started,
-            sum(last) / len(last) if last else math.nan,
-            best_loss if math.isfinite(best_loss) else math.nan,
-            accuracy,
-            stopped_by,
+            records=records,
+            steps=len(losses),
+            seconds=time.monotonic() - budget.started,
+            train_loss=sum(last) / len(last) if last else math.nan,
+            validation_loss=best_loss if math.isfinite(best_loss) else math.nan,
+            validation_pairwise_accuracy=accuracy,
+            stopped_by=stopped_by,
         )
+
+    def _fitting(self, source: RecordSource, sampler: BatchSampler) -> Fitting:
+        options = self.config
+        return Fitting(
+            self.scorer,
+            source,
+            sampler,
+            lambda name: self.replay.tasks_[name].best_latency,
+            Optimisation(self.network, options.learning_rate, options.weight_decay),
+            options.loss,
+        )
+
+    def _make_steps(self, fitting: Fitting, held: HeldOut | None, budget: _Budget) -> tuple[list[float], str]:
+        """Leaves the network with the best weights; returns the losses of the steps and what stopped them."""
+        optimisation = fitting.optimisation
+        check_every = max(1, budget.steps // _CHECKS)
+        losses: list[float] = []
+        stopped_by = "steps"
+        if fitting.sampler.is_empty:  # nothing was kept: a full buffer, or all new records were dropped
+            return losses, stopped_by
+        for step in range(1, budget.steps + 1):
+            value = fitting.step((step - 1) / budget.steps)
+            if math.isnan(value):
+                logger.warning("loss or gradient is not finite at step %d: the update was rolled back", step)
+                optimisation.restore_best()
+                return losses, "non-finite loss"
+            losses.append(value)
+            if held is not None and (step % check_every == 0 or step == budget.steps):
+                with optimisation.averaged():
+                    loss, _ = fitting.judge(held)
+                optimisation.consider(loss)
+                if optimisation.checks_since_best >= self.config.patience:
+                    stopped_by = "patience"
+                    break
+            if time.monotonic() - budget.started > budget.seconds:
+                stopped_by = "seconds"
+                break
+        optimisation.finish()
+        return losses, stopped_by
 
     def _hold_out(self, ids: list[IntArray], best: list[int]) -> tuple[list[IntArray], list[IntArray]]:
         options = self.config
         return hold_out(ids, best, options.validation_fraction, options.min_validation_records, self.generator)
-
-    def _labels(self, source: RecordSource, ids: IntArray) -> tuple[Tensor, Tensor, Tensor]:
-        """log_throughput, log_best and group of the records, as the losses take them."""
-        return labels(source, ids, lambda name: self.replay.tasks_[name].best_latency, self.device)
 
     def _score(self, graphs: StageGraphBatch) -> tuple[FloatArray, FloatArray]:
         """Scores (n,) and time shares (N,)."""
@@ -377,4 +387,12 @@ def resolve_device(device: str) -> torch.device:
 
 
 def _nothing_done(started: float) -> FitReport:
-    return FitReport(0, 0, time.monotonic() - started, math.nan, math.nan, math.nan, "no records")
+    return FitReport(
+        records=0,
+        steps=0,
+        seconds=time.monotonic() - started,
+        train_loss=math.nan,
+        validation_loss=math.nan,
+        validation_pairwise_accuracy=math.nan,
+        stopped_by="no records",
+    )
