@@ -146,7 +146,8 @@ class Optimisation:
 
 def _average(average: Weights, present: Weights, steps: Tensor | int) -> None:
     """Moves the averaged weights towards the present ones, after so many steps."""
-    get_ema_multi_avg_fn(min(_AVERAGING, int(steps) / (int(steps) + 9)))(average, present, steps)
+    decay = min(_AVERAGING, int(steps) / (int(steps) + 9))
+    get_ema_multi_avg_fn(decay)(average, present, steps)  # type: ignore[no-untyped-call]
 
 
 def learning_rate_share(step: int, progress: float) -> float:
