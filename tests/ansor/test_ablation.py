@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LOGS = ("matmul-384x384x384", "matmul-64x768x3072", "softmax_mn-256x256")
 RECORDS = 90
 

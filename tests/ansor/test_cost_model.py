@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedules import make_task, measured, random_costs, sample_states, stock_verdict
+from tvm_gnn_cost.testing.schedules import make_task, measured, random_costs, sample_states, stock_verdict
 from tvm import auto_scheduler
 
 from tvm_gnn_cost import CheckpointError, GNNCostModel, InvalidArgumentError, RecordError
@@ -19,16 +19,6 @@ from tvm_gnn_cost.learning import TrainerConfig
 from tvm_gnn_cost.learning.cost_model import UpdateReport
 
 QUICK = TrainerConfig(max_steps_per_update=20, hidden_dim=16)
-
-
-@pytest.fixture(scope="module")
-def task() -> Any:
-    return make_task("matmul")
-
-
-@pytest.fixture(scope="module")
-def states(task: Any) -> list[Any]:
-    return sample_states(task, 24)
 
 
 def quick_model(**options: Any) -> GNNCostModel:

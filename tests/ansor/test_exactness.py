@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedules import GPU_HARDWARE, make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.schedules import GPU_HARDWARE, make_task, measured, random_costs, sample_states
 from tvm import IRModule, auto_scheduler, te, tir, topi
 from tvm.meta_schedule.testing.te_workload import CONFIGS
 
@@ -23,6 +23,7 @@ from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.states.loop_proof import loop_difference
 from tvm_gnn_cost.ansor.tasks import make_task as make_workload
 from tvm_gnn_cost.graphs.loops import Annotation
+from tvm_gnn_cost.testing.state_sources import nearest
 
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm")
 CHAINS: dict[str, tuple[int, ...]] = {
@@ -114,16 +115,6 @@ def test_recorded_states(target: str, tmp_path: Path) -> None:
 
 def test_a_reduction_of_pairs() -> None:
     """Two outputs, both cached by one stage."""
-
-    def nearest() -> list[Any]:
-        def better(left: Any, right: Any) -> tuple[Any, Any]:
-            keep = left[1] >= right[1]
-            return tir.Select(keep, left[0], right[0]), tir.Select(keep, left[1], right[1])
-
-        best = te.comm_reducer(better, lambda where, value: (tir.const(-1, where), te.min_value(value)), name="best_of")
-        a, b = te.placeholder((64, 48), name="a"), te.placeholder((48, 32), name="b")
-        k = te.reduce_axis((0, 48), name="k")
-        return [a, b, *te.compute((64, 32), lambda i, j: best((k.var, a[i, k] * b[k, j]), axis=k), name="best")]
 
     auto_scheduler.register_workload("test_nearest", f=nearest, override=True)
     task = auto_scheduler.SearchTask(func="test_nearest", args=(), target="llvm -num-cores=4")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from schedules import WORKLOADS, make_task, sample_states
+from tvm_gnn_cost.testing.schedules import WORKLOADS, make_task, sample_states
 
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.graphs.schema import EDGE_FEATURES, NODE_FEATURES

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedules import GPU_HARDWARE, make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.schedules import GPU_HARDWARE, make_task, on_hardware, measured, random_costs, sample_states
 from tvm import auto_scheduler
 
 from tvm_gnn_cost import GNNCostModel
@@ -18,20 +18,10 @@ GENEROUS = (80, 16, 64, 2**20, 2**31 - 1, 4096, 32, 32)
 LITTLE_LOCAL_MEMORY = (80, 16, 64, 2**20, 64, 4096, 32, 32)
 
 
-def on(task: Any, hardware: tuple[int, ...]) -> Any:
-    """The task on another GPU."""
-    return auto_scheduler.SearchTask(
-        compute_dag=task.compute_dag,
-        workload_key=task.workload_key,
-        target=task.target,
-        hardware_params=auto_scheduler.HardwareParams(*hardware),
-    )
-
-
 def test_each_task_is_judged_by_its_own_limits() -> None:
     """Also where they differ in a limit that few schedules meet, local memory; whichever task the model met first."""
     task = make_task("matmul", "cuda")
-    generous, tight = on(task, GENEROUS), on(task, LITTLE_LOCAL_MEMORY)
+    generous, tight = on_hardware(task, GENEROUS), on_hardware(task, LITTLE_LOCAL_MEMORY)
     states = sample_states(task, 40, evolved=True)
     model = GNNCostModel(pretrained=None)
     both = [np.isfinite(model.predict(t, states)) for t in (generous, tight)]
@@ -42,7 +32,7 @@ def test_each_task_is_judged_by_its_own_limits() -> None:
 
 def test_features_are_those_of_each_tasks_own_hardware() -> None:
     task = make_task("matmul", "cuda")
-    wide = on(task, (80, 16, 64, 49152, 65536, 1024, 8, 64))
+    wide = on_hardware(task, (80, 16, 64, 49152, 65536, 1024, 8, 64))
     states = sample_states(task, 8)
     model = GNNCostModel()
     model.predict(task, states)
@@ -74,7 +64,7 @@ def test_hardware_of_a_task() -> None:
 
 def test_one_update_may_hold_measurements_of_both() -> None:
     task = make_task("matmul", "cuda")
-    wide = on(task, (80, 16, 64, 49152, 65536, 1024, 8, 64))
+    wide = on_hardware(task, (80, 16, 64, 49152, 65536, 1024, 8, 64))
     states = sample_states(task, 8)
     model = GNNCostModel(pretrained=None)
     halves = measured(task, states[:4], random_costs(4)), measured(wide, states[4:], random_costs(4))

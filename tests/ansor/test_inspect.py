@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pictures import assert_drawn
-from schedules import make_task, measured, sample_states
+from tvm_gnn_cost.testing.schedules import make_task, measured, sample_states
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor.inspection import inspect_state

@@ -7,22 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedules import make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.schedules import make_task, measured, random_costs, sample_states
 
 from tvm_gnn_cost import CheckpointError, GNNCostModel
 from tvm_gnn_cost.learning import TrainerConfig
 
 QUICK = TrainerConfig(max_steps_per_update=20, hidden_dim=16)
-
-
-@pytest.fixture(scope="module")
-def task() -> Any:
-    return make_task("matmul")
-
-
-@pytest.fixture(scope="module")
-def states(task: Any) -> list[Any]:
-    return sample_states(task, 24)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from tvm_gnn_cost.ansor.native.reader import NativeReader  # noqa: E402
 from tvm_gnn_cost.ansor.states.reader import read_schedule  # noqa: E402
 from tvm_gnn_cost.ansor.states.schedule import UNDEFINED_EXTENT, UNKNOWN_EXTENT, Schedule, StepKind  # noqa: E402
 from tvm_gnn_cost.graphs.loops import Annotation, ComputeAt  # noqa: E402
+from tvm_gnn_cost.testing.schedules import register_tensors  # noqa: E402
 
 WORKLOADS = {
     "matmul": (te_workload.matmul, (64, 64, 128)),
@@ -37,24 +38,11 @@ WORKLOADS = {
     "transpose_batch_matmul": (te_workload.transpose_batch_matmul, (1, 32, 4, 16)),
 }
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70")
-GPU = (80, 16, 64, 49152, 65536, 1024, 8, 32)
 SIZES = {
     "sample_init_min_population": 12,
     "evolutionary_search_population": 48,
     "evolutionary_search_num_iters": 2,
 }
-
-
-def make_task(key: str, tensors: Any, target: str) -> Any:
-    tensors = list(tensors)
-    auto_scheduler.workload_registry.register_workload_tensors(key, tensors, override=True)
-    hardware = auto_scheduler.HardwareParams(*GPU) if target.startswith("cuda") else None
-    return auto_scheduler.SearchTask(
-        compute_dag=auto_scheduler.ComputeDAG(tensors),
-        workload_key=key,
-        target=tvm.target.Target(target),
-        hardware_params=hardware,
-    )
 
 
 def search(task: Any, seed: int = 1) -> list[Any]:
@@ -73,7 +61,7 @@ def reader() -> NativeReader:
 
 @pytest.fixture(scope="module")
 def matmul() -> tuple[Any, list[Any]]:
-    task = make_task("native_matmul", te_workload.matmul(64, 64, 128), TARGETS[1])
+    task = register_tensors("native_matmul", te_workload.matmul(64, 64, 128), TARGETS[1])
     return task, search(task)
 
 
@@ -81,7 +69,7 @@ def matmul() -> tuple[Any, list[Any]]:
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_equals_the_python_reader_on_sampled_and_evolved_states(reader: NativeReader, name: str, target: str) -> None:
     function, arguments = WORKLOADS[name]
-    task = make_task(f"native_{name}_{target}", function(*arguments), target)
+    task = register_tensors(f"native_{name}_{target}", function(*arguments), target)
     states = search(task)
     for state, (schedule, identities) in zip(states, reader.read(states), strict=True):
         assert schedule == read_schedule(task, state)
@@ -123,7 +111,7 @@ def test_equals_on_states_rebuilt_from_records(
 def test_symbolic_extents_are_unknown(reader: NativeReader) -> None:
     a = te.placeholder((te.var("n"), 8), name="a")
     b = te.compute(a.shape, lambda i, j: a[i, j] + 1.0, name="b")
-    task = make_task("native_symbolic", [a, b], TARGETS[0])
+    task = register_tensors("native_symbolic", [a, b], TARGETS[0])
     state = task.compute_dag.get_init_state()
     [(schedule, identities)] = reader.read([state])
     assert schedule == read_schedule(task, state)
@@ -133,7 +121,7 @@ def test_symbolic_extents_are_unknown(reader: NativeReader) -> None:
 
 
 def test_states_before_bound_inference_have_undefined_extents(reader: NativeReader) -> None:
-    task = make_task("native_unbound", te_workload.conv2d_nhwc_bn_relu(1, 8, 8, 8, 8, 3, 1, 1), TARGETS[0])
+    task = register_tensors("native_unbound", te_workload.conv2d_nhwc_bn_relu(1, 8, 8, 8, 8, 3, 1, 1), TARGETS[0])
     state = task.compute_dag.get_init_state()
     last = len(state.stages) - 1
     state.compute_at(last - 1, last, state.stages[last].iters[1])
@@ -148,7 +136,7 @@ def test_fused_loops_of_a_scalar_stage(reader: NativeReader) -> None:
     k = te.reduce_axis((0, 64), name="k")
     total = te.compute((), lambda: te.sum(a[k], axis=k), name="total")
     root = te.compute((), lambda: te.sqrt(total()), name="root")
-    task = make_task("native_scalar", [a, root], TARGETS[1])
+    task = register_tensors("native_scalar", [a, root], TARGETS[1])
     state = task.compute_dag.get_init_state()
     fused = state.fuse(2, [])
     state.bind(2, fused, "threadIdx.x")
@@ -158,7 +146,7 @@ def test_fused_loops_of_a_scalar_stage(reader: NativeReader) -> None:
 
 
 def test_a_skipped_region_is_no_longer_attached(reader: NativeReader) -> None:
-    task = make_task("native_skip", te_workload.norm_bmn(1, 8, 8), TARGETS[0])
+    task = register_tensors("native_skip", te_workload.norm_bmn(1, 8, 8), TARGETS[0])
     state = task.compute_dag.get_init_state()
     last = len(state.stages) - 1
     state.compute_at(last - 1, last, state.stages[last].iters[0])
@@ -169,7 +157,7 @@ def test_a_skipped_region_is_no_longer_attached(reader: NativeReader) -> None:
 
 
 def test_tile_sizes_not_yet_filled_in_are_unknown(reader: NativeReader) -> None:
-    task = make_task("native_sketch", te_workload.matmul(16, 16, 16), TARGETS[0])
+    task = register_tensors("native_sketch", te_workload.matmul(16, 16, 16), TARGETS[0])
     policy = auto_scheduler.SketchPolicy(task, auto_scheduler.RandomModel(), params=SIZES, verbose=0)
     splits = [
         step.values

@@ -26,6 +26,7 @@ from tvm_gnn_cost.ansor.states.reader import read_schedule  # noqa: E402
 from tvm_gnn_cost.ansor.states.schedule import Structure, encode_structure  # noqa: E402
 from tvm_gnn_cost.graphs.computation import Computation  # noqa: E402
 from tvm_gnn_cost.graphs.encoding import encode_computation  # noqa: E402
+from tvm_gnn_cost.testing.schedules import register_tensors  # noqa: E402
 from tvm_gnn_cost.workloads import chains, image_chains  # noqa: E402
 
 WORKLOADS = {
@@ -41,20 +42,7 @@ WORKLOADS = {
     "upsample_conv": (image_chains.upsample_conv2d, (1, 8, 7, 7, 8, 3)),
 }
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm -mcpu=gfx900")
-GPU = (80, 16, 64, 49152, 65536, 1024, 8, 32)
 SAMPLED = EVOLVED = 5
-
-
-def make_task(key: str, tensors: Any, target: str = TARGETS[0]) -> Any:
-    tensors = list(tensors)
-    auto_scheduler.workload_registry.register_workload_tensors(key, tensors, override=True)
-    hardware = None if target.startswith("llvm") else auto_scheduler.HardwareParams(*GPU)
-    return auto_scheduler.SearchTask(
-        compute_dag=auto_scheduler.ComputeDAG(tensors),
-        workload_key=key,
-        target=tvm.target.Target(target),
-        hardware_params=hardware,
-    )
 
 
 def search(task: Any, seed: int = 1) -> list[Any]:
@@ -77,7 +65,7 @@ def reader() -> NativeReader:
 @pytest.fixture(scope="module")
 def norm() -> tuple[Any, list[Any]]:
     """A task whose schedules have several structures, and states of it."""
-    task = make_task("native_builder_norm", te_workload.norm_bmn(2, 64, 64))
+    task = register_tensors("native_builder_norm", te_workload.norm_bmn(2, 64, 64))
     return task, inferred(task, search(task))
 
 
@@ -97,7 +85,7 @@ def test_equals_the_python_builder_on_sampled_and_evolved_states(
     reader: NativeReader, name: str, target: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     function, arguments = WORKLOADS[name]
-    task = make_task(f"native_builder_{name}_{target}", function(*arguments), target)
+    task = register_tensors(f"native_builder_{name}_{target}", function(*arguments), target)
     states = inferred(task, search(task))
     assert len(states) >= SAMPLED
     native = NativeStageGraphBuilder(task, reader).build_natively(states)
@@ -106,7 +94,7 @@ def test_equals_the_python_builder_on_sampled_and_evolved_states(
 
 
 def test_rfactor_is_among_the_states(reader: NativeReader) -> None:
-    task = make_task("native_builder_rfactor", chains.attention(1, 16, 64))
+    task = register_tensors("native_builder_rfactor", chains.attention(1, 16, 64))
     states = inferred(task, search(task, seed=3))
     structures = {read_schedule(task, state).structure() for state in states}
     assert any(any(structure.rfactors) for structure in structures) and len(structures) > 1
@@ -125,7 +113,7 @@ def test_bounds_are_inferred_where_they_are_missing(reader: NativeReader, norm: 
 
 
 def test_a_skipped_stage_keeps_its_missing_bounds(reader: NativeReader) -> None:
-    task = make_task("native_builder_skip", te_workload.norm_bmn(1, 8, 8))
+    task = register_tensors("native_builder_skip", te_workload.norm_bmn(1, 8, 8))
     state = task.compute_dag.get_init_state()
     last = len(state.stages) - 1
     state.compute_at(last - 1, last, state.stages[last].iters[0])
@@ -262,7 +250,7 @@ def test_data_dependent_reads_are_treated_alike(reader: NativeReader) -> None:
     table = te.placeholder((64, 16), name="table")
     ids = te.placeholder((32,), dtype="int32", name="ids")
     rows = te.compute((32, 16), lambda i, j: table[ids[i], j] * 2.0, name="rows")
-    task = make_task("native_builder_gather", [table, ids, rows])
+    task = register_tensors("native_builder_gather", [table, ids, rows])
     states = inferred(task, search(task))
     native = NativeStageGraphBuilder(task, reader).build(states)
     assert graph_difference(native, StageGraphBuilder(task).build(states)) is None

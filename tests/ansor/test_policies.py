@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedules import make_policy, make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.schedules import make_policy, make_task, measured, random_costs, sample_states
 from tvm import auto_scheduler
 from tvm.auto_scheduler.task_scheduler import TaskSchedulerCallback
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedules import make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.schedules import make_task, measured, random_costs, sample_states
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor.pools import read_pools

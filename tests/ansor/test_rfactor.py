@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from schedules import make_task, sample_states
+from tvm_gnn_cost.testing.schedules import make_task, sample_states
 from tvm import auto_scheduler, te
 
 from tvm_gnn_cost.ansor.states import computation_reader

@@ -251,7 +251,7 @@ def test_training_goes_on_from_a_checkpoint_without_forgetting(
 
     assert main([*command, "old.ckpt", "--hidden", "8", "--output", "other.ckpt"]) == 2
     assert "hidden_dim 16, and 8 is asked for" in " ".join(capsys.readouterr().err.split())
-    monkeypatch.setattr("tvm_gnn_cost.training.shipped_checkpoint", lambda kind: Path("old.ckpt"))
+    monkeypatch.setattr("tvm_gnn_cost.training.train.shipped_checkpoint", lambda kind: Path("old.ckpt"))
     assert main([*command, "auto", "--output", "auto.ckpt"]) == 0
     assert "starting from old.ckpt, shipped" in capsys.readouterr().out
     assert_same_checkpoint("auto.ckpt", "new.ckpt")

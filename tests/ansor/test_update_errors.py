@@ -8,20 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from schedules import make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.schedules import make_task, measured, random_costs, sample_states
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.learning import TrainerConfig
-
-
-@pytest.fixture(scope="module")
-def task() -> Any:
-    return make_task("matmul")
-
-
-@pytest.fixture(scope="module")
-def states(task: Any) -> list[Any]:
-    return sample_states(task, 8)
 
 
 def model_whose_learner(fails: Any, monkeypatch: pytest.MonkeyPatch) -> GNNCostModel:

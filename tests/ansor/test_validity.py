@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tvm
-from schedules import make_task, sample_states, stock_verdict
+from tvm_gnn_cost.testing.schedules import make_task, on_hardware, sample_states, stock_verdict
 from tvm import auto_scheduler
 
 from tvm_gnn_cost.ansor.lowering import lowers
@@ -41,21 +41,11 @@ def generous(request: pytest.FixtureRequest) -> tuple[Any, list[Any]]:
     return task, sample_states(task, STATES, evolved=True)
 
 
-def on(task: Any, hardware: tuple[int, ...]) -> Any:
-    """The task on another GPU."""
-    return auto_scheduler.SearchTask(
-        compute_dag=task.compute_dag,
-        workload_key=task.workload_key,
-        target=task.target,
-        hardware_params=auto_scheduler.HardwareParams(*hardware),
-    )
-
-
 def test_every_limit_agrees_with_stock(generous: tuple[Any, list[Any]]) -> None:
     task, states = generous
     broken = set()
     for hardware in LIMITS.values():
-        judge = on(task, hardware)
+        judge = on_hardware(task, hardware)
         builder = make_builder(judge)
         built = builder.build(states)
         broken.update(np.array(RESOURCES)[(built.resources > limits(builder.hardware)).any(axis=0)])
@@ -94,7 +84,7 @@ def test_cpu_states_lower(name: str) -> None:
 def test_lowering_agrees_with_stock_where_that_survives(generous: tuple[Any, list[Any]]) -> None:
     task, states = generous
     for hardware in LIMITS.values():
-        judge = on(task, hardware)
+        judge = on_hardware(task, hardware)
         np.testing.assert_array_equal(lowers(states, judge), stock_verdict(states, judge))
 
 

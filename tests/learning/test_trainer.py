@@ -15,10 +15,10 @@ from tvm_gnn_cost.learning import (
     LOSSES,
     Trainer,
     TrainerConfig,
-    get_loss,
     mean_absolute_percentage_error,
     pairwise_accuracy,
 )
+from tvm_gnn_cost.learning.fitting import Fitting
 from tvm_gnn_cost.learning.sampling import BatchSampler
 from tvm_gnn_cost.testing.toy_graphs import EDGE_DIM, NODE_DIM, one_graph, random_graphs, toy_task
 
@@ -193,15 +193,14 @@ def test_work_per_update_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_large_graphs_go_in_smaller_batches_that_keep_the_mix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tvm_gnn_cost.learning.trainer._MAX_NODES_PER_STEP", 40)
+    monkeypatch.setattr("tvm_gnn_cost.learning.fitting.MAX_NODES_PER_STEP", 40)
     trainer, old, new = new_trainer(), toy_task(30, 0), toy_task(30, 1)
     trainer.partial_fit(old.graphs, old.latency, "old", old.flop)
-    labels, seen = trainer._labels, []
-    monkeypatch.setattr(trainer, "_labels", lambda source, ids: seen.append(source.task(ids)) or labels(source, ids))
+    labels, seen = Fitting.labels, []
+    monkeypatch.setattr(Fitting, "labels", lambda self, ids: seen.append(self.source.task(ids)) or labels(self, ids))
     trainer.partial_fit(new.graphs, new.latency, "new", new.flop)
-    batches = [tasks for tasks in seen if tasks]
-    assert len(batches) == QUICK.max_steps_per_update
-    assert all(sorted(tasks) == ["new"] * 4 + ["old"] * 4 for tasks in batches)  # 8 graphs of 5 nodes
+    assert len(seen) == QUICK.max_steps_per_update
+    assert all(sorted(tasks) == ["new"] * 4 + ["old"] * 4 for tasks in seen)  # 8 graphs of 5 nodes
 
 
 def test_early_stopping_restores_the_best_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,9 +221,9 @@ def test_early_stopping_restores_the_best_weights(monkeypatch: pytest.MonkeyPatc
     report = trainer.partial_fit(task.graphs, task.latency, "t", task.flop)
     assert report.stopped_by == "patience" and report.steps < config.max_steps_per_update
     assert len(held[0]) == 19
-    score, _ = trainer._score(trainer.replay.gather(held[0]))
-    loss = get_loss(config.loss)(torch.from_numpy(score), *trainer._labels(trainer.replay, held[0]))
-    assert float(loss) == report.validation_loss
+    fitting = trainer._fitting(trainer.replay, BatchSampler([], [], [], config.batch_size, trainer.generator))
+    loss, _ = fitting.judge(fitting.held_out(held[0]))
+    assert loss == report.validation_loss
 
 
 def test_time_bound_is_reported() -> None:
@@ -236,7 +235,7 @@ def test_time_bound_is_reported() -> None:
 def test_non_finite_loss_is_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, task = new_trainer(), toy_task(20)
     before = weights(trainer)
-    monkeypatch.setattr("tvm_gnn_cost.learning.trainer.get_loss", lambda name: lambda s, *labels: s.sum() * math.nan)
+    monkeypatch.setattr("tvm_gnn_cost.learning.fitting.get_loss", lambda name: lambda s, *labels: s.sum() * math.nan)
     report = trainer.partial_fit(task.graphs, task.latency, "t", task.flop)
     assert report.stopped_by == "non-finite loss" and same(weights(trainer), before)
 

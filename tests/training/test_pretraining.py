@@ -146,7 +146,7 @@ def test_a_stopped_training_ends_with_the_same_weights(tmp_path: Path, steps: in
 
 
 def test_the_state_is_saved_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tvm_gnn_cost.learning.pretraining._SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("tvm_gnn_cost.training.pretraining._SAVE_SECONDS", 0.0)
     training = new_training(PretrainOptions(epochs=1))
 
     class KilledError(Exception):
@@ -207,7 +207,7 @@ def test_minutes_bound_it(tmp_path: Path) -> None:
 def test_a_non_finite_loss_ends_it(tmp_path: Path) -> None:
     training = new_training(PretrainOptions(epochs=2))
     before = weights(training.trainer)
-    training._loss = lambda score, *labels: score.sum() * math.nan
+    training._fitting.loss = lambda score, *labels: score.sum() * math.nan
     assert training.run(tmp_path / "state") and training.stopped_by == "non-finite loss"
     assert all(np.array_equal(value, before[name]) for name, value in weights(training.trainer).items())
 

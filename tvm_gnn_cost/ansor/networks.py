@@ -94,28 +94,14 @@ def load_network(
     Raises WorkloadError for an unknown name, layout or shape.
     """
     require_auto_scheduler()
-    if name not in _NETWORKS:
-        matches = difflib.get_close_matches(name.lower(), _NETWORKS, n=4, cutoff=0.4)
-        hint = f"did you mean {', '.join(matches)}?" if matches else f"known: {', '.join(_NETWORKS)}"
-        raise WorkloadError(f"unknown network {name!r}; {hint}")
-    entry = _NETWORKS[name]
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise WorkloadError(f"batch_size is {batch_size!r}; it must be an integer of at least 1")
-    layouts = entry.layouts or ("NCHW",)
-    if layout not in layouts:
-        raise WorkloadError(f"{name} has no layout {layout!r}; it has {', '.join(layouts)}")
-    if image_shape is not None and not entry.resizable:
-        raise WorkloadError(f"{name} takes no image shape; its input is {entry.image_shape}")
-    shape = tuple(image_shape) if image_shape is not None else entry.image_shape
-    if len(shape) != len(entry.image_shape) or any(not isinstance(d, int) or d < 1 for d in shape):
-        raise WorkloadError(f"{name} takes an image shape like {entry.image_shape}, channels first, not {shape}")
-    channels_last = layout == "NHWC" and len(shape) > 1
-    shape = (*shape[1:], shape[0]) if channels_last else shape
+    entry = _entry(name)
+    _check_batch_and_layout(name, entry, batch_size, layout)
+    shape = _image_shape(name, entry, image_shape)
     options: dict[str, Any] = dict(entry.options) | {"batch_size": batch_size, "dtype": dtype}
     if len(entry.layouts) > 1:
         options["layout"] = layout
     if entry.resizable:
-        options["image_shape"] = shape
+        options["image_shape"] = (*shape[1:], shape[0]) if layout == "NHWC" and len(shape) > 1 else shape
     try:
         mod, params = _get_workload(entry.module)(**options)
         inputs = [p for p in mod["main"].params if p.name_hint not in params]
@@ -125,6 +111,34 @@ def load_network(
     if _has_empty_tensor(mod):
         raise WorkloadError(f"{name} cannot be made with {options}: the image is too small, a tensor would be empty")
     return Network(name, mod, dict(params), inputs[0].name_hint, input_shape)
+
+
+def _entry(name: str) -> _Entry:
+    if name not in _NETWORKS:
+        matches = difflib.get_close_matches(name.lower(), _NETWORKS, n=4, cutoff=0.4)
+        hint = f"did you mean {', '.join(matches)}?" if matches else f"known: {', '.join(_NETWORKS)}"
+        raise WorkloadError(f"unknown network {name!r}; {hint}")
+    return _NETWORKS[name]
+
+
+def _check_batch_and_layout(name: str, entry: _Entry, batch_size: int, layout: str) -> None:
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise WorkloadError(f"batch_size is {batch_size!r}; it must be an integer of at least 1")
+    layouts = entry.layouts or ("NCHW",)
+    if layout not in layouts:
+        raise WorkloadError(f"{name} has no layout {layout!r}; it has {', '.join(layouts)}")
+
+
+def _image_shape(name: str, entry: _Entry, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of one input, channels first."""
+    if wanted is None:
+        return entry.image_shape
+    if not entry.resizable:
+        raise WorkloadError(f"{name} takes no image shape; its input is {entry.image_shape}")
+    shape = tuple(wanted)
+    if len(shape) != len(entry.image_shape) or any(not isinstance(d, int) or d < 1 for d in shape):
+        raise WorkloadError(f"{name} takes an image shape like {entry.image_shape}, channels first, not {shape}")
+    return shape
 
 
 def network_tasks(network: Network, target: str | Target = "host") -> tuple[list[SearchTask], list[int]]:

@@ -6,15 +6,13 @@ inlining of its stage asks for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor, isfinite
 from typing import Any
 
 CATEGORIES = ("float_add", "float_mul", "float_div", "float_compare", "float_math", "integer", "select", "cast")
 """What an operation is counted as. Additions include subtractions; comparisons include min and max."""
-
-_INDEX_KINDS = frozenset({"Add", "Sub", "Mul", "Div", "Mod", "FloorDiv", "FloorMod", "Min", "Max"})
 
 
 @dataclass(frozen=True)
@@ -64,45 +62,61 @@ def linear_form(node: Node, environment: Environment) -> LinearForm:
         return LinearForm.constant(node.value)
     if node.kind == "Var":
         return environment.get(node.value, LinearForm(affine=False))
-    if node.kind == "Cast":
-        return linear_form(node.children[0], environment)
-    if node.kind == "Call" and node.value == "tir.likely":
+    if node.kind == "Cast" or (node.kind == "Call" and node.value == "tir.likely"):
         return linear_form(node.children[0], environment)
     if node.kind == "Select":
         return _union([linear_form(c, environment) for c in node.children[1:]])
-    if node.kind not in _INDEX_KINDS:
+    combine = _OF_TWO.get(node.kind)
+    if combine is None:
         return LinearForm(low=float("-inf"), high=float("inf"), affine=False)
     a, b = (linear_form(c, environment) for c in node.children)
-    if node.kind == "Add":
-        return _add(a, b, 1.0)
-    if node.kind == "Sub":
-        return _add(a, b, -1.0)
-    if node.kind in ("Min", "Max"):
-        return _union([a, b])
-    if node.kind == "Mul" and not a.coefficients:
+    return combine(a, b)
+
+
+def _multiply(a: LinearForm, b: LinearForm) -> LinearForm:
+    if not a.coefficients:
         a, b = b, a
-    constant = b.low if not b.coefficients and b.low == b.high else None
-    if constant == 0.0 and node.kind == "Mul":
-        return LinearForm.constant(0.0)
-    if constant is None or constant == 0.0:
-        merged = _union([a, b])
-        return LinearForm(merged.coefficients, float("-inf"), float("inf"), affine=False)
-    if node.kind == "Mul":
-        return _scale(a, constant)
-    scaled = _scale(a, 1.0 / constant)
+    factor = _number(b)
+    return _unknown(a, b) if factor is None else _scale(a, factor)
+
+
+def _divide(a: LinearForm, b: LinearForm) -> LinearForm:
+    divisor = _number(b)
+    if not divisor:
+        return _unknown(a, b)
+    scaled = _scale(a, 1.0 / divisor)
+    quotient = _only_quotient(scaled)
+    if quotient is not None:
+        return LinearForm.constant(quotient)
+    low, high, least, most = (_floor(x) for x in (scaled.low, scaled.high, scaled.least, scaled.most))
+    return LinearForm(scaled.coefficients, low, high, scaled.limit, False, least, most)
+
+
+def _modulo(a: LinearForm, b: LinearForm) -> LinearForm:
+    divisor = _number(b)
+    if not divisor:
+        return _unknown(a, b)
+    quotient = _only_quotient(_scale(a, 1.0 / divisor))
+    if quotient is not None and divisor > 0.0:
+        return _add(a, LinearForm.constant(quotient * divisor), -1.0)
+    span = abs(divisor)
+    return LinearForm(a.coefficients, 0.0, 0.0, min(a.limit, span), False, -span + 1.0, span - 1.0)
+
+
+def _number(form: LinearForm) -> float | None:
+    """The one value of the form; None where it depends on axes or is not known."""
+    return form.low if not form.coefficients and form.low == form.high else None
+
+
+def _only_quotient(scaled: LinearForm) -> float | None:
+    """What the form rounds down to, if that is one number, as of co // (CO // groups) in a convolution of one group."""
     least, most = _floor(scaled.least), _floor(scaled.most)
-    one_quotient = least == most and least >= 0.0  # as of co // (CO // groups) in a convolution of one group
-    if node.kind in ("Div", "FloorDiv"):
-        if one_quotient:
-            return LinearForm.constant(least)
-        return LinearForm(
-            scaled.coefficients, _floor(scaled.low), _floor(scaled.high), scaled.limit, False, least, most
-        )
-    if one_quotient and constant > 0.0:
-        return _add(a, LinearForm.constant(least * constant), -1.0)
-    return LinearForm(
-        a.coefficients, 0.0, 0.0, min(a.limit, abs(constant)), False, -abs(constant) + 1.0, abs(constant) - 1.0
-    )
+    return least if least == most and least >= 0.0 else None
+
+
+def _unknown(a: LinearForm, b: LinearForm) -> LinearForm:
+    """What is known of a product or quotient of two forms: which axes it depends on."""
+    return LinearForm(_union([a, b]).coefficients, float("-inf"), float("inf"), affine=False)
 
 
 def _add(a: LinearForm, b: LinearForm, sign: float) -> LinearForm:
@@ -150,3 +164,16 @@ def _union(forms: Sequence[LinearForm]) -> LinearForm:
         min(f.least for f in forms),
         max(f.most for f in forms),
     )
+
+
+_OF_TWO: Mapping[str, Callable[[LinearForm, LinearForm], LinearForm]] = {
+    "Add": lambda a, b: _add(a, b, 1.0),
+    "Sub": lambda a, b: _add(a, b, -1.0),
+    "Mul": _multiply,
+    "Div": _divide,
+    "FloorDiv": _divide,
+    "Mod": _modulo,
+    "FloorMod": _modulo,
+    "Min": lambda a, b: _union([a, b]),
+    "Max": lambda a, b: _union([a, b]),
+}

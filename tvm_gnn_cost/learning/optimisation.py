@@ -1,25 +1,17 @@
-"""How a network learns, step by step: what online updates and pre-training share."""
+"""How the parameters of a network change with every step, and which of them are kept."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.learning.archive import Tensors
-from tvm_gnn_cost.learning.calibration import log_throughput
-from tvm_gnn_cost.learning.sampling import spread
-from tvm_gnn_cost.records.source import RecordSource
-
-MAX_NODES_PER_STEP = 2048
-"""A step's cost follows the nodes: large graphs go in smaller batches."""
 
 _AVERAGING = 0.998
 """Of the moving average of the weights; early on it is less, so that the average spans the last tenth of the steps."""
@@ -154,20 +146,8 @@ class Optimisation:
 
 def _average(average: Weights, present: Weights, steps: Tensor | int) -> None:
     """Moves the averaged weights towards the present ones, after so many steps."""
-    get_ema_multi_avg_fn(min(_AVERAGING, int(steps) / (int(steps) + 9)))(average, present, steps)
-
-
-@contextmanager
-def randomness(network: nn.Module, generator: np.random.Generator) -> Iterator[None]:
-    """Inside, the network trains: what it drops is drawn from `generator`. torch's own generators stay as they were."""
-    device = next(network.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(generator.integers(2**63)))
-        network.train()
-        try:
-            yield
-        finally:
-            network.eval()
+    decay = min(_AVERAGING, int(steps) / (int(steps) + 9))
+    get_ema_multi_avg_fn(decay)(average, present, steps)  # type: ignore[no-untyped-call]
 
 
 def learning_rate_share(step: int, progress: float) -> float:
@@ -179,36 +159,3 @@ def learning_rate_share(step: int, progress: float) -> float:
     """
     cosine = 0.55 + 0.45 * math.cos(math.pi * min(progress, 1.0))
     return min((step + 1) / _WARM_UP_STEPS, 1.0) * cosine
-
-
-def gather_within(source: RecordSource, ids: IntArray, max_nodes: int) -> tuple[IntArray, StageGraphBatch]:
-    """The graphs of a batch, fewer of them where they have more than so many nodes together; and which they are."""
-    graphs = source.gather(ids)
-    if len(graphs.node_features) <= max_nodes:
-        return ids, graphs
-    # Evenly, so that new and replayed records keep their shares.
-    fitting = max(2, len(ids) * max_nodes // len(graphs.node_features))
-    chosen = spread(len(ids), fitting)
-    return ids[chosen], graphs.select(chosen)
-
-
-def labels(
-    source: RecordSource, ids: IntArray, best_latency: Callable[[str], float], device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """log_throughput, log_best and group of the records, each (n,), as the losses take them.
-
-    Args:
-        source: where the records are.
-        ids: n of them.
-        best_latency: of a task, in seconds.
-        device: of the tensors.
-    """
-    flop, tasks = source.flop(ids), source.task(ids)
-    best = np.array([best_latency(name) for name in tasks], dtype=np.float64)
-    index = {name: i for i, name in enumerate(dict.fromkeys(tasks))}
-    group = torch.tensor([index[name] for name in tasks], dtype=torch.int64, device=device)
-    measured, top = (
-        torch.from_numpy(log_throughput(flop, latency).astype(np.float32)).to(device)
-        for latency in (source.latency(ids), best)
-    )
-    return measured, top, group

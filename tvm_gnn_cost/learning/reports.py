@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.graphs.stage_graph import FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FitReport:
     """What one `fit` or `partial_fit` did.
 
@@ -36,7 +36,7 @@ class FitReport:
     accuracy_before: float = float("nan")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """Predictions for n graphs with N nodes together.
 

@@ -34,6 +34,11 @@ class BatchSampler:
         self.new, self.earlier, self.others = ([ids for ids in pool if len(ids)] for pool in (new, earlier, others))
         self.batch_size, self.generator = batch_size, generator
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not (self.new or self.earlier or self.others)
+
     def draw(self) -> IntArray:
         """The ids of one batch, int64 (<= batch_size,), without repeats."""
         of_others = self._take(self.others, self.batch_size // 2 if self.new or self.earlier else self.batch_size)
@@ -88,7 +93,8 @@ def hold_out(
 
 def spread(count: int, number: int) -> IntArray:
     """The positions of at most `number` of `count` items, evenly spaced and ascending: int64 (min(number, count),)."""
-    return np.linspace(0, count - 1, min(number, count)).round().astype(np.int64)
+    positions: IntArray = np.linspace(0, count - 1, min(number, count)).round().astype(np.int64)
+    return positions
 
 
 def thin_out(ids_by_task: Sequence[IntArray], latencies: Sequence[NDArray[np.float64]], number: int) -> list[IntArray]:

@@ -6,25 +6,23 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.graphs.stage_graph import FloatArray, IntArray, StageGraphBatch
-from tvm_gnn_cost.learning.calibration import LOG_REFERENCE, Calibration, fit_offset, log_throughput
+from tvm_gnn_cost.learning.calibration import LOG_REFERENCE, Calibration
 from tvm_gnn_cost.learning.config import TrainerConfig
-from tvm_gnn_cost.learning.losses import get_loss
+from tvm_gnn_cost.learning.fitting import Fitting, HeldOut
 from tvm_gnn_cost.learning.metrics import pairwise_accuracy
 from tvm_gnn_cost.learning.networks.families import make_network
-from tvm_gnn_cost.learning.optimisation import MAX_NODES_PER_STEP as _MAX_NODES_PER_STEP
-from tvm_gnn_cost.learning.optimisation import Optimisation, gather_within, labels, learning_rate_share, randomness
+from tvm_gnn_cost.learning.optimisation import Optimisation
 from tvm_gnn_cost.learning.replay_buffer import ReplayBuffer, TaskStats
 from tvm_gnn_cost.learning.reports import FitReport, Prediction
-from tvm_gnn_cost.learning.sampling import BatchSampler, hold_out, spread
+from tvm_gnn_cost.learning.sampling import BatchSampler, hold_out
 from tvm_gnn_cost.learning.scaling import FeatureScaler
 from tvm_gnn_cost.learning.scoring import Scorer
 from tvm_gnn_cost.learning.threads import single_threaded
@@ -34,8 +32,15 @@ logger = logging.getLogger(__name__)
 
 _CHECKS = 20  # validations per update or fit
 _MAX_VALIDATION = 1024  # records
-_CALIBRATION_RECORDS = 256  # per task
-_CENTRING_RECORDS = 1024  # of all tasks
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """What a training may take: so many steps, and seconds since `started`, a time of the monotonic clock."""
+
+    steps: int
+    seconds: float
+    started: float
 
 
 class Trainer:
@@ -113,7 +118,7 @@ class Trainer:
         )
         sampler = BatchSampler(train, [], [], self.config.batch_size, self.generator)
         source = GivenRecords(graphs, latencies, tasks, flops)
-        return self._train(source, sampler, np.concatenate(held), steps, math.inf, len(graphs), started)
+        return self._train(source, sampler, np.concatenate(held), _Budget(steps, math.inf, started), len(graphs))
 
     @single_threaded()
     def partial_fit(
@@ -147,8 +152,8 @@ class Trainer:
         others = [np.array(s.ids, dtype=np.int64) for name, s in stats.items() if name not in current]
         sampler = BatchSampler(train, earlier, others, self.config.batch_size, self.generator)
         validation = np.concatenate(held) if held else np.zeros(0, dtype=np.int64)
-        steps, seconds = self.config.max_steps_per_update, self.config.max_seconds_per_update
-        report = self._train(self.replay, sampler, validation, steps, seconds, len(graphs), started)
+        budget = _Budget(self.config.max_steps_per_update, self.config.max_seconds_per_update, started)
+        report = self._train(self.replay, sampler, validation, budget, len(graphs))
         report = replace(report, accuracy_before=before)
         logger.debug("partial_fit: %s", report)
         return report
@@ -164,25 +169,31 @@ class Trainer:
         """
         count = len(graphs)
         tasks = task_list(task, count)
-        score, time_shares = self._score(graphs)
+        scorer = self.scorer
+        score, time_shares = scorer(graphs)
         offset, log_best, flops = np.zeros(count), np.zeros(count), np.full(count, np.nan)
         for ids in group_ids(tasks, np.arange(count)):
             name = tasks[int(ids[0])]
-            offset[ids] = self._offset(name)
-            log_best[ids] = self._log_best(name)
+            offset[ids] = self.calibration.offset_of(name, self.replay, scorer)
+            log_best[ids] = self.calibration.log_best(name, self.replay)
             if name in self.replay.tasks_:
                 flops[ids] = self.replay.tasks_[name].flop
         if flop is not None:
             flops = np.broadcast_to(np.asarray(flop, dtype=np.float64), (count,))
         log_absolute = np.clip(score.astype(np.float64) + offset, -100.0, 100.0)
         relative = np.clip(np.exp2(log_absolute - log_best), 1e-6, 1e3)
-        return Prediction(relative, flops / np.exp2(log_absolute + LOG_REFERENCE), score, time_shares)
+        return Prediction(
+            relative_throughput=relative,
+            latency=flops / np.exp2(log_absolute + LOG_REFERENCE),
+            score=score,
+            time_shares=time_shares,
+        )
 
     @single_threaded()
     def calibrate(self) -> None:
         """Brings the offsets of all tasks up to date; `predict` does it for the tasks that it is asked for."""
         for name in self.replay.tasks_:
-            self._offset(name)
+            self.calibration.offset_of(name, self.replay, self.scorer)
 
     @single_threaded()
     def replace_records(
@@ -204,7 +215,7 @@ class Trainer:
         self.replay.restore(graphs, latency, task, flop, stats)
         self.records_seen_ = sum(one.seen for one in stats.values())
         self.calibration = Calibration()
-        self._calibrate_centre()
+        self.calibration.fit_centre(self.replay, self.scorer)
         self.calibrate()
 
     def forget_records(self) -> None:
@@ -234,128 +245,80 @@ class Trainer:
         return self.replay.add(graphs, latency, task, flop)
 
     def _train(
-        self,
-        source: RecordSource,
-        sampler: BatchSampler,
-        validation: IntArray,
-        max_steps: int,
-        max_seconds: float,
-        records: int,
-        started: float,
+        self, source: RecordSource, sampler: BatchSampler, validation: IntArray, budget: _Budget, records: int
     ) -> FitReport:
-        loss_function = get_loss(self.config.loss)
+        """Trains on what the sampler draws, within the budget; `records` is for the report."""
         if len(validation) > _MAX_VALIDATION:
             validation = np.sort(self.generator.choice(validation, _MAX_VALIDATION, replace=False))
-        held_graphs = source.gather(validation) if len(validation) else None
-        held_labels = self._labels(source, validation)
-        optimisation = Optimisation(self.network, self.config.learning_rate, self.config.weight_decay)
-        check_every = max(1, max_steps // _CHECKS)
+        fitting = self._fitting(source, sampler)
+        held = fitting.held_out(validation) if len(validation) else None
+        losses, stopped_by = self._make_steps(fitting, held, budget)
+        best_loss, accuracy = fitting.optimisation.best_loss, math.nan
+        if held is not None and math.isfinite(best_loss):
+            accuracy = self._accuracy(held.graphs, held.latency, held.task)
+        self.calibration.fit_centre(self.replay, self.scorer)
+        last = losses[-10:]
+        return FitReport(
+            records=records,
+            steps=len(losses),
+            seconds=time.monotonic() - budget.started,
+            train_loss=sum(last) / len(last) if last else math.nan,
+            validation_loss=best_loss if math.isfinite(best_loss) else math.nan,
+            validation_pairwise_accuracy=accuracy,
+            stopped_by=stopped_by,
+        )
+
+    def _fitting(self, source: RecordSource, sampler: BatchSampler) -> Fitting:
+        options = self.config
+        return Fitting(
+            self.scorer,
+            source,
+            sampler,
+            lambda name: self.replay.tasks_[name].best_latency,
+            Optimisation(self.network, options.learning_rate, options.weight_decay),
+            options.loss,
+        )
+
+    def _make_steps(self, fitting: Fitting, held: HeldOut | None, budget: _Budget) -> tuple[list[float], str]:
+        """Leaves the network with the best weights; returns the losses of the steps and what stopped them."""
+        optimisation = fitting.optimisation
+        check_every = max(1, budget.steps // _CHECKS)
         losses: list[float] = []
         stopped_by = "steps"
-        for step in range(1, max_steps + 1):
-            ids = sampler.draw()
-            if not len(ids):  # nothing was kept: a full buffer, or all new records were dropped
-                break
-            ids, graphs = gather_within(source, ids, _MAX_NODES_PER_STEP)
-            with randomness(self.network, self.generator):
-                score, _ = self.network(*self.scorer.tensors(graphs))
-            loss = loss_function(score, *self._labels(source, ids))
-            value = optimisation.step(loss, learning_rate_share(step - 1, (step - 1) / max_steps))
+        if fitting.sampler.is_empty:  # nothing was kept: a full buffer, or all new records were dropped
+            return losses, stopped_by
+        for step in range(1, budget.steps + 1):
+            value = fitting.step((step - 1) / budget.steps)
             if math.isnan(value):
                 logger.warning("loss or gradient is not finite at step %d: the update was rolled back", step)
                 optimisation.restore_best()
-                stopped_by = "non-finite loss"
-                break
+                return losses, "non-finite loss"
             losses.append(value)
-            if held_graphs is not None and (step % check_every == 0 or step == max_steps):
+            if held is not None and (step % check_every == 0 or step == budget.steps):
                 with optimisation.averaged():
-                    held_score, _ = self._score(held_graphs)
-                optimisation.consider(float(loss_function(torch.from_numpy(held_score).to(self.device), *held_labels)))
+                    loss, _ = fitting.judge(held)
+                optimisation.consider(loss)
                 if optimisation.checks_since_best >= self.config.patience:
                     stopped_by = "patience"
                     break
-            if time.monotonic() - started > max_seconds:
+            if time.monotonic() - budget.started > budget.seconds:
                 stopped_by = "seconds"
                 break
-        if stopped_by != "non-finite loss":
-            optimisation.finish()
-        best_loss, accuracy = optimisation.best_loss, math.nan
-        if held_graphs is not None and math.isfinite(best_loss):
-            accuracy = self._accuracy(held_graphs, source.latency(validation), source.task(validation))
-        self._calibrate_centre()
-        last = losses[-10:]
-        return FitReport(
-            records,
-            len(losses),
-            time.monotonic() - started,
-            sum(last) / len(last) if last else math.nan,
-            best_loss if math.isfinite(best_loss) else math.nan,
-            accuracy,
-            stopped_by,
-        )
+        optimisation.finish()
+        return losses, stopped_by
 
     def _hold_out(self, ids: list[IntArray], best: list[int]) -> tuple[list[IntArray], list[IntArray]]:
         options = self.config
         return hold_out(ids, best, options.validation_fraction, options.min_validation_records, self.generator)
 
-    def _labels(self, source: RecordSource, ids: IntArray) -> tuple[Tensor, Tensor, Tensor]:
-        """log_throughput, log_best and group of the records, as the losses take them."""
-        return labels(source, ids, lambda name: self.replay.tasks_[name].best_latency, self.device)
-
-    def _score(self, graphs: StageGraphBatch) -> tuple[FloatArray, FloatArray]:
-        """Scores (n,) and time shares (N,)."""
-        return self.scorer(graphs)
-
     def _accuracy(self, graphs: StageGraphBatch, latency: NDArray[np.float64], tasks: list[str]) -> float:
         """Pairwise accuracy, mean over tasks, on at most `_MAX_VALIDATION` graphs; nan where no pair counts."""
         count = min(len(graphs), _MAX_VALIDATION)
-        score, _ = self._score(graphs if count == len(graphs) else graphs.select(np.arange(count)))
+        score, _ = self.scorer(graphs if count == len(graphs) else graphs.select(np.arange(count)))
         groups = group_ids(tasks[:count], np.arange(count))
         values = np.array([pairwise_accuracy(score[g], latency[g]) for g in groups])
         values = values[np.isfinite(values)]
         return float(values.mean()) if len(values) else math.nan
-
-    def _log_best(self, task: str) -> float:
-        """Octaves above 2**30 flop/s of the task's best record; the typical value for a task without one."""
-        stats = self.replay.tasks_.get(task)
-        if stats is None or not math.isfinite(stats.best_latency):
-            return self.calibration.best_score + self.calibration.centre
-        return math.log2(stats.flop) - math.log2(stats.best_latency) - LOG_REFERENCE
-
-    def _offset(self, task: str) -> float:
-        """The task's offset for the present weights, calibrated now if it is out of date."""
-        known = self.calibration
-        if task not in known.fresh and task in self.replay.tasks_:
-            stats = self.replay.tasks_[task]
-            if stats.ids and math.isfinite(stats.best_latency):
-                sample = np.array(stats.ids)[spread(len(stats.ids), _CALIBRATION_RECORDS)]
-                ids = np.unique(np.append(sample, stats.best_id))
-                ids = ids[ids >= 0]
-                score, _ = self._score(self.replay.gather(ids))
-                measured = log_throughput(self.replay.flop(ids), self.replay.latency(ids))
-                known.offset[task] = fit_offset(score.astype(np.float64), measured, self._log_best(task), known.centre)
-            known.fresh.add(task)
-        return known.offset.get(task, known.centre)
-
-    def _calibrate_centre(self) -> None:
-        """Fits the unseen task's offset on an even sample of all remembered records; marks tasks for calibration."""
-        known = self.calibration
-        known.fresh.clear()
-        if not len(self.replay):
-            return
-        ids = spread(len(self.replay), _CENTRING_RECORDS)
-        score, _ = self._score(self.replay.gather(ids))
-        measured = log_throughput(self.replay.flop(ids), self.replay.latency(ids))
-        tasks = self.replay.task(ids)
-        offsets, best_scores = [], []
-        for group in group_ids(tasks, np.arange(len(ids))):
-            if np.isfinite(measured[group]).any():
-                top = self._log_best(tasks[int(group[0])])
-                raw = fit_offset(score[group].astype(np.float64), measured[group], top, known.centre)
-                offsets.append(raw)
-                best_scores.append(top - raw)
-        if offsets:
-            known.centre, known.best_score = float(np.mean(offsets)), float(np.mean(best_scores))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.network!r}, records={self.records_seen_}, device={str(self.device)!r})"
@@ -377,4 +340,12 @@ def resolve_device(device: str) -> torch.device:
 
 
 def _nothing_done(started: float) -> FitReport:
-    return FitReport(0, 0, time.monotonic() - started, math.nan, math.nan, math.nan, "no records")
+    return FitReport(
+        records=0,
+        steps=0,
+        seconds=time.monotonic() - started,
+        train_loss=math.nan,
+        validation_loss=math.nan,
+        validation_pairwise_accuracy=math.nan,
+        stopped_by="no records",
+    )

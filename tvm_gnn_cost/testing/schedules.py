@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from tvm import auto_scheduler
 from tvm.auto_scheduler.feature import get_per_store_features_from_states
 from tvm.meta_schedule.testing import te_workload
+from tvm.target import Target
 
 GPU_HARDWARE = auto_scheduler.HardwareParams(80, 16, 64, 49152, 65536, 1024, 8, 32)
 
@@ -32,6 +33,28 @@ def make_task(name: str, target: str = "llvm -num-cores=4") -> Any:
     auto_scheduler.register_workload(key, f=function, override=True)
     hardware = None if target.startswith("llvm") else GPU_HARDWARE
     return auto_scheduler.SearchTask(func=key, args=args, target=target, hardware_params=hardware)
+
+
+def register_tensors(key: str, tensors: Sequence[Any], target: str = "llvm -num-cores=4") -> Any:
+    """A SearchTask of the tensors, registered under that key; GPU targets get GPU_HARDWARE."""
+    tensors = list(tensors)
+    auto_scheduler.workload_registry.register_workload_tensors(key, tensors, override=True)
+    return auto_scheduler.SearchTask(
+        compute_dag=auto_scheduler.ComputeDAG(tensors),
+        workload_key=key,
+        target=Target(target),
+        hardware_params=None if target.startswith("llvm") else GPU_HARDWARE,
+    )
+
+
+def on_hardware(task: Any, parameters: Sequence[int]) -> Any:
+    """The task on another machine; the parameters are those of `auto_scheduler.HardwareParams`, in order."""
+    return auto_scheduler.SearchTask(
+        compute_dag=task.compute_dag,
+        workload_key=task.workload_key,
+        target=task.target,
+        hardware_params=auto_scheduler.HardwareParams(*parameters),
+    )
 
 
 def make_policy(task: Any, seed: int = 1, **params: Any) -> Any:

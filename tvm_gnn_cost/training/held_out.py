@@ -74,7 +74,7 @@ def hold_out_workloads(
     return flags
 
 
-def score_records(scorer: Scorer, source: RecordSource, ids: IntArray) -> FloatArray:
+def _score_records(scorer: Scorer, source: RecordSource, ids: IntArray) -> FloatArray:
     """Scores float32 (n,) of the records, gathered some at a time."""
     parts = [
         scorer(source.gather(ids[begin : begin + _RECORDS_AT_A_TIME]))[0]
@@ -85,7 +85,7 @@ def score_records(scorer: Scorer, source: RecordSource, ids: IntArray) -> FloatA
 
 def rank_task(scorer: Scorer, source: RecordSource, task: StoredTask, ids: IntArray) -> TaskRanking:
     """How well the scorer ranks these records of the task."""
-    scores: NDArray[np.float32] = score_records(scorer, source, ids)
+    scores: NDArray[np.float32] = _score_records(scorer, source, ids)
     latency = source.latency(ids)
     return TaskRanking(
         task,

@@ -25,29 +25,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
 from tvm_gnn_cost.graphs.stage_graph import IntArray
 from tvm_gnn_cost.learning.archive import read_archive, write_archive
 from tvm_gnn_cost.learning.checkpoint import load_weights, scaler_counts, weight_tensors
-from tvm_gnn_cost.learning.losses import get_loss
+from tvm_gnn_cost.learning.fitting import Fitting
 from tvm_gnn_cost.learning.metrics import MIN_RANKED, pairwise_accuracy
-from tvm_gnn_cost.learning.optimisation import (
-    MAX_NODES_PER_STEP,
-    Optimisation,
-    gather_within,
-    labels,
-    learning_rate_share,
-    randomness,
-)
+from tvm_gnn_cost.learning.optimisation import Optimisation
 from tvm_gnn_cost.learning.replay_buffer import TaskStats
 from tvm_gnn_cost.learning.sampling import BatchSampler, spread, thin_out
 from tvm_gnn_cost.learning.threads import single_threaded
 from tvm_gnn_cost.learning.trainer import Trainer
 from tvm_gnn_cost.records.source import RecordSource
 from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
-from tvm_gnn_cost.training.held_out import score_records
 
 logger = logging.getLogger(__name__)
 
@@ -179,24 +170,31 @@ class Pretraining:
         self.trainer, self.data, self.options, self.identity = trainer, data, options, dict(identity)
         self.checks: list[Check] = []
         self.stopped_by: str | None = None
-        self.steps_ = 0
         self.seconds_ = 0.0
         self._loss_sum, self._loss_steps = 0.0, 0
         self._best_at = 0.0  # share of the training at the best check
-        self._loss = get_loss(trainer.config.loss)
         self._optimisation = Optimisation(trainer.network, options.learning_rate, trainer.config.weight_decay)
         self._generator = np.random.default_rng(np.random.SeedSequence(options.seed).spawn(4)[3])
-        self._sampler = BatchSampler(data.learnt, [], data.replayed, trainer.config.batch_size, self._generator)
-        self._best_latency: dict[str, float] = {}
-        for ids in (*data.replayed, *data.learnt, *data.held_out):
-            name, best = data.source.task(ids[:1])[0], float(data.source.latency(ids).min())
-            self._best_latency[name] = min(best, self._best_latency.get(name, math.inf))
+        self._best_latency = _best_latencies(data)
+        self._fitting = Fitting(
+            trainer.scorer,
+            data.source,
+            BatchSampler(data.learnt, [], data.replayed, trainer.config.batch_size, self._generator),
+            self._best_latency.__getitem__,
+            self._optimisation,
+            trainer.config.loss,
+        )
         ranked = [ids for ids in data.held_out if len(ids) >= MIN_RANKED]
         self._checked = [
             ranked[i][spread(len(ranked[i]), _CHECKED_RECORDS)] for i in spread(len(ranked), _CHECKED_TASKS)
         ]
         self.steps_per_epoch = max(_LEAST_STEPS_PER_EPOCH, math.ceil(data.num_learnt / trainer.config.batch_size))
         self._check_every = min(self.steps_per_epoch, _STEPS_PER_CHECK)
+
+    @property
+    def steps_(self) -> int:
+        """Optimiser steps made so far."""
+        return self._fitting.steps
 
     @property
     def done(self) -> float:
@@ -319,7 +317,7 @@ class Pretraining:
             check_identity(path, meta["identity"], self.identity)
             load_weights(path, self.trainer, members["weights"], meta["scaler_count"])
             self._optimisation.restore(members["optimisation"], meta["optimisation"])
-            self.steps_, self.seconds_ = int(meta["steps"]), float(meta["seconds"])
+            self._fitting.steps, self.seconds_ = int(meta["steps"]), float(meta["seconds"])
             self.stopped_by, self._best_at = meta["stopped_by"], float(meta["best_at"])
             self.checks = [Check(**check) for check in meta["checks"]]
             self._loss_sum, self._loss_steps = float(meta["loss"][0]), int(meta["loss"][1])
@@ -334,17 +332,11 @@ class Pretraining:
         return self.steps_ / self.steps_per_epoch
 
     def _step(self) -> None:
-        trainer, source = self.trainer, self.data.source
-        ids, graphs = gather_within(source, self._sampler.draw(), MAX_NODES_PER_STEP)
-        with randomness(trainer.network, self._generator):
-            score, _ = trainer.network(*trainer.scorer.tensors(graphs))
-        loss = self._loss(score, *labels(source, ids, self._best_latency.__getitem__, trainer.device))
-        value = self._optimisation.step(loss, learning_rate_share(self.steps_, self.done))
+        value = self._fitting.step(self.done)
         if math.isnan(value):
             logger.warning("loss or gradient is not finite at step %d: the training ends there", self.steps_)
             self.stopped_by = "non-finite loss"
             return
-        self.steps_ += 1
         self._loss_sum, self._loss_steps = self._loss_sum + value, self._loss_steps + 1
 
     def _check(self) -> None:
@@ -364,14 +356,22 @@ class Pretraining:
 
     def _rank_held_out(self) -> tuple[float | None, float | None]:
         """Loss and pairwise accuracy, means over the held-out tasks; None where that is no number."""
-        source, device = self.data.source, self.trainer.device
         losses, accuracies = [], []
         for ids in self._checked:
-            score = score_records(self.trainer.scorer, source, ids)
-            wanted = labels(source, ids, self._best_latency.__getitem__, device)
-            losses.append(float(self._loss(torch.from_numpy(score).to(device), *wanted)))
-            accuracies.append(pairwise_accuracy(score, source.latency(ids)))
+            held = self._fitting.held_out(ids)
+            loss, score = self._fitting.judge(held)
+            losses.append(loss)
+            accuracies.append(pairwise_accuracy(score, held.latency))
         return _finite_mean(losses), _finite_mean(accuracies)
+
+
+def _best_latencies(data: PretrainingData) -> dict[str, float]:
+    """The least latency of every task, in seconds."""
+    least: dict[str, float] = {}
+    for ids in (*data.replayed, *data.learnt, *data.held_out):
+        name, best = data.source.task(ids[:1])[0], float(data.source.latency(ids).min())
+        least[name] = min(best, least.get(name, math.inf))
+    return least
 
 
 def _finite_mean(values: Sequence[float]) -> float | None:

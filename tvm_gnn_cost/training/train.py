@@ -155,27 +155,9 @@ class _Training:
     def __init__(self, shards: Sequence[Shard], options: TrainOptions) -> None:
         self._options = options
         self._skipped = sum(shard.skipped for shard in shards)
-        if not any(len(shard) for shard in shards):
-            raise RecordError(
-                f"none of the {self._skipped} records can be used; the warnings say why (workloads that the package "
-                "does not know are registered by files that `definitions` names)"
-            )
-        self._store = GraphStore(shards)
-        _check_one_kind(self._store.tasks)
-        trainer, self._started_from, identity = _starting_network(self._store.tasks[0].is_gpu, options)
-        known = {task_workload(key) for key in trainer.replay.tasks_}
-        self._held_out = hold_out_workloads(
-            self._store.tasks,
-            options.validation,
-            options.hold_out_operators,
-            known,
-            np.random.default_rng(np.random.SeedSequence(options.pretrain.seed).spawn(5)[4]),
-        )
-        if options.validation and not any(self._held_out):
-            logger.warning(
-                "no workload is held out, since there are few or the network has learnt them before: all are learnt, "
-                "and nothing checks how well"
-            )
+        self._store = _open_store(shards, self._skipped)
+        trainer, self._started_from, digest = _starting_network(self._store.tasks[0].is_gpu, options)
+        self._held_out = _hold_out(self._store.tasks, options, trainer)
         self._data = _data(self._store, self._held_out, trainer)
         self._settings = {
             "started_from": self._started_from,
@@ -184,24 +166,8 @@ class _Training:
             "kept_records": options.kept_records,
             "device": trainer.device.type,
         }
-        pretrain = options.pretrain
-        self.pretraining = Pretraining(
-            trainer,
-            self._data,
-            pretrain,
-            {
-                "logs": f"{len(self._store):,} records, SHA-256 {self._store.digest}",
-                "schema": SCHEMA_VERSION,
-                **self._settings,
-                **identity,
-                "epochs": pretrain.epochs,
-                "minutes": pretrain.minutes,
-                "seed": pretrain.seed,
-                "peak learning rate": pretrain.learning_rate,
-                "patience": pretrain.patience,
-                **finite_config(trainer.config),
-            },
-        )
+        identity = _identity(self._store, self._settings | digest, options.pretrain, trainer.config)
+        self.pretraining = Pretraining(trainer, self._data, options.pretrain, identity)
 
     @property
     def summary(self) -> str:
@@ -233,6 +199,18 @@ class _Training:
         except OSError as error:
             raise CheckpointError(f"{card_file} cannot be written: {error.strerror}; {output} is complete") from error
         return TrainResult(output, card_file, card, rankings)
+
+
+def _open_store(shards: Sequence[Shard], skipped: int) -> GraphStore:
+    """The records to learn. Raises RecordError where there is none, or not of one kind of target."""
+    if not any(len(shard) for shard in shards):
+        raise RecordError(
+            f"none of the {skipped} records can be used; the warnings say why (workloads that the package does not "
+            "know are registered by files that `definitions` names)"
+        )
+    store = GraphStore(shards)
+    _check_one_kind(store.tasks)
+    return store
 
 
 def _check_one_kind(tasks: Sequence[StoredTask]) -> None:
@@ -277,6 +255,40 @@ def _load(path: Path, kind: str, options: TrainOptions) -> Trainer:
                 "begin with a new network (`start_from` none)"
             )
     return trainer
+
+
+def _hold_out(tasks: Sequence[StoredTask], options: TrainOptions, trainer: Trainer) -> list[bool]:
+    """Which tasks are held out; the workloads that the network has learnt before are not."""
+    held_out = hold_out_workloads(
+        tasks,
+        options.validation,
+        options.hold_out_operators,
+        {task_workload(key) for key in trainer.replay.tasks_},
+        np.random.default_rng(np.random.SeedSequence(options.pretrain.seed).spawn(5)[4]),
+    )
+    if options.validation and not any(held_out):
+        logger.warning(
+            "no workload is held out, since there are few or the network has learnt them before: all are learnt, and "
+            "nothing checks how well"
+        )
+    return held_out
+
+
+def _identity(
+    store: GraphStore, settings: Mapping[str, Any], pretrain: PretrainOptions, config: TrainerConfig
+) -> dict[str, Any]:
+    """What tells a training from others."""
+    return {
+        "logs": f"{len(store):,} records, SHA-256 {store.digest}",
+        "schema": SCHEMA_VERSION,
+        **settings,
+        "epochs": pretrain.epochs,
+        "minutes": pretrain.minutes,
+        "seed": pretrain.seed,
+        "peak learning rate": pretrain.learning_rate,
+        "patience": pretrain.patience,
+        **finite_config(config),
+    }
 
 
 def _data(store: GraphStore, held_out: Sequence[bool], trainer: Trainer) -> PretrainingData:

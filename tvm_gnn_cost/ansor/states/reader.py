@@ -12,6 +12,7 @@ sketch rules and bound inference end in an error for them.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tvm_gnn_cost.ansor.states.schedule import (
@@ -118,39 +119,76 @@ def _replay_hidden(num_stages: int, steps: list[list[Any]]) -> list[_Slot]:
     inserted = sum(step[0] in ("CHR", "CHW", "RF") for step in steps)
     slots = [_Slot() for _ in range(num_stages - inserted)]
     for step in steps:
-        kind, stage = step[0], step[1]
-        if kind == "CHR":
-            slots.insert(stage + 1, _Slot())
-        elif kind in ("CHW", "RF"):
-            slots[stage].auto_unroll_max_step = slots[stage].storage_offset = 0
-            slots.insert(stage, _Slot())
-        elif kind == "CA":
-            slots[stage].attach_slot, slots[stage].attach_loop = slots[step[2]], step[3]
-        elif kind in ("CR", "CI"):
-            slots[stage].attach_slot = None
-        elif kind == "PR":
-            name, _, value = step[3].partition("$")
-            if name == "auto_unroll_max_step":
-                slots[stage].auto_unroll_max_step = int(value)
-            elif name == "debug_skip_region":
-                slots[stage].attach_slot = None
-        elif kind == "SA":
-            slots[stage].storage_offset = step[4]
-        elif kind in ("SP", "FSP", "FFSP"):
-            more = {"SP": lambda s: len(s[4]), "FSP": lambda s: s[4], "FFSP": lambda s: 1}[kind](step)
-            for slot in slots:
-                if slot.attach_slot is slots[stage] and slot.attach_loop >= step[2]:
-                    slot.attach_loop += more
-        elif kind == "FU" and step[2]:  # fusing the loops of a scalar stage, none, makes one
-            first, last = step[2][0], step[2][-1]
-            for slot in slots:
-                if slot.attach_slot is slots[stage] and slot.attach_loop > first:
-                    slot.attach_loop = first if slot.attach_loop <= last else slot.attach_loop - (last - first)
+        replay = _REPLAY.get(step[0])
+        if replay is not None:
+            replay(slots, step)
     position = {id(slot): i for i, slot in enumerate(slots)}
     for slot in slots:
         if slot.attach_slot is not None:
             slot.attach = (position[id(slot.attach_slot)], slot.attach_loop)
     return slots
+
+
+def _insert_reader(slots: list[_Slot], step: list[Any]) -> None:
+    slots.insert(step[1] + 1, _Slot())
+
+
+def _insert_producer(slots: list[_Slot], step: list[Any]) -> None:
+    slots[step[1]].auto_unroll_max_step = slots[step[1]].storage_offset = 0
+    slots.insert(step[1], _Slot())
+
+
+def _attach(slots: list[_Slot], step: list[Any]) -> None:
+    slots[step[1]].attach_slot, slots[step[1]].attach_loop = slots[step[2]], step[3]
+
+
+def _detach(slots: list[_Slot], step: list[Any]) -> None:
+    slots[step[1]].attach_slot = None
+
+
+def _pragma(slots: list[_Slot], step: list[Any]) -> None:
+    name, _, value = step[3].partition("$")
+    if name == "auto_unroll_max_step":
+        slots[step[1]].auto_unroll_max_step = int(value)
+    elif name == "debug_skip_region":
+        _detach(slots, step)
+
+
+def _align_storage(slots: list[_Slot], step: list[Any]) -> None:
+    slots[step[1]].storage_offset = step[4]
+
+
+def _split(slots: list[_Slot], step: list[Any], more: int) -> None:
+    """So many loops more, from the loop that is split on."""
+    for slot in slots:
+        if slot.attach_slot is slots[step[1]] and slot.attach_loop >= step[2]:
+            slot.attach_loop += more
+
+
+def _fuse(slots: list[_Slot], step: list[Any]) -> None:
+    if not step[2]:  # fusing the loops of a scalar stage, none, makes one
+        return
+    first, last = step[2][0], step[2][-1]
+    for slot in slots:
+        if slot.attach_slot is slots[step[1]] and slot.attach_loop > first:
+            slot.attach_loop = first if slot.attach_loop <= last else slot.attach_loop - (last - first)
+
+
+_REPLAY: Mapping[str, Callable[[list[_Slot], list[Any]], None]] = {
+    "CHR": _insert_reader,
+    "CHW": _insert_producer,
+    "RF": _insert_producer,
+    "CA": _attach,
+    "CR": _detach,
+    "CI": _detach,
+    "PR": _pragma,
+    "SA": _align_storage,
+    "SP": lambda slots, step: _split(slots, step, len(step[4])),
+    "FSP": lambda slots, step: _split(slots, step, step[4]),
+    "FFSP": lambda slots, step: _split(slots, step, 1),
+    "FU": _fuse,
+}
+"""What a step does to the stages, by its name in a record. Each is called with the stages so far and the step."""
 
 
 def _shaping_steps(steps: list[list[Any]]) -> list[Step]:

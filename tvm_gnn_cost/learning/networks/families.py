@@ -17,7 +17,14 @@ class StageMLP(StageNetwork):
     """A feed-forward network on each stage by itself; edges are not read.
 
     The form of Halide's cost model, which sums the stages' times too: "Learning to optimize Halide with tree search and
-    random programs" (SIGGRAPH 2019). The arguments are those of `StageNetwork`: `num_layers` hidden layers after the
+    random programs" (SIGGRAPH 2019).
+
+    Shapes:
+        * **input:** node features :math:`(N, F)`; the node-to-graph vector :math:`(N,)` only says which stages are
+          summed
+        * **output:** times :math:`(N,)` of the stages (`stage_times`); scores :math:`(B,)` and time shares :math:`(N,)`
+
+    The arguments are those of `StageNetwork`: `num_layers` hidden layers after the
     encoder's.
     """
 
@@ -39,8 +46,14 @@ class StageLSTM(StageNetwork):
     """A recurrent network over the stages in TVM's order, producers before consumers; edges are not read.
 
     After "Value learning for throughput optimization of deep learning workloads" (MLSys 2021), which reads Halide's
-    stages with an LSTM. What it predicts of a stage depends on all stages before it. The arguments are those of
-    `StageNetwork`: `num_layers` layers of the LSTM, at least one.
+    stages with an LSTM. What it predicts of a stage depends on all stages before it.
+
+    Shapes:
+        * **input:** node features :math:`(N, F)` in TVM's order of stages, node-to-graph vector :math:`(N,)`, ascending
+        * **output:** times :math:`(N,)` of the stages (`stage_times`); scores :math:`(B,)` and time shares :math:`(N,)`
+        * **inside:** :math:`(B, S, H)`, padded to S, the stages of the longest graph
+
+    The arguments are those of `StageNetwork`: `num_layers` layers of the LSTM, at least one.
     """
 
     def build(self, dropout: float) -> int:

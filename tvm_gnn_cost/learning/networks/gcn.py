@@ -31,6 +31,13 @@ class StageGCN(StageNetwork):
     times make the score. LayerNorm is per node, so a graph's score does not depend on which other graphs share its
     batch.
 
+    Shapes:
+        * **input:** those of `StageNetwork`: node features :math:`(N, F)`, edge index :math:`(2, E)`, edge features
+          :math:`(E, G)`, node-to-graph vector :math:`(N,)`
+        * **output:** times :math:`(N,)` of the stages (`stage_times`); scores :math:`(B,)` and time shares :math:`(N,)`
+        * **inside:** :math:`e` is :math:`(E, H)`, :math:`x^{l}` is :math:`(N, H)`, and :math:`x`, all of them side by
+          side, is :math:`(N, H (L + 1))`
+
     The arguments are those of `StageNetwork`: `num_layers` graph-convolution blocks, and `edge_dim` 0 leaves only what
     the convolutions pass along the edges.
     """
@@ -62,8 +69,8 @@ class StageGCN(StageNetwork):
     ) -> Tensor:
         x = self.node_encoder(node_features)
         if not (self.edge_dim and edge_index.shape[1]):
-            times: Tensor = self.head(self._convolve(x, edge_index))
-            return times
+            own: Tensor = self.head(self._convolve(x, edge_index))
+            return own
         producers, consumers = edge_index
         edges = self.edge_encoder(edge_features)
         # index_add and index_select, not x[index]: their backward is deterministic on CPU.
@@ -72,7 +79,8 @@ class StageGCN(StageNetwork):
         x = self._convolve(x, edge_index)
         reading = self.reading_producer(x).index_select(0, producers)
         reading = reading + self.reading_consumer(x).index_select(0, consumers) + edges
-        return self.head(x).index_add(0, consumers, self.reading_head(reading))
+        own = self.head(x)
+        return own.index_add(0, consumers, self.reading_head(reading))
 
     def _convolve(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """The stages after every block side by side: (N, H) -> (N, H (L + 1))."""

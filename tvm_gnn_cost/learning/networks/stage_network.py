@@ -130,9 +130,20 @@ class StageNetwork(nn.Module):
 
 
 class TimeHead(nn.Module):
-    """The last layers: from hidden values before their activation to times, (M, H) -> (M,), above 0.
+    r"""The last layers: from hidden values, before their activation, to times above 0.
 
-    A time is the sum of `TIME_PARTS` parts, whose logarithms are what is predicted.
+    A time is the sum of K = `TIME_PARTS` parts, whose logarithms are what is predicted:
+
+    .. math::
+        \mathrm{Time}(h) = \sum_{k=1}^{K} 2^{t_k}, \qquad t = W\, \sigma(h) + b
+
+    Shapes:
+        * **input:** hidden values :math:`(M, H)`, of stages or of edges
+        * **output:** times :math:`(M,)`
+
+    Args:
+        hidden_dim: H.
+        dropout: share of the activated values that training drops.
     """
 
     def __init__(self, hidden_dim: int, dropout: float) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 
 Size = tuple[float, float]
 Point = tuple[float, float]
+Stop = tuple[float, float, float]
+"""x, top, bottom: a vertical piece of an edge, or the place of a box in its layer."""
 
 _SWEEPS = 24
 _STRAIGHTNESS = (1.0, 2.0, 200.0)
@@ -25,9 +27,9 @@ _NARROW = 6.0  # the width that a passing edge takes
 
 @dataclass(frozen=True)
 class Route:
-    """An edge's way: `stops` are (x, top, bottom), vertical pieces to be joined by curves; `label` is a centre."""
+    """An edge's way: `stops` are to be joined by curves; `label` is a centre."""
 
-    stops: tuple[tuple[float, float, float], ...]
+    stops: tuple[Stop, ...]
     label: Point
 
 
@@ -58,50 +60,85 @@ def layered_layout(
     """
     import networkx as nx
 
-    graph = nx.DiGraph()
-    graph.add_nodes_from(range(len(boxes)))
-    graph.add_edges_from(edges)
-    # from the outputs upwards: an input then stands just above its first consumer
-    generations = list(nx.topological_generations(graph.reverse()))
-    rank = {v: 2 * (len(generations) - 1 - g) for g, layer in enumerate(generations) for v in layer}
+    upwards = nx.DiGraph()
+    upwards.add_nodes_from(range(len(boxes)))
+    upwards.add_edges_from(edges)
+    upwards = upwards.reverse()
+    cut = _cut_edges(boxes, _ranks(upwards), edges, labels, weights)
+    layers = _order(cut.ranks, cut.links, nx.dfs_postorder_nodes(upwards))
+    x = _place(layers, cut.links, [width for width, _ in cut.sizes], gap[0])
+    bands = _bands(layers, [height for _, height in cut.sizes], gap[1])
+    stops = [(x[v], *bands[rank]) for v, rank in enumerate(cut.ranks)]
+    consumers = {consumer for _, consumer in edges}
+    return Layout(
+        centres=tuple(_centre(stops[v], height, v in consumers) for v, (_, height) in enumerate(boxes)),
+        routes=tuple(_route([stops[v] for v in chain[1:-1]]) for chain in cut.chains),
+        width=max((x[v] + width / 2 for v, (width, _) in enumerate(cut.sizes)), default=0.0),
+        height=bands[-1][1] if bands else 0.0,
+    )
 
-    sizes: list[Size] = list(boxes)
-    ranks = [rank[v] for v in range(len(boxes))]
-    chains: list[list[int]] = []
-    links: list[tuple[int, int, float]] = []
+
+def _ranks(upwards: Any) -> list[int]:
+    """The layer of every box, an even number: between two layers of boxes there is one for labels.
+
+    From the outputs upwards: an input then stands just above its first consumer.
+    """
+    import networkx as nx
+
+    generations = list(nx.topological_generations(upwards))
+    rank = {v: 2 * (len(generations) - 1 - g) for g, layer in enumerate(generations) for v in layer}
+    return [rank[v] for v in range(len(rank))]
+
+
+@dataclass(frozen=True)
+class _CutEdges:
+    """The graph with every edge cut at the layers that it passes: the vertices are the boxes, then all cuts.
+
+    Attributes:
+        sizes, ranks: of every vertex. The first cut of an edge has the size of its label.
+        chains: the vertices on the way of each edge.
+        links: (upper vertex, lower vertex, how much it should be vertical), of all pieces.
+    """
+
+    sizes: list[Size]
+    ranks: list[int]
+    chains: list[list[int]]
+    links: list[tuple[int, int, float]]
+
+
+def _cut_edges(
+    boxes: Sequence[Size],
+    ranks: Sequence[int],
+    edges: Sequence[tuple[int, int]],
+    labels: Sequence[Size],
+    weights: Sequence[float],
+) -> _CutEdges:
+    cut = _CutEdges(list(boxes), list(ranks), [], [])
     for (producer, consumer), label, weight in zip(edges, labels, weights, strict=True):
         chain = [producer]
-        for r in range(rank[producer] + 1, rank[consumer]):
-            is_label = r == rank[producer] + 1
-            sizes.append((max(label[0], _NARROW), label[1]) if is_label else (_NARROW, 0.0))
-            ranks.append(r)
-            chain.append(len(sizes) - 1)
+        first = ranks[producer] + 1
+        for rank in range(first, ranks[consumer]):
+            cut.sizes.append((max(label[0], _NARROW), label[1]) if rank == first else (_NARROW, 0.0))
+            cut.ranks.append(rank)
+            chain.append(len(cut.sizes) - 1)
         chain.append(consumer)
-        chains.append(chain)
+        cut.chains.append(chain)
         for u, v in zip(chain, chain[1:], strict=False):
             inner = (u >= len(boxes)) + (v >= len(boxes))
-            links.append((u, v, weight * _STRAIGHTNESS[inner]))
-    layers = _order(ranks, links, nx.dfs_postorder_nodes(graph.reverse()))
-    x = _place(layers, links, [width for width, _ in sizes], gap[0])
-    tops, bottoms = _bands(layers, [height for _, height in sizes], gap[1])
+            cut.links.append((u, v, weight * _STRAIGHTNESS[inner]))
+    return cut
 
-    def stop(v: int) -> tuple[float, float, float]:
-        return (x[v], tops[ranks[v]], bottoms[ranks[v]])
 
-    # boxes hang from the top of their layer, except inputs, which stand on its bottom, near their consumers
-    centres = []
-    for v, (_, height) in enumerate(boxes):
-        has_producer = graph.in_degree(v) > 0
-        top = tops[ranks[v]] if has_producer else bottoms[ranks[v]] - height
-        centres.append((x[v], top + height / 2))
-    routes = [
-        Route(
-            tuple(stop(v) for v in chain[1:-1]), (x[chain[1]], (tops[ranks[chain[1]]] + bottoms[ranks[chain[1]]]) / 2)
-        )
-        for chain in chains
-    ]
-    width = max((x[v] + sizes[v][0] / 2 for v in range(len(sizes))), default=0.0)
-    return Layout(tuple(centres), tuple(routes), width, bottoms[-1] if bottoms else 0.0)
+def _centre(stop: Stop, height: float, has_producer: bool) -> Point:
+    """Boxes hang from the top of their layer, except inputs, which stand on its bottom, near their consumers."""
+    x, top, bottom = stop
+    return (x, (top if has_producer else bottom - height) + height / 2)
+
+
+def _route(stops: Sequence[Stop]) -> Route:
+    """The way of an edge through its cuts; the label stands at the first."""
+    x, top, bottom = stops[0]
+    return Route(tuple(stops), (x, (top + bottom) / 2))
 
 
 def _order(ranks: Sequence[int], links: Sequence[tuple[int, int, float]], first: Any) -> list[list[int]]:
@@ -165,12 +202,12 @@ def _place(
     return list(x - min(x[v] - widths[v] / 2 for v in range(count)))
 
 
-def _bands(layers: Sequence[Sequence[int]], heights: Sequence[float], gap: float) -> tuple[list[float], list[float]]:
+def _bands(layers: Sequence[Sequence[int]], heights: Sequence[float], gap: float) -> list[tuple[float, float]]:
     """The top and the bottom of every layer."""
-    tops, bottoms = [], []
-    y = 0.0
+    bands = []
+    top = 0.0
     for layer in layers:
-        tops.append(y)
-        bottoms.append(y + max((heights[v] for v in layer), default=0.0))
-        y = bottoms[-1] + gap
-    return tops, bottoms
+        bottom = top + max((heights[v] for v in layer), default=0.0)
+        bands.append((top, bottom))
+        top = bottom + gap
+    return bands
