@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tvm_gnn_cost.testing.schedules import GPU_HARDWARE, make_task, measured, random_costs, sample_states
 from tvm import IRModule, auto_scheduler, te, tir, topi
 from tvm.meta_schedule.testing.te_workload import CONFIGS
 
@@ -23,6 +22,7 @@ from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.states.loop_proof import loop_difference
 from tvm_gnn_cost.ansor.tasks import make_task as make_workload
 from tvm_gnn_cost.graphs.loops import Annotation
+from tvm_gnn_cost.testing.schedules import GPU_HARDWARE, make_task, measured, random_costs, sample_states
 from tvm_gnn_cost.testing.state_sources import nearest
 
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm")

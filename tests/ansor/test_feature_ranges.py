@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tvm_gnn_cost.testing.schedules import WORKLOADS, make_task, sample_states
 
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.graphs.schema import EDGE_FEATURES, NODE_FEATURES
+from tvm_gnn_cost.testing.schedules import WORKLOADS, make_task, sample_states
 
 
 @pytest.mark.parametrize("target", ["llvm -num-cores=4", "cuda"])

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from pictures import assert_drawn
-from tvm_gnn_cost.testing.schedules import make_task, measured, sample_states
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor.inspection import inspect_state
@@ -23,6 +22,7 @@ from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.graphs.schedule_view import ScheduleView
 from tvm_gnn_cost.report.formats import format_bytes, format_count
 from tvm_gnn_cost.report.loop_text import schedule_text
+from tvm_gnn_cost.testing.schedules import make_task, measured, sample_states
 
 LATENCIES = [3e-3, 1e-3, 2e-3]
 LOOP = re.compile(r"^ *(\S+) (\S+) \((?:.*,)?(\d+)\)$", re.MULTILINE)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tvm_gnn_cost.testing.schedules import make_task, measured, random_costs, sample_states
 
 from tvm_gnn_cost import CheckpointError, GNNCostModel
 from tvm_gnn_cost.learning import TrainerConfig
+from tvm_gnn_cost.testing.schedules import measured, random_costs
 
 QUICK = TrainerConfig(max_steps_per_update=20, hidden_dim=16)
 

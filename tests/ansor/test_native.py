@@ -19,7 +19,7 @@ import tvm  # noqa: E402
 from tvm import auto_scheduler, te  # noqa: E402
 from tvm.meta_schedule.testing import te_workload  # noqa: E402
 
-from tvm_gnn_cost.ansor.native import reader as native  # noqa: E402
+from tvm_gnn_cost.ansor.native import trust  # noqa: E402
 from tvm_gnn_cost.ansor.native.proof import stage_identities  # noqa: E402
 from tvm_gnn_cost.ansor.native.reader import NativeReader  # noqa: E402
 from tvm_gnn_cost.ansor.states.reader import read_schedule  # noqa: E402
@@ -224,14 +224,14 @@ def test_the_proof_notices_every_field_that_moves() -> None:
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """No verdict known, neither in this process nor on disk. The file that will hold it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv(native.SWITCH, raising=False)
-    native.is_usable.cache_clear()
+    monkeypatch.delenv(trust.SWITCH, raising=False)
+    trust.is_usable.cache_clear()
     yield tmp_path / "tvm-gnn-cost" / "native-proved.json"
-    native.is_usable.cache_clear()
+    trust.is_usable.cache_clear()
 
 
 def proof_with(*arguments: str) -> Any:
-    run_proof = native.run_proof
+    run_proof = trust.run_proof
     return lambda: run_proof(arguments)
 
 
@@ -247,8 +247,8 @@ def test_is_used_once_it_has_proved_itself(
     assert loaded is not None and not warnings_of(caplog)
     assert loaded.read_schedules(states[:1]) == [read_schedule(task, states[0])]
 
-    monkeypatch.setattr(native, "run_proof", lambda: pytest.fail("the verdict was on disk"))
-    native.is_usable.cache_clear()
+    monkeypatch.setattr(trust, "run_proof", lambda: pytest.fail("the verdict was on disk"))
+    trust.is_usable.cache_clear()
     assert len(json.loads(fresh.read_text())) == 1
     assert NativeReader.load() is not None
 
@@ -271,7 +271,7 @@ def test_a_failed_proof_means_python_and_a_warning(
     argument: tuple[str, str],
     reason: str,
 ) -> None:
-    monkeypatch.setattr(native, "run_proof", proof_with(*argument))
+    monkeypatch.setattr(trust, "run_proof", proof_with(*argument))
     assert NativeReader.load() is None
     assert NativeReader.load() is None
     [warning] = warnings_of(caplog)
@@ -282,7 +282,7 @@ def test_a_failed_proof_means_python_and_a_warning(
 def test_a_time_out_means_python_and_is_not_remembered(
     fresh: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(native, "PROOF_SECONDS", 0.01)
+    monkeypatch.setattr(trust, "PROOF_SECONDS", 0.01)
     assert NativeReader.load() is None
     assert "took more than" in warnings_of(caplog)[0]
     assert not fresh.exists()
@@ -290,29 +290,29 @@ def test_a_time_out_means_python_and_is_not_remembered(
 
 def test_a_changed_installation_is_proved_again(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proofs: list[None] = []
-    monkeypatch.setattr(native, "run_proof", lambda: proofs.append(None))
+    monkeypatch.setattr(trust, "run_proof", lambda: proofs.append(None))
     for key in ("one", "one", "two"):
-        monkeypatch.setattr(native, "_installation_key", lambda key=key: key)
-        native.is_usable.cache_clear()
+        monkeypatch.setattr(trust, "_installation_key", lambda key=key: key)
+        trust.is_usable.cache_clear()
         assert NativeReader.load() is not None
     assert len(proofs) == 2
 
 
 def test_a_cache_that_cannot_be_used_does_no_harm(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "run_proof", lambda: None)
+    monkeypatch.setattr(trust, "run_proof", lambda: None)
     fresh.parent.write_text("a file where the folder should be")
     assert NativeReader.load() is not None
     fresh.parent.unlink()
     fresh.parent.mkdir()
     for damaged in ("no json", "[3]", '{"key": 3}'):
         fresh.write_text(damaged)
-        native.is_usable.cache_clear()
+        trust.is_usable.cache_clear()
         assert NativeReader.load() is not None
 
 
 def test_can_be_turned_off(fresh: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(native.SWITCH, "0")
-    monkeypatch.setattr(native, "run_proof", lambda: pytest.fail("turned off, but proved"))
+    monkeypatch.setenv(trust.SWITCH, "0")
+    monkeypatch.setattr(trust, "run_proof", lambda: pytest.fail("turned off, but proved"))
     assert NativeReader.load() is None
     assert not warnings_of(caplog)
 
@@ -321,8 +321,8 @@ def test_can_be_turned_off(fresh: Path, caplog: pytest.LogCaptureFixture, monkey
 def test_other_platforms_use_python(
     fresh: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, platform: str, machine: str
 ) -> None:
-    monkeypatch.setattr(native.sys, "platform", platform)
-    monkeypatch.setattr(native.platform, "machine", lambda: machine)
+    monkeypatch.setattr(trust.sys, "platform", platform)
+    monkeypatch.setattr(trust.platform, "machine", lambda: machine)
     assert NativeReader.load() is None
     assert f"this is {platform} on {machine}" in warnings_of(caplog)[0]
 

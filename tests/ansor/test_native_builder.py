@@ -219,7 +219,7 @@ def test_tables_that_do_not_fit_together_are_refused(reader: NativeReader, norm:
     builder = NativeStageGraphBuilder(task, reader)
     schedule = read_schedule(task, states[0])
     computation = builder.computation(schedule, states[0].state_object)
-    nodes, edges = (table.astype(np.float32).ravel() for table in builder.static_features(computation))
+    nodes, edges = (table.astype(np.float32).ravel() for table in builder.writer.static_features(computation))
     tables = encode_computation(computation) | {"static_nodes": nodes, "static_edges": edges}
     structure = encode_structure(schedule.structure())
     for name, table in tables.items():

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tvm_gnn_cost.testing.schedules import make_task, sample_states
 from tvm import auto_scheduler, te
 
 from tvm_gnn_cost.ansor.states import computation_reader
@@ -15,6 +14,7 @@ from tvm_gnn_cost.ansor.states.reader import read_schedule, state_object
 from tvm_gnn_cost.ansor.states.rfactor import RfactorFamily
 from tvm_gnn_cost.graphs.expression import Node
 from tvm_gnn_cost.graphs.operation import Operation
+from tvm_gnn_cost.testing.schedules import make_task, sample_states
 
 
 def rows_task() -> Any:

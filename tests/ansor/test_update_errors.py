@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tvm_gnn_cost.testing.schedules import make_task, measured, random_costs, sample_states
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.learning import TrainerConfig
+from tvm_gnn_cost.testing.schedules import measured, random_costs
 
 
 def model_whose_learner(fails: Any, monkeypatch: pytest.MonkeyPatch) -> GNNCostModel:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tvm
-from tvm_gnn_cost.testing.schedules import make_task, on_hardware, sample_states, stock_verdict
 from tvm import auto_scheduler
 
 from tvm_gnn_cost.ansor.lowering import lowers
@@ -20,6 +19,7 @@ from tvm_gnn_cost.ansor.tasks import make_task as make_workload
 from tvm_gnn_cost.ansor.validity import valid_states
 from tvm_gnn_cost.graphs.gpu_demand import RESOURCES, limits, verdicts
 from tvm_gnn_cost.graphs.loops import ComputeAt
+from tvm_gnn_cost.testing.schedules import make_task, on_hardware, sample_states, stock_verdict
 
 GENEROUS = (80, 64, 64, 2**20, 2**31 - 1, 4096, 32, 32)
 LIMITS = {

@@ -22,7 +22,8 @@ import pytest
 from tvm import auto_scheduler
 from tvm.auto_scheduler.measure_record import RecordReader
 
-from tvm_gnn_cost import InvalidArgumentError, MeasurementError, workloads
+from tvm_gnn_cost import InvalidArgumentError, MeasurementError
+from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.cli.collect import find_workloads
 from tvm_gnn_cost.collection import CollectOptions, Mix, Tracker, Workload, collect_pools
@@ -47,7 +48,7 @@ def options(trials: int, **changes: Any) -> CollectOptions:
 
 
 def matmul() -> Workload:
-    return Workload(NAME, "matmul 32 32 32", workloads.make_task("matmul", (32, 32, 32)))
+    return Workload(NAME, "matmul 32 32 32", make_task("matmul", (32, 32, 32)))
 
 
 def schedules(path: Path) -> list[str]:
@@ -238,11 +239,11 @@ def test_failed_builds_are_records_and_a_hopeless_workload_is_given_up(
 @pytest.mark.slow
 def test_runaway_builds_and_runs_are_killed() -> None:
     """Unrolled as a whole it would compile for hours; without a schedule, 4096^3 would run for minutes."""
-    small = workloads.make_task("matmul", (128, 128, 128))
+    small = make_task("matmul", (128, 128, 128))
     state = small.compute_dag.get_init_state()
     for axis in state[state.stages[-1].op].iters:
         state.unroll(state.stages[-1].op, axis)
-    large = workloads.make_task("matmul", (4096, 4096, 4096))
+    large = make_task("matmul", (4096, 4096, 4096))
     inputs = [
         auto_scheduler.MeasureInput(small, state),
         auto_scheduler.MeasureInput(large, large.compute_dag.get_init_state()),

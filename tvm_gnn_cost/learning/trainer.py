@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.graphs.stage_graph import FloatArray, IntArray, StageGraphBatch
+from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.learning.calibration import LOG_REFERENCE, Calibration
 from tvm_gnn_cost.learning.config import TrainerConfig
 from tvm_gnn_cost.learning.fitting import Fitting, HeldOut
