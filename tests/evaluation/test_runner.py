@@ -13,7 +13,7 @@ from tvm_gnn_cost.errors import EvaluationError, InvalidArgumentError
 from tvm_gnn_cost.evaluation.held_out import learnt_sizes
 from tvm_gnn_cost.evaluation.methods import Method
 from tvm_gnn_cost.evaluation.options import EvaluationOptions
-from tvm_gnn_cost.evaluation.planner import make_plan
+from tvm_gnn_cost.evaluation.plan import make_plan
 from tvm_gnn_cost.evaluation.registry import make_method
 from tvm_gnn_cost.evaluation.results import ResultsFile
 from tvm_gnn_cost.evaluation.runner import MODELS_FOLDER, RESULTS_FILE, Executor, evaluate
@@ -30,7 +30,7 @@ PROBLEMS = [make_problem(make_pool(f"{name}-1", seed=i, count=40)) for i, name i
 FOLDS = hold_out_folds([problem.pool for problem in PROBLEMS], "operator", 2)
 EVERY = [Fold("all", (), (0, 1, 2, 3))]
 OPTIONS = EvaluationOptions(
-    ("ranking", "unseen", "replay", "curve"), seeds=1, learnt=(16,), replay=ReplayOptions(8, 16), curve=(1,)
+    experiments=("ranking", "unseen", "replay", "curve"), seeds=1, learnt=(16,), replay=ReplayOptions(8, 16), curve=(1,)
 )
 
 
@@ -68,7 +68,7 @@ def test_a_plan_has_a_run_for_each_method_seed_and_problem(tmp_path: Path) -> No
 
 
 def test_members_of_an_ensemble_are_trained_once(tmp_path: Path) -> None:
-    asked = EvaluationOptions(("unseen",), seeds=2)
+    asked = EvaluationOptions(experiments=("unseen",), seeds=2)
     alone = make_plan(PROBLEMS, FOLDS, methods("gnn"), asked, tmp_path).preparations
     both = make_plan(PROBLEMS, FOLDS, methods("gnn", "gnn-x2"), asked, tmp_path).preparations
     assert len(alone) == 2 * len(FOLDS) and len(both) == 4 * len(FOLDS)
@@ -101,14 +101,14 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
 
 
 def test_many_pools_with_one_reason_are_one_line(tmp_path: Path) -> None:
-    asked = EvaluationOptions(("ranking", "unseen"), seeds=1, learnt=(64,))
+    asked = EvaluationOptions(experiments=("ranking", "unseen"), seeds=1, learnt=(64,))
     (reason,) = make_plan(PROBLEMS, EVERY, methods("random"), asked, tmp_path).skipped
     assert reason.endswith("a-1, b-1, c-1 and 1 more")
 
 
 def test_nothing_to_do_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="nothing can be evaluated: ranking: with fewer"):
-        make_plan(PROBLEMS, EVERY, methods("random"), EvaluationOptions(("ranking",), learnt=(64,)), tmp_path)
+        make_plan(PROBLEMS, EVERY, methods("random"), EvaluationOptions(experiments=("ranking",), learnt=(64,)), tmp_path)
 
 
 def test_what_is_learnt_is_not_tested(tmp_path: Path) -> None:

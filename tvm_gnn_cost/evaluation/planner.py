@@ -1,45 +1,20 @@
-"""Makes the plan of an evaluation: each experiment says which runs it needs of a fold, and shares them with others."""
+"""What experiments plan their runs with; runs that several of them need are made once."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.evaluation.experiments import EXPERIMENTS
 from tvm_gnn_cost.evaluation.held_out import fitting_sizes, learnt_sizes
 from tvm_gnn_cost.evaluation.methods import Method
 from tvm_gnn_cost.evaluation.problems import Problem
+from tvm_gnn_cost.evaluation.run_options import RunOptions
 from tvm_gnn_cost.evaluation.runs import HELD_OUT, UNSEEN, Plan, Preparation, Run, digest, file_digest
 from tvm_gnn_cost.evaluation.split import Fold, novelty
 from tvm_gnn_cost.learning.metrics import MIN_RANKED
 
-if TYPE_CHECKING:
-    from tvm_gnn_cost.evaluation.options import EvaluationOptions
-
 _SHOWN = 3  # names of pools in a message
-
-
-def make_plan(
-    problems: Sequence[Problem],
-    folds: Sequence[Fold],
-    methods: Mapping[str, Method],
-    options: EvaluationOptions,
-    folder: Path,
-) -> Plan:
-    """What is to be done. `folder`: where trained methods are kept.
-
-    Raises InvalidArgumentError where a fold learns what it tests, or nothing that was asked for can be done.
-    """
-    _check_apart(problems, folds)
-    planner = Planner(problems, folds, methods, options, folder)
-    for fold in folds:
-        planner.add_fold(fold)
-    plan = planner.plan()
-    if not plan.runs:
-        raise InvalidArgumentError(f"nothing can be evaluated: {'; '.join(plan.skipped) or 'no methods were named'}")
-    return plan
 
 
 class Planner:
@@ -56,7 +31,7 @@ class Planner:
         problems: Sequence[Problem],
         folds: Sequence[Fold],
         methods: Mapping[str, Method],
-        options: EvaluationOptions,
+        options: RunOptions,
         folder: Path,
     ) -> None:
         self.problems, self.options = problems, options
@@ -79,14 +54,14 @@ class Planner:
         skipped = tuple(found.text(reason) for reason, found in self._skipped.items())
         return Plan(tuple(self._preparations.values()), tuple(self._runs.values()), skipped)
 
-    def add_fold(self, fold: Fold) -> None:
-        """Lets every experiment that was asked for plan its runs of the fold."""
+    def begin_fold(self, fold: Fold) -> None:
+        """What is planned from now on is of this fold."""
         self.fold, self._experiment = fold, ""
         self.methods = [method for method in self._all_methods if self._can_start(method)]
-        for name, experiment in EXPERIMENTS.items():
-            if name in self.options.experiments:
-                self._experiment = name
-                experiment.plan(self)
+
+    def begin_experiment(self, name: str) -> None:
+        """What is planned from now on is asked for by this experiment."""
+        self._experiment = name
 
     def each(self, methods: Iterable[Method]) -> list[tuple[Method, int]]:
         """These methods with every seed."""
@@ -206,14 +181,3 @@ class _Skipped:
         pools = list(self.pools)
         more = f" and {len(pools) - _SHOWN} more" if len(pools) > _SHOWN else ""
         return f"{who}{reason}" + (f": {', '.join(pools[:_SHOWN])}{more}" if pools else "")
-
-
-def _check_apart(problems: Sequence[Problem], folds: Sequence[Fold]) -> None:
-    for fold in folds:
-        learnt = {problems[i].digest for i in fold.training}
-        for i in fold.tests:
-            if problems[i].digest in learnt:
-                raise InvalidArgumentError(
-                    f"{problems[i].pool.name} is to be learnt and tested: give training pools (`training`) that hold "
-                    "none of the tested records"
-                )

@@ -12,7 +12,7 @@ from tvm_gnn_cost.evaluation.held_out import rank_held_out, rank_unseen
 from tvm_gnn_cost.evaluation.jobs import run_jobs
 from tvm_gnn_cost.evaluation.methods import Method
 from tvm_gnn_cost.evaluation.options import EvaluationOptions
-from tvm_gnn_cost.evaluation.planner import make_plan
+from tvm_gnn_cost.evaluation.plan import make_plan
 from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.evaluation.results import ResultsFile, Values, encode
 from tvm_gnn_cost.evaluation.runs import HELD_OUT, REPLAY, Plan, Preparation, Run

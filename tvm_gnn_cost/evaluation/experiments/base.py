@@ -5,17 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
-from typing import TYPE_CHECKING
 
 from tvm_gnn_cost.evaluation.calibration import Reliability
 from tvm_gnn_cost.evaluation.head_to_head import HeadToHead
 from tvm_gnn_cost.evaluation.held_out import HeldOut, Ranking
 from tvm_gnn_cost.evaluation.outcomes import Outcomes
+from tvm_gnn_cost.evaluation.planner import Planner
 from tvm_gnn_cost.evaluation.runs import Run
 from tvm_gnn_cost.evaluation.statistics import Samples, Statistic
-
-if TYPE_CHECKING:
-    from tvm_gnn_cost.evaluation.planner import Planner
 
 
 @dataclass(frozen=True)

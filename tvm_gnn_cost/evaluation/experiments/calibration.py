@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING
 
 from tvm_gnn_cost.evaluation.calibration import Reliability, reliability
 from tvm_gnn_cost.evaluation.experiments.base import Experiment, Findings, Metric
 from tvm_gnn_cost.evaluation.held_out import HeldOut
 from tvm_gnn_cost.evaluation.outcomes import Outcomes
+from tvm_gnn_cost.evaluation.planner import Planner
 from tvm_gnn_cost.evaluation.statistics import Statistic
-
-if TYPE_CHECKING:
-    from tvm_gnn_cost.evaluation.planner import Planner
 
 
 class CalibrationExperiment(Experiment):

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import TYPE_CHECKING
 
 from tvm_gnn_cost.evaluation.experiments.base import RANKING_METRICS, Experiment, Findings, add_ranking
 from tvm_gnn_cost.evaluation.held_out import HeldOut, Ranking
 from tvm_gnn_cost.evaluation.outcomes import Outcomes
+from tvm_gnn_cost.evaluation.planner import Planner
 from tvm_gnn_cost.evaluation.runs import Run
 from tvm_gnn_cost.evaluation.split import LARGEST_SUBSET, training_subsets
 from tvm_gnn_cost.evaluation.statistics import Samples
-
-if TYPE_CHECKING:
-    from tvm_gnn_cost.evaluation.planner import Planner
-
-CURVE_COUNTS = (10, 20, 40, 80)
-"""Numbers of training workloads, besides all."""
 
 
 class CurveExperiment(Experiment):

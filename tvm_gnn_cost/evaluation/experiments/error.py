@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import TYPE_CHECKING
 
 from tvm_gnn_cost.evaluation.error import improvement, noise_floors, prediction_error
 from tvm_gnn_cost.evaluation.experiments.base import Experiment, Findings, Metric
 from tvm_gnn_cost.evaluation.outcomes import Outcomes
+from tvm_gnn_cost.evaluation.planner import Planner
 from tvm_gnn_cost.evaluation.statistics import Samples, Statistic
-
-if TYPE_CHECKING:
-    from tvm_gnn_cost.evaluation.planner import Planner
 
 NOISE = "noise"
 """What stands for a method where the noise floor is told."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tvm_gnn_cost.evaluation.experiments.base import Experiment, Findings, Metric
 from tvm_gnn_cost.evaluation.head_to_head import HeadToHead, head_to_head
 from tvm_gnn_cost.evaluation.outcomes import Outcomes
+from tvm_gnn_cost.evaluation.planner import Planner
 from tvm_gnn_cost.evaluation.results import Values
 from tvm_gnn_cost.evaluation.runs import REPLAY
 from tvm_gnn_cost.evaluation.search_replay import CHECKPOINTS, GOALS, best_after, thin, trials_to
 from tvm_gnn_cost.evaluation.statistics import Samples
-
-if TYPE_CHECKING:
-    from tvm_gnn_cost.evaluation.planner import Planner
 
 
 class ReplayExperiment(Experiment):

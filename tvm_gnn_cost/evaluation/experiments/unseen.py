@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tvm_gnn_cost.evaluation.experiments.base import RANKING_METRICS, Experiment, Findings, add_ranking
 from tvm_gnn_cost.evaluation.outcomes import Outcomes
+from tvm_gnn_cost.evaluation.planner import Planner
 from tvm_gnn_cost.evaluation.split import NOVELTIES
 from tvm_gnn_cost.evaluation.statistics import Samples
-
-if TYPE_CHECKING:
-    from tvm_gnn_cost.evaluation.planner import Planner
 
 
 class UnseenExperiment(Experiment):
