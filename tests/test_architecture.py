@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,29 @@ def test_the_contract_has_no_circle() -> None:
         assert ready, f"a circle among {', '.join(sorted(left))}"
         order += ready
         left = {room: below for room, below in left.items() if room not in ready}
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    """Imports for types alone and those inside functions count as well."""
+
+    def file_of(name: str) -> Path | None:
+        parts = name.split(".")[1:]
+        for count in range(len(parts), -1, -1):
+            place = PACKAGE.joinpath(*parts[:count])
+            if count and place.with_suffix(".py").exists():
+                return place.with_suffix(".py")
+            if (place / "__init__.py").exists():
+                return place / "__init__.py"
+        return None
+
+    graph = {
+        path: {file_of(name) for _, name in imports(path) if name.split(".")[0] == "tvm_gnn_cost"} - {None}
+        for path in modules()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" <- ".join(str(path.relative_to(PACKAGE)) for path in error.args[1]))
 
 
 def test_graphs_use_nothing_but_numpy() -> None:

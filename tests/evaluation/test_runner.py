@@ -108,7 +108,9 @@ def test_many_pools_with_one_reason_are_one_line(tmp_path: Path) -> None:
 
 def test_nothing_to_do_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="nothing can be evaluated: ranking: with fewer"):
-        make_plan(PROBLEMS, EVERY, methods("random"), EvaluationOptions(experiments=("ranking",), learnt=(64,)), tmp_path)
+        make_plan(
+            PROBLEMS, EVERY, methods("random"), EvaluationOptions(experiments=("ranking",), learnt=(64,)), tmp_path
+        )
 
 
 def test_what_is_learnt_is_not_tested(tmp_path: Path) -> None:
