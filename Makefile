@@ -41,7 +41,7 @@ test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest
 
 test-without-tvm: ## Run the tests that need no TVM, where none is installed (.venv-without-tvm)
-	$(MAKE) VENV=.venv-without-tvm EXTRAS=plots,dev test
+	$(MAKE) VENV=.venv-without-tvm EXTRAS=xgboost,plots,dev test
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .

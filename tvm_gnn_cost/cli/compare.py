@@ -102,7 +102,7 @@ def compare(
 def print_table(console: Console, comparison: Comparison) -> None:
     """The summary of a comparison: one row a model, medians over its seeds."""
     table = Table(title=comparison.workload)
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     headings = ("best latency (ms)", "GFLOP/s", "reached after", "search (s)", "measure (s)", "train (s)", "total (s)")
     for heading in headings:
         table.add_column(heading, justify="right")

@@ -45,7 +45,7 @@ def make_method(
     """
     if name in (StockMethod.name, NodeMethod.name):
         if importlib.util.find_spec("xgboost") is None:
-            raise InvalidArgumentError(f'model {name} needs xgboost: pip install "tvm-gnn-cost[tvm]"')
+            raise InvalidArgumentError(f'model {name} needs xgboost: pip install "tvm-gnn-cost[xgboost]"')
         if name == NodeMethod.name:
             return NodeMethod()
         if stock is None:

@@ -33,7 +33,7 @@ def _metrics_table(experiment: Experiment, statistics: list[Statistic], baseline
     metrics = list(dict.fromkeys(statistic.metric for statistic in statistics))
     table = Table(title=experiment.title, title_justify="left")
     table.add_column("setting")
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     for metric in metrics:
         table.add_column(experiment.metrics[metric].heading.format(baseline=baseline), justify="right")
     table.add_column("pools", justify="right")
@@ -55,7 +55,8 @@ def _metrics_table(experiment: Experiment, statistics: list[Statistic], baseline
 def _settings_table(experiment: Experiment, statistics: list[Statistic]) -> Table:
     """A row for each method, a column for each setting; in brackets, how many pools tell, where not all do."""
     settings = list(dict.fromkeys(statistic.setting for statistic in statistics))
-    table = Table("model", title=experiment.title, title_justify="left")
+    table = Table(title=experiment.title, title_justify="left")
+    table.add_column("model", no_wrap=True)
     for setting in settings:
         table.add_column(setting, justify="right")
     table.add_column("pools", justify="right")
