@@ -79,7 +79,7 @@ def _edge_table(view: ScheduleView) -> list[str]:
             how = f"made inside {view.stages[producer.attach[0]].name}"
         a_run = format_bytes(edge.tile_bytes) if edge.tile_bytes else "-"
         rows.append([producer.name, consumer.name, a_run, format_bytes(edge.tensor_bytes), how])
-    return plain_table(("from", "to", "a run", "whole tensor", ""), rows, right=(2, 3)) if view.edges else []
+    return plain_table(("from", "to", "a run", "whole tensor", "how"), rows, right=(2, 3)) if view.edges else []
 
 
 def _full_shape(stage: StageView) -> str:
