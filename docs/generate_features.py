@@ -7,13 +7,13 @@ Run it after a change of the schema; `--check` only tells whether the page is up
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tvm_gnn_cost.graphs import schema
 from tvm_gnn_cost.graphs.processors import CPUS, GPUS, UNKNOWN_CPU, UNKNOWN_GPU, Processor
+from tvm_gnn_cost.testing.generated import generate
 
 PAGE = Path(__file__).with_name("features.md")
 
@@ -46,17 +46,6 @@ PROCESSORS = """\
 `-mcpu` or `-arch` in the target chooses an entry (`tvm_gnn_cost/graphs/processors.py`); a target that names none
 gets sizes that are typical, and `processor_known` is 0.
 """
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 written or up to date, 1 out of date."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is out of date")
-    options = parser.parse_args(arguments)
-    if options.check:
-        return int(not PAGE.exists() or PAGE.read_text() != page())
-    PAGE.write_text(page())
-    return 0
 
 
 def page() -> str:
@@ -104,4 +93,4 @@ def _size(size: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generate(PAGE, page(), (__doc__ or "").splitlines()[0]))

@@ -7,25 +7,13 @@ Run it after a change of `type_keys.py`; `--check` only tells whether the header
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from tvm_gnn_cost.ansor.native.type_keys import TYPE_KEYS
+from tvm_gnn_cost.testing.generated import generate
 
 HEADER = Path(__file__).with_name("type_keys.h")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 written or up to date, 1 out of date."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the header is out of date")
-    options = parser.parse_args(arguments)
-    if options.check:
-        return int(HEADER.read_text() != header())
-    HEADER.write_text(header())
-    return 0
 
 
 def header() -> str:
@@ -58,4 +46,4 @@ def header() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generate(HEADER, header(), (__doc__ or "").splitlines()[0]))

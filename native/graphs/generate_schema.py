@@ -7,7 +7,6 @@ Run it after a change of `schema.py` or `gpu_demand.RESOURCES`; `--check` only t
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,19 +15,9 @@ from pathlib import Path
 from tvm_gnn_cost.graphs import schema
 from tvm_gnn_cost.graphs.gpu_demand import RESOURCES
 from tvm_gnn_cost.graphs.node_features import OTHER_REGISTER_BYTES
+from tvm_gnn_cost.testing.generated import generate
 
 HEADER = Path(__file__).with_name("schema.h")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 written or up to date, 1 out of date."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the header is out of date")
-    options = parser.parse_args(arguments)
-    if options.check:
-        return int(HEADER.read_text() != header())
-    HEADER.write_text(header())
-    return 0
 
 
 def header() -> str:
@@ -87,4 +76,4 @@ def _columns(namespace: str, names: Sequence[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generate(HEADER, header(), (__doc__ or "").splitlines()[0]))

@@ -11,7 +11,7 @@ from typing import Any
 
 from tvm_gnn_cost.ansor.cost_model import GNNCostModel
 from tvm_gnn_cost.ansor.native.builder import make_builder
-from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.errors import InvalidArgumentError, last_line
 from tvm_gnn_cost.graphs.schedule_view import ScheduleView, view_schedule
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
@@ -27,8 +27,7 @@ def inspect_state(task: Any, state: Any, model: GNNCostModel, *, title: str, not
         inferred = task.compute_dag.infer_bound_from_state(state)
         nest = make_builder(task).loop_nest(inferred)
     except Exception as error:  # whatever TVM trips over when it replays the steps
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InvalidArgumentError(f"the schedule cannot be read: {lines[-1]}") from error
+        raise InvalidArgumentError(f"the schedule cannot be read: {last_line(error)}") from error
     score = float(model.predict(task, [inferred])[0])  # before is_warm: the first task chooses the network
     time_shares = model.time_shares(task, inferred) if model.is_warm else None
     stages = inferred.state_object.stages

@@ -17,6 +17,7 @@ from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.records.logs import log_stem
 from tvm_gnn_cost.records.shards import Shard, ShardSource, ShardWriter, open_shard, write_shard
 from tvm_gnn_cost.records.task import StoredTask
+from tvm_gnn_cost.system.files import file_digest
 from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
 from tvm_gnn_cost.workloads import run_definitions
 
@@ -48,7 +49,7 @@ def read_logs(
     Records that cannot be used are counted and reported in the log, with file and line.
 
     Args:
-        logs: record logs, see `pools.find_logs`. Of those with the same content one is taken.
+        logs: record logs, see `records.logs.find_logs`. Of those with the same content one is taken.
         folder: where the graphs are kept.
         definitions: Python files that register workloads; they are executed.
         observer: called after every few hundred records. What it raises ends the reading; nothing is left half done.
@@ -117,10 +118,6 @@ def _fill(writer: ShardWriter, log: Path, observe: Callable[[int], None]) -> Non
 
 def _digest(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-            return digest.hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise RecordError(f"record log {path} cannot be read: {error.strerror or error}") from error

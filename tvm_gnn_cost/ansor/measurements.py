@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tvm_gnn_cost.ansor.states.te_reader import address
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.latency import latency
 from tvm_gnn_cost.records.task import make_task_key
@@ -47,10 +48,15 @@ def usable_by_task(
     """The positions of the measurements that can be used, by what `key` says of their task, in order of appearance; and
     the latency of each in seconds (inf: failed, None: it cannot be used)."""
     groups: dict[K, list[int]] = {}
+    keys: dict[int, K] = {}  # by the task's address: a batch is mostly of one task, and asking TVM about it takes time
     latencies = [result_latency(result) for result in results]
     for i, (inp, known) in enumerate(zip(inputs, latencies, strict=True)):
         if known is not None:
-            groups.setdefault(key(inp.task), []).append(i)
+            task = inp.task
+            where = address(task)
+            if where not in keys:
+                keys[where] = key(task)
+            groups.setdefault(keys[where], []).append(i)
     return groups, latencies
 
 

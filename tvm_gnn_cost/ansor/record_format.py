@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tvm_gnn_cost.errors import last_line
 
-if TYPE_CHECKING:
-    pass
-
-
 _ERROR_NUMBERS = range(9)  # tvm/auto_scheduler/measure.py, MeasureErrorNo
-
 
 # A step's code -> the kinds of its fields (transform_step.cc): i integer, l list of integers, s string.
 _STEPS = {
@@ -34,12 +29,9 @@ _STEPS = {
     "RF": "iii",
 }
 
-
 _ANNOTATIONS = range(12)  # loop_state.h, IteratorAnnotation
 
-
 _LAYOUT_OPTIONS = range(3)  # compute_dag.h, LayoutRewriteOption
-
 
 _INT32 = range(-(2**31), 2**31)
 

@@ -20,6 +20,7 @@ from tvm_gnn_cost.ansor.pools import MeasuredStates
 from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.records.rows import Rows
+from tvm_gnn_cost.system.files import replacing
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 
 _auto_scheduler = require_auto_scheduler()
@@ -47,10 +48,8 @@ def stock_rows(measured: MeasuredStates, cache: Path) -> Rows:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         rows = Rows.of(_extract(measured.states, measured.task, Path(scratch) / "rows.npz"))
-    unfinished = path.with_suffix(".part")
-    with open(unfinished, "wb") as out:
+    with replacing(path) as out:
         np.savez_compressed(out, values=rows.values, ptr=rows.ptr)
-    unfinished.replace(path)
     return rows
 
 

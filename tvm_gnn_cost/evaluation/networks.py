@@ -16,6 +16,7 @@ from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.learning import Trainer, TrainerConfig
 from tvm_gnn_cost.learning.starting import continue_trainer, load_trainer, new_trainer, save_trainer
+from tvm_gnn_cost.records.task import task_workload
 from tvm_gnn_cost.training.pretraining import KEPT_RECORDS, PretrainOptions
 from tvm_gnn_cost.workloads import PREFIX
 
@@ -132,5 +133,5 @@ def checkpoint_tasks(path: Path, workload_of: Callable[[str], str] = str) -> tup
     Raises CheckpointError for a file that is no checkpoint.
     """
     trainer, _ = load_trainer(path, "cpu")
-    workloads = {workload_of(json.loads(task)[0]) for task in trainer.replay.tasks_}
+    workloads = {workload_of(task_workload(task)) for task in trainer.replay.tasks_}
     return workloads, {str(json.loads(workload)[0]).removeprefix(PREFIX) for workload in workloads}

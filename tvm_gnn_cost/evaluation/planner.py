@@ -10,7 +10,7 @@ from tvm_gnn_cost.evaluation.held_out import fitting_sizes, learnt_sizes
 from tvm_gnn_cost.evaluation.methods import Method
 from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.evaluation.run_options import RunOptions
-from tvm_gnn_cost.evaluation.runs import HELD_OUT, UNSEEN, Plan, Preparation, Run, digest, file_digest
+from tvm_gnn_cost.evaluation.runs import HELD_OUT, UNSEEN, Plan, Preparation, Run, checkpoint_digest, digest
 from tvm_gnn_cost.evaluation.split import Fold, novelty
 from tvm_gnn_cost.learning.metrics import MIN_RANKED
 
@@ -44,7 +44,7 @@ class Planner:
         self._runs: dict[tuple[str, str], Run] = {}
         self._skipped: dict[str, _Skipped] = {}
         self._checkpoints = {
-            method.checkpoint: (file_digest(method.checkpoint), method.known())
+            method.checkpoint: (checkpoint_digest(method.checkpoint), method.known())
             for method in self._all_methods
             if method.checkpoint is not None
         }
@@ -87,9 +87,10 @@ class Planner:
         trained = self._trained(method, seed, training)
         is_trained = method.checkpoint is None and method.training_seeds(seed)
         count = len({self.problems[i].pool.workload for i in training}) if is_trained else 0
+        known = self._known()
         for index in self.fold.tests:
-            known = novelty(self.problems[index].pool, *self._known())
-            self.add(UNSEEN, method, seed, index, trained, novelty=known, workloads=count, whole=whole)
+            new = novelty(self.problems[index].pool, *known)
+            self.add(UNSEEN, method, seed, index, trained, novelty=new, workloads=count, whole=whole)
 
     def start_of(self, method: Method, seed: int) -> tuple[Path, ...]:
         """What the method starts from where it then learns the task's own records."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
+from tvm_gnn_cost.system.files import file_digest
 
 RESULTS_VERSION = 1
 """Changes with the meaning of results, so that those of another one are not taken for these."""
@@ -76,9 +77,9 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def file_digest(path: Path) -> str:
+def checkpoint_digest(path: Path) -> str:
     """Of a checkpoint's content. Raises InvalidArgumentError where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise InvalidArgumentError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from tvm_gnn_cost.graphs.expression import LinearForm, linear_form
@@ -37,6 +38,11 @@ class StageComputation:
     def runs(self) -> bool:
         """Whether the stage has a loop nest: it is neither an input nor inlined."""
         return not self.is_placeholder and not self.is_inlined
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of the whole tensor."""
+        return prod(self.axis_extents) * self.element_bytes
 
     @property
     def scope(self) -> str:

@@ -1,4 +1,4 @@
-"""A computation as flat arrays: the contract with the native code, which `native/computation.h` holds it to.
+"""A computation as flat arrays: the contract with the native code, which `native/graphs/computation.h` holds it to.
 
 Each array is one row after another; (a, b) means a rows of b numbers. Stages are in TVM's order, producers before
 consumers; the accesses are in the order of their hosts. The names of the fields are those of `computation`.

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.graphs.buffers import buffer_shape
-from tvm_gnn_cost.graphs.computation import StageComputation
 from tvm_gnn_cost.graphs.edge_features import tile_bytes
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
 from tvm_gnn_cost.graphs.loops import Annotation, ComputeAt
@@ -153,7 +152,7 @@ def _stage(nest: LoopNest, i: int, loop_names: Sequence[str], dtype: str, time_s
         shape=stage.axis_extents,
         reduction=stage.reduce_extents,
         tile=buffer_shape(nest, i),
-        bytes=_tensor_bytes(stage),
+        bytes=stage.tensor_bytes,
         flop=flop_per_iteration(stage) * math.prod(stage.axis_extents) * math.prod(stage.reduce_extents),
         loops=tuple(
             LoopView(loop.index, ANNOTATIONS[Annotation(loop.annotation)], name, loop.extent, loop.exact)
@@ -165,10 +164,6 @@ def _stage(nest: LoopNest, i: int, loop_names: Sequence[str], dtype: str, time_s
         body=_body(nest, i),
         time_share=time_share,
     )
-
-
-def _tensor_bytes(stage: StageComputation) -> int:
-    return math.prod(stage.axis_extents) * stage.element_bytes
 
 
 def _kind(nest: LoopNest, i: int) -> str:
@@ -196,7 +191,7 @@ def _edges(nest: LoopNest) -> list[EdgeView]:
             producer=producer,
             consumer=consumer,
             tile_bytes=tile,
-            tensor_bytes=_tensor_bytes(nest.computation.stages[producer]),
+            tensor_bytes=nest.computation.stages[producer].tensor_bytes,
             attached=nest.placements[producer].compute_at == ComputeAt.ITER,
         )
         for (producer, consumer), tile in zip(nest.computation.edges, tiles, strict=True)

@@ -41,7 +41,7 @@ def _node(computation: Computation, i: int) -> dict[str, float]:
     reduction = float(prod(stage.reduce_extents))
     flop = flop_per_iteration(stage) * elements * reduction
     read = {a.producer for a in accesses}
-    input_bytes = sum(_tensor_bytes(computation.stages[p]) for p in read)
+    input_bytes = sum(computation.stages[p].tensor_bytes for p in read)
     spatial = len(stage.axis_extents)
     return {
         "is_placeholder": float(stage.is_placeholder),
@@ -57,7 +57,7 @@ def _node(computation: Computation, i: int) -> dict[str, float]:
         "spatial_axes": float(spatial),
         "reduction_axes": float(len(stage.reduce_extents)),
         "elements": log2p(elements),
-        "tensor_bytes": log2p(elements * stage.element_bytes),
+        "tensor_bytes": log2p(stage.tensor_bytes),
         "reduction_size": log2p(reduction),
         "domain_size": log2p(elements * reduction),
         "innermost_axis": log2p(float(stage.axis_extents[-1]) if stage.axis_extents else 1.0),
@@ -65,7 +65,7 @@ def _node(computation: Computation, i: int) -> dict[str, float]:
         **{c: log2p(n) for c, n in zip(CATEGORIES, stage.inlined_operations, strict=True)},
         "flop": log2p(flop),
         "input_bytes": log2p(input_bytes),
-        "intensity": log2p(flop / (input_bytes + elements * stage.element_bytes)),
+        "intensity": log2p(flop / (input_bytes + stage.tensor_bytes)),
         "producers": log2p(sum(c == i for _, c in computation.edges)),
         "consumers": log2p(sum(p == i for p, _ in computation.edges)),
         "accesses": log2p(len(accesses)),
@@ -85,7 +85,7 @@ def _edge(computation: Computation, e: int) -> dict[str, float]:
         "producer_is_placeholder": float(producer.is_placeholder),
         "producer_is_inlined": float(producer.is_inlined),
         "consumer_is_inlined": float(consumer.is_inlined),
-        "edge_tensor_bytes": log2p(_tensor_bytes(producer)),
+        "edge_tensor_bytes": log2p(producer.tensor_bytes),
         "edge_reads": log2p(sum(a.reads for a in accesses)),
         "edge_window": float(any(_is_window(a) for a in accesses)),
         "edge_broadcast": float(
@@ -99,10 +99,6 @@ def _edge(computation: Computation, e: int) -> dict[str, float]:
         ),
         "edge_non_affine": float(any(not a.affine for a in accesses)),
     }
-
-
-def _tensor_bytes(stage: StageComputation) -> float:
-    return float(prod(stage.axis_extents)) * stage.element_bytes
 
 
 def _axes(stage: StageComputation) -> int:

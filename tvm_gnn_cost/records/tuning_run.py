@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.system.progress import Progress
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

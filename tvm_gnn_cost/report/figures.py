@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tvm_gnn_cost.errors import TVMGNNCostError
-
-if TYPE_CHECKING:
-    pass
-
 
 COLOURS = (
     "#0b6e99", "#d1782f", "#4d8b31", "#8e4a9e", "#b03a48", "#5c5c5c", "#c9a400", "#2aa8a0", "#d96fa8", "#7a5230",

@@ -41,11 +41,6 @@ def require_auto_scheduler() -> ModuleType:
         ) from error
 
 
-def tvm_version() -> str | None:
-    """The version of the TVM that is installed, or None; nothing is imported."""
-    return _installed_version()
-
-
 def _is_findable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None

@@ -54,6 +54,7 @@ def on_hardware(task: Any, parameters: Sequence[int]) -> Any:
         workload_key=task.workload_key,
         target=task.target,
         hardware_params=auto_scheduler.HardwareParams(*parameters),
+        layout_rewrite_option=task.layout_rewrite_option,
     )
 
 

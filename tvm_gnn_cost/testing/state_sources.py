@@ -16,6 +16,7 @@ from tvm_gnn_cost.ansor.networks import load_network, without_downloads
 from tvm_gnn_cost.ansor.record_log import read_records, recover
 from tvm_gnn_cost.ansor.tasks import make_task, register_all
 from tvm_gnn_cost.records.logs import find_logs
+from tvm_gnn_cost.testing.schedules import on_hardware
 from tvm_gnn_cost.workloads import run_definitions
 
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm")
@@ -87,14 +88,7 @@ class Source:
 
     def on(self, hardware: Sequence[int]) -> Source:
         """The same computation for another GPU's limits."""
-        task = auto_scheduler.SearchTask(
-            compute_dag=self.task.compute_dag,
-            workload_key=self.task.workload_key,
-            target=self.task.target,
-            hardware_params=auto_scheduler.HardwareParams(*hardware),
-            layout_rewrite_option=self.task.layout_rewrite_option,
-        )
-        return replace(self, task=task)
+        return replace(self, task=on_hardware(self.task, hardware))
 
 
 def searched(task: Any, count: int, seed: int = 1) -> Iterator[list[Any]]:

@@ -30,7 +30,7 @@ from tvm_gnn_cost.records.shards import Shard
 from tvm_gnn_cost.records.source import JoinedRecords, RecordSource
 from tvm_gnn_cost.records.store import GraphStore
 from tvm_gnn_cost.records.task import StoredTask, task_workload
-from tvm_gnn_cost.system.files import write_atomically
+from tvm_gnn_cost.system.files import file_digest, write_atomically
 from tvm_gnn_cost.system.progress import Observer, Progress
 from tvm_gnn_cost.training.card import NOTHING, card_text, make_card
 from tvm_gnn_cost.training.held_out import TaskRanking, hold_out_workloads, rank_task
@@ -82,7 +82,7 @@ class TrainResult:
 
     Attributes:
         checkpoint, card_file: what was written.
-        card: see `model_card`.
+        card: see `card.make_card`.
         rankings: of the held-out tasks.
     """
 
@@ -232,7 +232,7 @@ def _starting_network(is_gpu: bool, options: TrainOptions) -> tuple[Trainer, str
         try:
             trainer = _load(path, kind, options)
             label = path.name + (", shipped" if options.start_from == "auto" else "")
-            return trainer, label, {"started_from_digest": hashlib.sha256(path.read_bytes()).hexdigest()}
+            return trainer, label, {"started_from_digest": file_digest(path)}
         except (CheckpointError, InvalidArgumentError) as error:
             if options.start_from != "auto":
                 raise

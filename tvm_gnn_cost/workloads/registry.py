@@ -9,13 +9,10 @@ import difflib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tvm_gnn_cost.errors import WorkloadError
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
-
-if TYPE_CHECKING:
-    pass
 
 PREFIX = "tvm_gnn_cost."
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.ansor.native.reader import NativeReader, as_array
-from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder, is_bound_inferred
+from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder, is_bound_inferred, reason_of
 from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.ansor.states.schedule import Schedule, encode_structure
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
@@ -149,16 +149,8 @@ class NativeStageGraphBuilder(StageGraphBuilder):
             self.graph(states[first])
             reason = native_error or "no computation"
         except Exception as error:
-            message = str(error).strip().splitlines() or ["no message"]
-            reason = f"{type(error).__name__}: {message[-1]}"
-        logger.warning(
-            "%d of %d states of task %s cannot be read and count as invalid; the first is number %d (%s)",
-            int((~readable).sum()),
-            len(states),
-            self.task.workload_key,
-            first,
-            reason,
-        )
+            reason = reason_of(error)
+        self._warn_of_unreadable(int((~readable).sum()), len(states), first, reason)
 
 
 def _state_objects(states: Sequence[Any]) -> Any:

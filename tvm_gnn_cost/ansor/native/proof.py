@@ -98,8 +98,5 @@ def _fail(message: str) -> int:
     return 1
 
 
-# --- the states ---
-
-
 if __name__ == "__main__":
     sys.exit(main())

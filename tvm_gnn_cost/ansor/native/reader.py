@@ -17,6 +17,7 @@ from tvm_gnn_cost.ansor.native.trust import import_native, is_usable
 from tvm_gnn_cost.ansor.native.type_keys import REGISTERED_TYPES
 from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.ansor.states.schedule import Loop, Schedule, StageSchedule, Step, StepKind
+from tvm_gnn_cost.ansor.states.te_reader import address
 from tvm_gnn_cost.graphs.hardware import Hardware
 from tvm_gnn_cost.graphs.loops import ComputeAt
 from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
@@ -107,7 +108,7 @@ class NativeReader:
         array = as_array(states)
         while True:
             try:
-                return function(object_address(array), self._type_indices)
+                return function(address(array), self._type_indices)
             except self._native.UnknownTypeIndexError as error:
                 message, index = error.args
                 key = _type_key(index)
@@ -122,12 +123,6 @@ def as_array(states: Any) -> Any:
     from tvm.runtime import convert
 
     return states if isinstance(states, Array) else convert([state_object(state) for state in states])
-
-
-def object_address(obj: Any) -> int:
-    """Where a TVM object lies in memory."""
-    address: int = getattr(obj.handle, "value", obj.handle)
-    return address
 
 
 def _type_index(key: str) -> int:

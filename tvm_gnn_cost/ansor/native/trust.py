@@ -32,10 +32,8 @@ logger = logging.getLogger(__name__)
 SWITCH = "TVM_GNN_COST_NATIVE"
 """Environment variable: 0 turns the native reader off."""
 
-
 PROOF_SECONDS = 120.0
 """The child process gets so long; it needs about two seconds on an idle machine."""
-
 
 _SPECIFICATION = ("graphs", "ansor/states", "ansor/native")
 """Folders of the package that the extension has to agree with."""

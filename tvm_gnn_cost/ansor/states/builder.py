@@ -64,17 +64,14 @@ class StageGraphBuilder:
                 parts.append(BuiltGraphs.unreadable(1))
         if failures:
             first, why = failures[0]
-            lines = str(why).strip().splitlines() or ["no message"]
-            logger.warning(
-                "%d of %d states of task %s cannot be read and count as invalid; the first is number %d (%s: %s)",
-                len(failures),
-                len(states),
-                self.task.workload_key,
-                first,
-                type(why).__name__,
-                lines[-1],
-            )
+            self._warn_of_unreadable(len(failures), len(states), first, reason_of(why))
         return BuiltGraphs.of(parts)
+
+    def _warn_of_unreadable(self, count: int, number: int, first: int, reason: str) -> None:
+        logger.warning(
+            "%d of %d states of task %s cannot be read and count as invalid; the first is number %d (%s)",
+            count, number, self.task.workload_key, first, reason,
+        )  # fmt: skip
 
     def graph(self, state: Any) -> StageGraph:
         """The graph of one state. Raises what reading it raises."""
@@ -107,6 +104,12 @@ class StageGraphBuilder:
     def computation(self, schedule: Schedule, state: Any) -> Computation:
         """What the stages of a schedule compute; `state` is the StateObject it was read from."""
         return self._computations.read(schedule.structure(), state)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a state cannot be read: the error's class, and the last line of what it says."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {lines[-1]}"
 
 
 def is_bound_inferred(schedule: Schedule) -> bool:

@@ -7,21 +7,9 @@ from typing import Any
 
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
 from tvm_gnn_cost.graphs.loops import Annotation
+from tvm_gnn_cost.graphs.schedule_view import ANNOTATIONS
 
-KEYWORDS = {
-    "for": Annotation.NONE,
-    "unroll": Annotation.UNROLL,
-    "vectorize": Annotation.VECTORIZE,
-    "parallel": Annotation.PARALLEL,
-    "vthread": Annotation.VTHREAD,
-    "blockIdx.x": Annotation.BLOCK_X,
-    "threadIdx.x": Annotation.THREAD_X,
-    "blockIdx.y": Annotation.BLOCK_Y,
-    "threadIdx.y": Annotation.THREAD_Y,
-    "blockIdx.z": Annotation.BLOCK_Z,
-    "threadIdx.z": Annotation.THREAD_Z,
-    "tensorize": Annotation.TENSORIZE,
-}
+KEYWORDS = {name: annotation for annotation, name in ANNOTATIONS.items()}
 """`IteratorAnnotationString` (`src/auto_scheduler/loop_state.cc`)."""
 
 SYMBOLIC = "?"

@@ -28,15 +28,16 @@ class ReplayExperiment(Experiment):
         least = 2 * options.round
         for index in planner.fold.tests:
             problem = planner.problems[index]
-            for method, seed in planner.each(planner.methods):
+            for seed in range(planner.options.seeds):
                 left = len(thin(problem.pool.latency, problem.generator(seed, "thin")))
-                if left < least:
+                if left < least and planner.methods:
                     planner.skip(
                         f"thinned so that good schedules are rare, fewer than {least} records are left, two rounds of "
                         f"{options.round} (`replay.round`)",
                         index,
                     )
-                else:
+                    continue
+                for method in planner.methods:
                     start, how = planner.start_of(method, seed), (options.round, options.trials)
                     planner.add(REPLAY, method, seed, index, start, how)
 
