@@ -10,7 +10,7 @@ from pathlib import Path
 from tvm_gnn_cost.cli.hints import OPTION_OF, with_options
 
 PACKAGE = Path(__file__).parents[2] / "tvm_gnn_cost"
-OF_THE_COMMAND_LINE = ("cli", "proof.py", "trust.py", "worker_process.py")
+OF_THE_COMMAND_LINE = ("cli", "generated.py", "proof.py", "trust.py", "worker_process.py")
 """Folders and files that read a command line themselves, or write one."""
 
 
