@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from tvm_gnn_cost.ansor.measurements import check_pairs
 from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.record_log import read_records
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
-from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
+from tvm_gnn_cost.ansor.task_identity import identity_of, same_computation
 from tvm_gnn_cost.errors import InvalidArgumentError, TuningInterrupted
 from tvm_gnn_cost.learning.config import TrainerConfig
 from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateCallback, UpdateReport
@@ -108,7 +108,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             model_file=model_file,
             callbacks=callbacks,
         )
-        self._sources: dict[Hashable, StageGraphBuilder] = {}
+        self._sources: dict[str, StageGraphBuilder] = {}
 
     # -- what TVM calls --------------------------------------------------------------------------------------------
 
@@ -233,10 +233,10 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         self.__init_handle_by_constructor__(constructor, update, predict, predict_stages)
 
     def _source(self, task: Any) -> StageGraphBuilder:
-        """What makes the task's graphs. Tasks that differ in what their hardware allows have one each."""
-        key = (task.workload_key, str(task.target), int(task.layout_rewrite_option), hardware_of(task))
+        """What makes the task's graphs: one for each task."""
+        key = identity_of(task).key
         source = self._sources.pop(key, None)
-        if source is None:
+        if source is None or not same_computation(source.task, task):
             source = make_builder(task)
             while len(self._sources) >= MAX_SOURCES:
                 del self._sources[next(iter(self._sources))]

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tvm_gnn_cost.ansor.measurements import costs_of, task_flop, task_key, usable_by_task
+from tvm_gnn_cost.ansor.measurements import costs_of, task_flop, usable_by_task
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
-from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 from tvm_gnn_cost.records.measured import MeasuredGraphs
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -28,8 +27,7 @@ def read_measurements(
         results: the MeasureResult of each.
         builder_of: gives the builder of a task's graphs.
     """
-    # Tasks that differ in their hardware alone are one to the learner, but their graphs differ.
-    usable, latency = usable_by_task(inputs, results, lambda task: (task_key(task), hardware_of(task)))
+    usable, latency = usable_by_task(inputs, results)
     without_cost = sum(value is None for value in latency)
     if without_cost:
         first = next(i for i, value in enumerate(latency) if value is None)
@@ -38,7 +36,7 @@ def read_measurements(
             without_cost, len(inputs), first, costs_of(results[first]),
         )  # fmt: skip
     parts: list[MeasuredGraphs] = []
-    for (name, _), ids in usable.items():
+    for name, ids in usable.items():
         try:
             builder = builder_of(_complete_task(inputs[ids[0]]))
             built = builder.build([_complete_state(builder, inputs[i].state) for i in ids])

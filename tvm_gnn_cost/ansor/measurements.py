@@ -1,25 +1,23 @@
-"""Measurements as the learner takes them: one latency for a record, one key for a task."""
+"""Measurements as the learner takes them: one latency for a record, one identity for a task."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.states.te_reader import address
+from tvm_gnn_cost.ansor.task_identity import TaskIdentities, identity_of
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.latency import latency
-from tvm_gnn_cost.records.task import make_task_key
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler.measure import MeasureResult
 
-K = TypeVar("K", bound=Hashable)
-
 
 def task_key(task: Any) -> str:
-    """What tells tasks apart: workload and target."""
-    return make_task_key(task.workload_key, str(task.target))
+    """What tells tasks apart, see `TaskIdentity.key`."""
+    return identity_of(task).key
 
 
 def task_flop(task: Any) -> float:
@@ -42,20 +40,21 @@ def costs_of(result: Any) -> list[float]:
     return [float(getattr(cost, "value", cost)) for cost in result.costs]
 
 
-def usable_by_task(
-    inputs: Sequence[Any], results: Sequence[Any], key: Callable[[Any], K]
-) -> tuple[dict[K, list[int]], list[float | None]]:
-    """The positions of the measurements that can be used, by what `key` says of their task, in order of appearance; and
-    the latency of each in seconds (inf: failed, None: it cannot be used)."""
-    groups: dict[K, list[int]] = {}
-    keys: dict[int, K] = {}  # by the task's address: a batch is mostly of one task, and asking TVM about it takes time
+def usable_by_task(inputs: Sequence[Any], results: Sequence[Any]) -> tuple[dict[str, list[int]], list[float | None]]:
+    """The positions of the measurements that can be used, by the key of their task, in order of appearance; and the
+    latency of each in seconds (inf: failed, None: it cannot be used)."""
+    groups: dict[str, list[int]] = {}
+    identities = TaskIdentities()
+    keys: dict[
+        int, str
+    ] = {}  # by the task's address: a batch is mostly of one task, and asking TVM about it takes time
     latencies = [result_latency(result) for result in results]
     for i, (inp, known) in enumerate(zip(inputs, latencies, strict=True)):
         if known is not None:
             task = inp.task
             where = address(task)
             if where not in keys:
-                keys[where] = key(task)
+                keys[where] = identities.of(task).key
             groups.setdefault(keys[where], []).append(i)
     return groups, latencies
 

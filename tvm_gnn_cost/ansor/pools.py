@@ -102,7 +102,7 @@ def operator_name(task: Any) -> str:
 
 def states_by_task(path: Path, log: RecordLog) -> Iterator[MeasuredStates]:
     """The records of each task of a log that was read with `rebuild`, or of a chunk of it; `path` gives the name."""
-    by_task, latency = usable_by_task(log.inputs, log.results, task_key)
+    by_task, latency = usable_by_task(log.inputs, log.results)
     stem = log_stem(path)
     dump = require_auto_scheduler().measure_record.dump_record_to_string
     for ids in by_task.values():

@@ -38,17 +38,22 @@ _INT32 = range(-(2**31), 2**31)
 
 def check_record(text: str) -> str | None:
     """Why a line is not a usable record, or None. Knows the format and needs no TVM."""
+    return parse_record(text)[0]
+
+
+def parse_record(text: str) -> tuple[str | None, dict[str, Any] | None]:
+    """Why a line is not a usable record, or None; and what it holds, where it is a record in form."""
     problem, record = check_format(text)
     if problem is not None or record is None:
-        return problem
+        return problem, record
     costs, error_no = record["r"][:2]
     if error_no == 0:
         if not costs:
-            return "the measurement holds no cost"
+            return "the measurement holds no cost", record
         bad = [cost for cost in costs if cost <= 0]
         if bad:
-            return f"the measurement holds the cost {bad[0]!r}, which is not above zero"
-    return None
+            return f"the measurement holds the cost {bad[0]!r}, which is not above zero", record
+    return None, record
 
 
 def check_steps_fit(steps: Sequence[Sequence[Any]], is_compute: Sequence[bool]) -> str | None:
@@ -71,17 +76,8 @@ def check_steps_fit(steps: Sequence[Sequence[Any]], is_compute: Sequence[bool]) 
     return None
 
 
-def is_readable(raw: bytes) -> bool:
-    """Whether TVM's reader gets over this line: a comment, or a record in form (its cost may still be useless)."""
-    if raw[:1] in (b"#", b" "):
-        return True
-    try:
-        return check_format(raw.decode("utf-8"))[0] is None
-    except UnicodeDecodeError:
-        return False
-
-
 def check_format(text: str) -> tuple[str | None, dict[str, Any] | None]:
+    """Why a line is no record in form, or None; and what it holds, if it is one. Its cost may be useless."""
     try:
         record = json.loads(text, parse_constant=_no_constant)
     except _ConstantError as error:
@@ -110,7 +106,7 @@ def _check_task(task: object) -> str | None:
         return f"its workload key is malformed: {task[0]!r}"
     if len(task) > 2 and not (_is_ints(task[2]) and len(task[2]) == 8):
         return "its hardware parameters are not eight integers"
-    if len(task) == 4 or (len(task) > 3 and not isinstance(task[3], str)):
+    if len(task) > 3 and not isinstance(task[3], str):
         return "its target host is malformed"
     if len(task) > 4 and (not _is_int(task[4]) or task[4] not in _LAYOUT_OPTIONS):
         return "its layout option is malformed"

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from tvm_gnn_cost.ansor.record_format import check_record, check_steps_fit, is_readable
+from tvm_gnn_cost.ansor.older_records import RecordUpgrade
+from tvm_gnn_cost.ansor.record_format import check_format, check_steps_fit, parse_record
 from tvm_gnn_cost.errors import RecordError, last_line
 from tvm_gnn_cost.system.files import write_atomically
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -109,16 +110,18 @@ def _collect(records: Iterable[_Judged]) -> RecordLog:
 def _judged(path: str | os.PathLike[str], rebuild: bool) -> Iterator[_Judged]:
     """Each record of a log, good or bad."""
     auto_scheduler = require_auto_scheduler()
-    workloads = _Workloads()
+    workloads, upgrade = _Workloads(), RecordUpgrade(path)
     for number, text, problem in _record_lines(path):
-        reason = problem or check_record(text)
+        reason, record = (problem, None) if problem is not None else parse_record(text)
         inp = res = None
-        if reason is None:
+        if reason is None and record is not None:
             try:
-                inp, res = auto_scheduler.measure_record.load_record_from_string(text)
-                reason = workloads.problem(inp.task.workload_key, json.loads(text)["i"][1][1])
+                inp, res = auto_scheduler.measure_record.load_record_from_string(upgrade(text, record))
+                reason = workloads.problem(inp.task.workload_key, record["i"][1][1])
                 if reason is None and rebuild:
                     inp = recover(inp)
+            except RecordError as error:
+                reason = str(error)
             except Exception as error:  # whatever TVM's reader trips over
                 reason = f"TVM cannot read it: {last_line(error)}"
         yield _Judged(number, inp, res, reason)
@@ -140,31 +143,53 @@ def describe_skipped(path: str | os.PathLike[str], skipped: Sequence[tuple[int, 
 def repair_log(path: str | os.PathLike[str]) -> int:
     """Make a plain log fit for TVM's own reader and for appending; returns the number of lines that were moved out.
 
-    Lines that are no records (corrupt, or truncated by a kill) go to `<path>.rejected`; a missing newline at the end
-    is added. The log is replaced atomically, and not at all when it is in order. Does nothing for a missing log.
-    Raises RecordError where it cannot be read or written.
+    Lines that are no records (corrupt, truncated by a kill, for a target that TVM cannot make) go to `<path>.rejected`;
+    records of older releases are written anew as TVM reads them, and what they were goes to `<path>.older`; a missing
+    newline at the end is added. The log is replaced atomically, and not at all when it is in order. Does nothing for a
+    missing log. Raises RecordError where it cannot be read or written.
     """
     log = Path(path)
     if not log.exists():
         return 0
+    upgrade = RecordUpgrade(log)
     good: list[bytes] = []
     rejected: list[bytes] = []
+    older: list[bytes] = []
     try:
         data = log.read_bytes()
         for raw in data.split(b"\n"):
-            if raw.strip():  # TVM's reader stops at an empty line
-                (good if is_readable(raw) else rejected).append(raw)
+            if not raw.strip():  # TVM's reader stops at an empty line
+                continue
+            line = _as_tvm_reads(raw, upgrade)
+            (rejected if line is None else good).append(raw if line is None else line)
+            if line is not None and line != raw:
+                older.append(raw)
         if data == b"".join(line + b"\n" for line in good):
             return 0
-        if rejected:
-            with open(f"{log}.rejected", "ab") as out:
-                out.writelines(line + b"\n" for line in rejected)
+        for name, lines in (("rejected", rejected), ("older", older)):
+            if lines:
+                with open(f"{log}.{name}", "ab") as out:
+                    out.writelines(line + b"\n" for line in lines)
         write_atomically(log, b"".join(line + b"\n" for line in good))
     except OSError as error:
         raise RecordError(f"{log} cannot be repaired: {error.strerror or error}") from error
     if rejected:
         logger.warning("%s: %d unreadable lines moved to %s.rejected", log, len(rejected), log)
+    if older:
+        logger.warning("%s: %d records of an older TVM are written anew; as they were: %s.older", log, len(older), log)
     return len(rejected)
+
+
+def _as_tvm_reads(raw: bytes, upgrade: RecordUpgrade) -> bytes | None:
+    """The line as TVM's reader gets over it: a comment, or a record in form (its cost may be useless); else None."""
+    if raw[:1] in (b"#", b" "):
+        return raw
+    try:
+        text = raw.decode("utf-8")
+        problem, record = check_format(text)
+        return upgrade(text, record).encode() if problem is None and record is not None else None
+    except (UnicodeDecodeError, RecordError):
+        return None
 
 
 def append_records(

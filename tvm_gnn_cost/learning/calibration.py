@@ -57,6 +57,14 @@ class Calibration:
             self.fresh.add(task)
         return self.offset.get(task, self.centre)
 
+    def rename(self, former: str, name: str) -> None:
+        """Gives a task another name."""
+        if former in self.offset:
+            self.offset[name] = self.offset.pop(former)
+        if former in self.fresh:
+            self.fresh.remove(former)
+            self.fresh.add(name)
+
     def fit_centre(self, replay: ReplayBuffer, scorer: Scorer) -> None:
         """Fits the unseen task's offset on an even sample of all remembered records; every offset is out of date."""
         self.fresh.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,12 @@ class ReplayBuffer:
     def task(self, slots: Iterable[int] | IntArray) -> list[str]:
         """Task keys of the records."""
         return [self._records[int(i)].task for i in slots]
+
+    def rename(self, former: str, name: str) -> None:
+        """Gives a task another name; the order of the tasks stays."""
+        self.tasks_ = {name if known == former else known: stats for known, stats in self.tasks_.items()}
+        for slot in self.tasks_[name].ids:
+            self._records[slot] = replace(self._records[slot], task=name)
 
     @property
     def nbytes(self) -> int:

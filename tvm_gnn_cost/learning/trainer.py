@@ -27,6 +27,7 @@ from tvm_gnn_cost.learning.scaling import FeatureScaler
 from tvm_gnn_cost.learning.scoring import Scorer
 from tvm_gnn_cost.learning.threads import single_threaded
 from tvm_gnn_cost.records.source import GivenRecords, RecordSource, check_records, group_ids, task_list
+from tvm_gnn_cost.records.task import former_key
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +141,7 @@ class Trainer:
         latencies, tasks, flops = self._checked(graphs, latency, task, flop)
         if not len(graphs):
             return _nothing_done(started)
+        self._recognise(tasks)
         before = self._accuracy(graphs, latencies, tasks)
         slots = self._remember(graphs, latencies, tasks, flops)
         kept = slots[slots >= 0]
@@ -169,6 +171,7 @@ class Trainer:
         """
         count = len(graphs)
         tasks = task_list(task, count)
+        self._recognise(tasks)
         scorer = self.scorer
         score, time_shares = scorer(graphs)
         offset, log_best, flops = np.zeros(count), np.zeros(count), np.full(count, np.nan)
@@ -243,6 +246,14 @@ class Trainer:
         self.edge_scaler.partial_fit(graphs.edge_features)
         self.records_seen_ += len(graphs)
         return self.replay.add(graphs, latency, task, flop)
+
+    def _recognise(self, tasks: Sequence[str]) -> None:
+        """What an earlier release knew of a task under a shorter key goes to the first task that it fits."""
+        for name in dict.fromkeys(tasks):
+            former = former_key(name) if name not in self.replay.tasks_ else None
+            if former in self.replay.tasks_:
+                self.replay.rename(former, name)
+                self.calibration.rename(former, name)
 
     def _train(
         self, source: RecordSource, sampler: BatchSampler, validation: IntArray, budget: _Budget, records: int

@@ -19,7 +19,7 @@ class Pool:
         name: of the log, or of the task where a log holds several.
         graphs: the n schedules.
         latency: float64 (n,), seconds; inf: failed.
-        task: the task's key (`task_key`: workload and target).
+        task: the task's key, see `TaskIdentity`.
         flop: floating-point operations.
         workload: what is computed, without the target: TVM's workload key, default arguments filled in.
         operator: the workload without its shape.

@@ -37,7 +37,7 @@ from tvm_gnn_cost.records.task import StoredTask
 from tvm_gnn_cost.system.files import replacing_folder
 
 FORMAT = "tvm-gnn-cost graphs"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MANIFEST = "shard.json"
 _DTYPES: dict[str, type[np.generic]] = {
     "node_features": np.float32,

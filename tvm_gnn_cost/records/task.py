@@ -1,4 +1,4 @@
-"""What is known of a task besides its records, and what tells tasks apart."""
+"""What tells tasks apart, and what is known of one besides its records."""
 
 from __future__ import annotations
 
@@ -6,14 +6,40 @@ import json
 from dataclasses import dataclass
 
 
-def make_task_key(workload: str, target: str) -> str:
-    """What tells tasks apart, as JSON."""
-    return json.dumps([workload, target])
+@dataclass(frozen=True)
+class TaskIdentity:
+    """What tells tasks apart: two with the same identity are one task, whose measurements can be compared.
+
+    Attributes:
+        workload: what is computed; default arguments filled in.
+        target: what it is compiled for, host included, in one spelling.
+        hardware: the limits that the search keeps to, as the scheduler counts them.
+        layout: how the scheduler may change the layouts of inputs; it changes the programs.
+    """
+
+    workload: str
+    target: str
+    hardware: tuple[int, ...]
+    layout: int
+
+    @property
+    def key(self) -> str:
+        """The identity as JSON: the name of the task in the learner, in pools and in checkpoints."""
+        return json.dumps([self.workload, self.target, list(self.hardware), self.layout])
 
 
 def task_workload(key: str) -> str:
-    """The workload of a task that `make_task_key` named."""
+    """The workload of a task's key, of this release or of an earlier one."""
     return str(json.loads(key)[0])
+
+
+def former_key(key: str) -> str | None:
+    """The key that earlier releases had for the task: workload and target alone. None for a key of another form."""
+    try:
+        parts = json.loads(key)
+    except ValueError:
+        return None
+    return json.dumps(parts[:2]) if isinstance(parts, list) and len(parts) == 4 else None
 
 
 @dataclass(frozen=True)
@@ -21,7 +47,7 @@ class StoredTask:
     """What is known of a task besides its records.
 
     Attributes:
-        key: what tells tasks apart: workload and target.
+        key: what tells tasks apart, see `TaskIdentity`.
         flop: floating-point operations.
         workload: TVM's workload key: what is computed, without the target.
         operator: the workload without its shape.

@@ -76,18 +76,33 @@ def resolve(name: str, args: Sequence[Argument] = ()) -> tuple[str, tuple[Argume
 
 
 def canonical_key(workload_key: str) -> str:
-    """The key with the default arguments of one of the package's workloads filled in; any other key as it is.
+    """The key with default arguments filled in: of one of the package's workloads, or of a function that is registered.
 
-    Logs may leave them out, so one workload can have several keys.
+    Any other key as it is. Logs may leave defaults out, so one workload can have several keys.
     """
     try:
         name, *args = json.loads(workload_key)
-        if not str(name).startswith(PREFIX):
-            return workload_key
-        function, arguments = resolve(name.removeprefix(PREFIX), args)
+        if str(name).startswith(PREFIX):
+            function, arguments = resolve(name.removeprefix(PREFIX), args)
+            return json.dumps([PREFIX + function, *arguments])
     except (ValueError, TypeError):  # WorkloadError is a ValueError
         return workload_key
-    return json.dumps([PREFIX + function, *arguments])
+    return _with_defaults(workload_key, name, args)
+
+
+def _with_defaults(workload_key: str, name: object, args: Sequence[Any]) -> str:
+    """The key of a user's function with its defaults; as it is where these are unknown, or cannot be in a key."""
+    registry = require_auto_scheduler().workload_registry
+    function = registry.WORKLOAD_FUNC_REGISTRY.get(name) if isinstance(name, str) else None
+    if not callable(function):  # tensors, registered under the whole key
+        return workload_key
+    try:
+        bound = inspect.signature(function).bind(*args)
+        given = len(bound.args)
+        bound.apply_defaults()
+        return json.dumps([name, *bound.args[:given], *registry.serialize_args(bound.args[given:])])
+    except (ValueError, TypeError, RuntimeError):
+        return workload_key
 
 
 def key_of_log(stem: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class StageGraphBuilder:
         self.writer = GraphWriter(self.hardware)
         self._computations = ComputationReader(task)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """See `StageGraphSource`."""
         return task_key(self.task)
