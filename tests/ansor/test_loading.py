@@ -49,8 +49,8 @@ def test_a_file_that_cannot_be_loaded_leaves_the_model_as_it_was(
 
 def test_the_timed_model_of_a_tuning_run_loads_in_place(saved: Path) -> None:
     """It stands for the user's model, which it has to change."""
-    from tvm_gnn_cost.ansor.tuning import _timed_model
+    from tvm_gnn_cost.ansor.tuning_hooks import timed_model
 
     model = GNNCostModel(None, 9)
-    _timed_model(model, None).load(str(saved))  # type: ignore[arg-type]
+    timed_model(model, None).load(str(saved))  # type: ignore[arg-type]
     assert model.is_warm

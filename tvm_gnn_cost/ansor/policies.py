@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tvm_gnn_cost.ansor.history import DistinctTasks, History
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+
+if TYPE_CHECKING:
+    from tvm.auto_scheduler.search_policy import SearchCallback
+
+    SearchCallbacks = Sequence[SearchCallback] | Sequence[Sequence[SearchCallback] | None]
 
 
 def make_search_policies(
@@ -24,55 +29,128 @@ def make_search_policies(
     params: Mapping[str, Any] | None = None,
     seed: int | None = 0,
     verbose: int = 1,
+    *,
+    init_search_callbacks: SearchCallbacks | None = None,
 ) -> list[Any]:
     """One `SketchPolicy` for each task, all with the same cost model, for `TaskScheduler.tune(search_policy=...)`.
 
     `TaskScheduler` ignores its own `load_log_file` for the model and the policies when it is given policies; pass the
-    log here as well.
+    log here as well. A task that is in the list twice has one policy, in both places: it measures no schedule twice.
 
     Args:
         tasks: the SearchTasks.
         model: any cost model of auto_scheduler; `GNNCostModel` and `XGBModel` alike.
-        load_log_file: a record log to resume from: the model learns it, and the policies know its schedules as
-            measured. Bad lines are counted, reported and left out.
+        load_log_file: a record log to resume from. The model learns all of it. A policy knows as measured the schedules
+            of its own task: same workload, target, hardware parameters and layout option. Bad lines are counted,
+            reported and left out.
         params: search parameters, see `SketchPolicy.DEFAULT_PARAMS`; not changed. Those that are not given are the
             model's own (`GNNCostModel.search_params`), else TVM's.
         seed: of the search; each task gets its own, derived from it. None: random.
         verbose: TVM's verbosity, 0 for silent.
+        init_search_callbacks: as `SketchPolicy` has them (`PreloadCustomSketchRule`, `PreloadMeasuredStates`): either
+            callbacks for every task, or for each task in turn a sequence of its own (or None). They run in order, after
+            the log is known.
 
     Raises:
-        InvalidArgumentError: no tasks, a model that is no cost model, an unknown search parameter, or a bad seed.
+        InvalidArgumentError: no tasks, a model that is no cost model, an unknown search parameter, a bad seed, or
+            callbacks that are none or do not fit the tasks.
         RecordError: the log is missing or is no record log at all.
     """
+    _check(require_auto_scheduler(), tasks, model, params, seed)
+    history = None
+    if load_log_file is not None:
+        distinct = DistinctTasks.of(tasks)
+        history = History.of([tasks[i] for i in distinct.first], read_records(load_log_file))
+        history.report(load_log_file)
+        history.teach(model)
+    return policies_of(
+        tasks,
+        model,
+        history,
+        params=params,
+        seed=seed,
+        verbose=verbose,
+        init_search_callbacks=init_search_callbacks,
+    )
+
+
+def policies_of(
+    tasks: Sequence[Any],
+    model: Any,
+    history: History | None,
+    *,
+    params: Mapping[str, Any] | None,
+    seed: int | None,
+    verbose: int,
+    init_search_callbacks: SearchCallbacks | None,
+) -> list[Any]:
+    """What `make_search_policies` returns, from what is known of the distinct tasks; the model has learnt it before."""
     auto_scheduler = require_auto_scheduler()
-    _check(auto_scheduler, tasks, model, params, seed)
+    distinct = DistinctTasks.of(tasks)
+    callbacks = _callbacks_of(tasks, distinct, init_search_callbacks)
     seeds: list[int | None] = [None] * len(tasks)
     if seed is not None:
         # SketchPolicy takes a seed of 0 for "random", so the seeds handed to it are positive
         seeds = [int(s) % (2**30 - 1) + 1 for s in np.random.SeedSequence(seed).generate_state(len(tasks))]
-    log = None
-    if load_log_file is not None:
-        log = read_records(load_log_file)
-        model.update(log.inputs, log.results)
+    policies = []
     with tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-") as folder:
-        callbacks = None
-        if log is not None and len(log):
-            clean = Path(folder) / Path(os.fspath(load_log_file or "")).name.removesuffix(".gz")
-            append_records(clean, log.inputs, log.results)  # usable ones only: TVM's own reader fails at a bad line
-            callbacks = [auto_scheduler.PreloadMeasuredStates(str(clean))]
-        # the callbacks run, and read the log, while the policies are made
-        return [
-            auto_scheduler.SketchPolicy(
-                task,
-                model,
-                # a dict for each, since SketchPolicy adds its defaults to it
-                params={**getattr(model, "search_params", {}), **(params or {})},
-                seed=policy_seed,
-                verbose=verbose,
-                init_search_callbacks=callbacks,
+        for i, first in enumerate(distinct.first):
+            known = []
+            if history is not None and history.inputs[i]:
+                measured = Path(folder) / f"{i}.json"
+                append_records(measured, history.inputs[i], history.results[i])
+                known.append(auto_scheduler.PreloadMeasuredStates(str(measured)))
+            # the callbacks run, and read the file, while the policy is made
+            policies.append(
+                auto_scheduler.SketchPolicy(
+                    tasks[first],
+                    model,
+                    # a dict for each, since SketchPolicy adds its defaults to it
+                    params={**getattr(model, "search_params", {}), **(params or {})},
+                    seed=seeds[first],
+                    verbose=verbose,
+                    init_search_callbacks=[*known, *callbacks[i]] or None,
+                )
             )
-            for task, policy_seed in zip(tasks, seeds, strict=True)
-        ]
+    return [policies[place] for place in distinct.place]
+
+
+def _callbacks_of(
+    tasks: Sequence[Any], distinct: DistinctTasks, given: SearchCallbacks | None
+) -> list[list[SearchCallback]]:
+    """The callbacks of each distinct task. Raises InvalidArgumentError where they do not fit."""
+    base = require_auto_scheduler().search_policy.SearchCallback
+    if given is None:
+        return [[] for _ in distinct.first]
+    if isinstance(given, base) or not isinstance(given, Sequence):
+        raise InvalidArgumentError(
+            f"init_search_callbacks is {type(given).__name__}, not a sequence of SearchCallbacks"
+        )
+    shared = [entry for entry in given if isinstance(entry, base)]
+    if len(shared) == len(given):
+        return [shared for _ in distinct.first]
+    wrong = next((i for i, e in enumerate(given) if not (e is None or _is_sequence_of(base, e))), None)
+    if wrong is not None or shared:
+        at = next(i for i, e in enumerate(given) if isinstance(e, base)) if wrong is None else wrong
+        raise InvalidArgumentError(
+            f"init_search_callbacks[{at}] is {type(given[at]).__name__}: either all are SearchCallbacks, for every "
+            "task, or each is a sequence of them, for the task in its place"
+        )
+    if len(given) != len(tasks):
+        raise InvalidArgumentError(f"init_search_callbacks holds {len(given)} sequences for {len(tasks)} tasks")
+    each = [list(entry or ()) for entry in given]
+    for position, place in enumerate(distinct.place):
+        first = distinct.first[place]
+        if each[position] and each[position] != each[first]:
+            raise InvalidArgumentError(
+                f"tasks[{first}] and tasks[{position}] are the same task, which is searched once, but their "
+                "init_search_callbacks differ; give both the same"
+            )
+    return [each[first] for first in distinct.first]
+
+
+def _is_sequence_of(base: type, entry: object) -> bool:
+    return isinstance(entry, Sequence) and all(isinstance(one, base) for one in entry)
 
 
 def _check(

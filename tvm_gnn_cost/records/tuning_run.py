@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.system.progress import Progress
+
+EARLY_STOPPING = "no better schedule for a long time"
+PER_TASK_TRIALS = "its trials are used"
+ALL_FAIL = "no schedule runs"
+NOTHING_LEFT = "no schedule is left"
+"""Why a task was left before the budget was used."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +54,28 @@ class TuneOptions:
         trials: schedules to measure in all, over all tasks; a resumed run counts those in its log.
         trials_per_round: schedules measured between two trainings of the model.
         measure: how they are measured.
+        early_stopping: a task is left when so many of its trials, one after another, brought nothing better; None:
+            never.
+        per_task_trials: at most so many trials for a task, those in a resumed log included; None: no such bound.
+        minutes: of wall-clock time for this run, which stops at the next safe point; None: no such bound.
     """
 
     trials: int = 256
     trials_per_round: int = 64
     measure: MeasureOptions = field(default_factory=MeasureOptions)
+    early_stopping: int | None = None
+    per_task_trials: int | None = None
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         _require_int("trials", self.trials, 1)
         _require_int("trials_per_round", self.trials_per_round, 1)
+        for name in ("early_stopping", "per_task_trials"):
+            if getattr(self, name) is not None:
+                _require_int(name, getattr(self, name), 1)
+        minutes = self.minutes
+        if minutes is not None and (isinstance(minutes, bool) or not math.isfinite(minutes) or minutes <= 0):
+            raise InvalidArgumentError(f"minutes is {minutes!r}; it must be a number above 0, or None")
 
 
 @dataclass(frozen=True)
@@ -91,7 +111,8 @@ class TuneResult:
     """What a tuning run did.
 
     Attributes:
-        trials: in the order of measurement; those that a resumed run found in its log are not among them.
+        trials: in the order of measurement; those that a resumed run found in its log are not among them. Those of a
+            task that is in the list twice have its first index.
         times: where the time went.
         best_latency_s: each task's best latency, those of a resumed log included; None where nothing ran.
         weights: how often each task occurs.
@@ -100,6 +121,10 @@ class TuneResult:
         interrupted: whether it was stopped before its budget was used.
         exhausted: whether it ended early because no unmeasured schedule was left.
         log_file: the record log.
+        out_of_time: whether it was stopped because its minutes were over.
+        left: why each task was left before the budget was used; "" where it was not.
+        other_records: records in the log that are of other tasks, or of these on another target; they count for
+            nothing here.
     """
 
     trials: tuple[Trial, ...]
@@ -111,6 +136,9 @@ class TuneResult:
     interrupted: bool
     exhausted: bool
     log_file: str
+    out_of_time: bool = False
+    left: tuple[str, ...] = ()
+    other_records: int = 0
 
     @property
     def total_latency_s(self) -> float | None:

@@ -1,0 +1,123 @@
+"""What a `TuningRun` puts between TVM's task scheduler and its parts: the model, the policies, the measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tvm_gnn_cost.ansor.tuning_run import TuningRun
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+
+if TYPE_CHECKING:
+    from tvm.auto_scheduler import TaskScheduler
+    from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
+    from tvm.auto_scheduler.search_policy import SearchPolicy
+
+
+def timed_model(model: PythonBasedModel, run: TuningRun) -> PythonBasedModel:
+    """`model` behind a stopwatch: the same scores and updates."""
+    from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel as Base
+
+    class TimedModel(Base):  # type: ignore[misc, valid-type]
+        search_params = getattr(model, "search_params", {})
+
+        def update(self, inputs: Any, results: Any) -> None:
+            with run.in_model("train"):
+                model.update(inputs, results)
+
+        def predict(self, task: Any, states: Any) -> Any:
+            with run.in_model("search"):
+                scores = model.predict(task, states)
+            return scores
+
+        def predict_stages(self, task: Any, states: Any) -> Any:
+            with run.in_model("search"):
+                scores = model.predict_stages(task, states)
+            return scores
+
+        def update_from_file(self, file_name: str, n_lines: int | None = None) -> None:
+            with run.in_model("train"):
+                model.update_from_file(file_name, n_lines)
+
+        def save(self, file_name: str) -> None:
+            model.save(file_name)
+
+        def load(self, file_name: str) -> None:
+            model.load(file_name)
+
+    return TimedModel()
+
+
+def budgeted(policy: SearchPolicy, task: int, run: TuningRun) -> SearchPolicy:
+    """`policy`, measuring no more than the run allows: TaskScheduler alone rounds budgets up to whole rounds.
+
+    TaskScheduler leaves a task for good when its first round brings nothing that runs, and a round may be a single
+    trial; so the first round goes on until something runs, or the run has seen enough fail.
+    """
+    from tvm.auto_scheduler.search_policy import SearchPolicy as Base
+
+    class Budgeted(Base):  # type: ignore[misc, valid-type]
+        # A SearchPolicy only because TaskScheduler asks for one; it calls nothing but this method.
+        def continue_search_one_round(self, num_measure: int, measurer: Any) -> tuple[Any, Any]:
+            run.select(task)
+            inputs: list[Any] = []
+            results: list[Any] = []
+            while (budget := min(num_measure, run.allowance(task))) > 0:
+                chosen, measured = policy.continue_search_one_round(budget, measurer)
+                run.begin("search")
+                inputs += list(chosen)
+                results += list(measured)
+                if not len(chosen):
+                    run.leave(task)
+                if run.has_run(task):
+                    break
+            return inputs, results
+
+    return Budgeted()
+
+
+def make_scheduler(run: TuningRun) -> TaskScheduler:
+    """TVM's TaskScheduler of the run's tasks, with what their own records in the log say of them.
+
+    TVM's own reading of a log takes what other targets measured for the tasks' own, and fails at a bad line.
+    """
+    auto_scheduler = require_auto_scheduler()
+    history = run.history
+
+    class Scheduler(auto_scheduler.TaskScheduler):  # type: ignore[misc, name-defined]
+        def _restore_status(self, log_file: str, num_measures_per_round: int) -> None:
+            for i, results in enumerate(history.results if history is not None else ()):
+                cost, best_at = _best_mean(results)
+                if cost is not None:  # else its first round is still to come
+                    self.best_costs[i] = cost
+                    self.task_cts[i] = int(len(results) / num_measures_per_round + 0.5)
+                    self.task_best_cts[i] = int(best_at / num_measures_per_round + 0.5)
+                self.task_costs_history[i].append(self.best_costs[i])
+            self.cur_score = self._compute_score(self.best_costs)
+
+    # no callbacks: TaskScheduler's own print tables and leave a file in the working directory
+    return Scheduler(run.tasks, run.weights, load_log_file="known" if history is not None else None, callbacks=[])
+
+
+def batch_callback(run: TuningRun) -> Any:
+    """The measure callback that hands every measured batch to the run."""
+    from tvm.auto_scheduler.measure import PythonBasedMeasureCallback
+
+    class BatchCallback(PythonBasedMeasureCallback):  # type: ignore[misc]
+        def callback(self, policy: Any, inputs: Any, results: Any) -> None:
+            run.measured(list(inputs), list(results))
+
+    return BatchCallback()
+
+
+def _best_mean(results: Sequence[Any]) -> tuple[float | None, int]:
+    """The least mean cost in seconds, which TaskScheduler goes by, and after how many records it came."""
+    from tvm.auto_scheduler.utils import array_mean
+
+    best, at = None, 0
+    for number, result in enumerate(results, 1):
+        if int(result.error_no) == 0:
+            cost = float(array_mean(result.costs))
+            if best is None or cost < best:
+                best, at = cost, number
+    return best, at
