@@ -205,7 +205,10 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         self.update(log.inputs, log.results)
 
     def save(self, file_name: str | PathLike[str]) -> None:
-        """Writes the model to one file, atomically. Raises CheckpointError, and leaves what was there as it was."""
+        """Writes the model to one file, atomically; folders that are not there are made.
+
+        Raises CheckpointError, and leaves what was there as it was.
+        """
         self.core.save(file_name)
 
     def __repr__(self) -> str:

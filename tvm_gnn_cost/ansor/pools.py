@@ -6,7 +6,8 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -105,17 +106,28 @@ def states_by_task(path: Path, log: RecordLog) -> Iterator[MeasuredStates]:
     by_task, latency = usable_by_task(log.inputs, log.results)
     stem = log_stem(path)
     dump = require_auto_scheduler().measure_record.dump_record_to_string
-    for ids in by_task.values():
-        task = recover(log.inputs[ids[0]]).task
+    tasks = [recover(log.inputs[ids[0]]).task for ids in by_task.values()]
+    for task, name, ids in zip(tasks, _names(stem, tasks), by_task.values(), strict=True):
         text = "\n".join(dump(log.inputs[i], log.results[i]) for i in ids)
         yield MeasuredStates(
-            stem if len(by_task) == 1 else f"{stem}: {_short(task)}",
+            name,
             task,
             [log.inputs[i].state for i in ids],
             np.array([latency[i] for i in ids], dtype=np.float64),
             tuple(np.array(readings(log.results[i]), dtype=np.float64) for i in ids),
             hashlib.sha256(text.encode()).hexdigest(),
         )
+
+
+def _names(stem: str, tasks: Sequence[Any]) -> list[str]:
+    """A name for each task of a log: no more in it than tells them apart."""
+    if len(tasks) == 1:
+        return [stem]
+    names = [_short(task) for task in tasks]
+    for more in (lambda task: str(task.target).strip(), task_key):
+        often = Counter(names)
+        names = [f"{n} ({more(t)})" if often[n] > 1 else n for n, t in zip(names, tasks, strict=True)]
+    return [f"{stem}: {name}" for name in names]
 
 
 def _short(task: Any) -> str:

@@ -36,11 +36,6 @@ _LAYOUT_OPTIONS = range(3)  # compute_dag.h, LayoutRewriteOption
 _INT32 = range(-(2**31), 2**31)
 
 
-def check_record(text: str) -> str | None:
-    """Why a line is not a usable record, or None. Knows the format and needs no TVM."""
-    return parse_record(text)[0]
-
-
 def parse_record(text: str) -> tuple[str | None, dict[str, Any] | None]:
     """Why a line is not a usable record, or None; and what it holds, where it is a record in form."""
     problem, record = check_format(text)

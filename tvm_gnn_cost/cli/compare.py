@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli.options import (
     MODELS,
     Problem,
+    budget_options,
     make_model,
     make_problem,
     measure_options,
@@ -33,6 +36,7 @@ from tvm_gnn_cost.system.machine import describe_machine, describe_versions, tim
 
 RESULT_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
+_BOUNDS = ("early_stopping", "per_task_trials", "minutes")
 LABELS = {"gnn": "GNNCostModel", "xgboost": "XGBModel"}
 
 
@@ -40,9 +44,7 @@ LABELS = {"gnn": "GNNCostModel", "xgboost": "XGBModel"}
 @problem_options
 @click.option("--models", default=",".join(MODELS), show_default=True, help="Which models, separated by commas.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each model, seeds 0, 1...")
-@click.option(
-    "--trials", type=click.IntRange(1), default=256, show_default=True, help="Schedules measured in each run."
-)
+@budget_options
 @click.option("--output", type=click.Path(file_okay=False), default="comparison", show_default=True,
               help="The folder for the result, the plot and the logs.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Begin anew, where the folder already holds a comparison.")
@@ -51,12 +53,11 @@ LABELS = {"gnn": "GNNCostModel", "xgboost": "XGBModel"}
 def compare(
     models: str,
     seeds: int,
-    trials: int,
+    budget: TuneOptions,
     output: str,
     restart: bool,
     pretrained: str,
     device: str,
-    per_round: int,
     repeat: int,
     min_repeat_ms: int,
     build_timeout: int,
@@ -80,7 +81,7 @@ def compare(
     console = Console()
     names = _model_names(models)
     asked = make_problem(**problem)
-    options = TuneOptions(trials, per_round, MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
+    options = replace(budget, measure=MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
     folder = Path(output)
     settings = _settings(asked, options, population, pretrained, device)
     comparison = _open(folder, asked, settings, restart)
@@ -208,9 +209,11 @@ def _open(folder: Path, problem: Problem, settings: dict[str, Any], restart: boo
         raise InvalidArgumentError(
             f"{path} compares {found.workload!r} on {found.machine.get('cpu')!r}: name another --output, or --restart"
         )
-    different = [key for key in settings if found.settings.get(key) != settings[key]]
+    unknown = {"hardware"} - found.settings.keys()  # comparisons of earlier releases do not say
+    keys = [key for key in dict.fromkeys([*settings, *_BOUNDS]) if key not in unknown]
+    different = [key for key in keys if found.settings.get(key) != settings.get(key)]
     if different:
-        changes = ", ".join(f"{key} was {found.settings.get(key)}, now {settings[key]}" for key in different)
+        changes = ", ".join(f"{key} was {found.settings.get(key)}, now {settings.get(key)}" for key in different)
         raise InvalidArgumentError(f"{path} was made otherwise ({changes}): name another --output, or --restart")
     return found
 
@@ -219,8 +222,11 @@ def _settings(problem: Problem, options: TuneOptions, population: int, pretraine
     measure = options.measure
     return {
         "target": str(problem.tasks[0].target),
+        "hardware": list(identity_of(problem.tasks[0]).hardware),
         "trials": options.trials,
         "trials_per_round": options.trials_per_round,
+        # not there in comparisons of earlier releases, which had no such bounds
+        **{name: bound for name in _BOUNDS if (bound := getattr(options, name)) is not None},
         "repeat": measure.repeat,
         "min_repeat_ms": measure.min_repeat_ms,
         "number": measure.number,

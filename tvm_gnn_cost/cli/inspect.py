@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tvm_gnn_cost.ansor.measurements import result_latency, task_key
+from tvm_gnn_cost.ansor.measurements import result_latency
 from tvm_gnn_cost.ansor.record_log import RecordLog, read_records, recover
+from tvm_gnn_cost.ansor.task_identity import TaskIdentities
 from tvm_gnn_cost.cli.options import model_options, parse_argument
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
+from tvm_gnn_cost.records.task import TaskIdentity
 from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.report.loop_text import schedule_text
 
@@ -114,11 +116,13 @@ def _line_index(path: str, log: RecordLog, line: int) -> int:
 
 def _best_index(path: str, log: RecordLog) -> int:
     latencies = [result_latency(result) for result in log.results]
-    best: dict[str, int] = {}
+    best: dict[TaskIdentity, int] = {}
+    identities = TaskIdentities()
     for i, (inp, latency) in enumerate(zip(log.inputs, latencies, strict=True)):
-        known = best.get(task_key(inp.task))
+        task = identities.of(inp.task)
+        known = best.get(task)
         if latency is not None and math.isfinite(latency) and (known is None or latency < (latencies[known] or 0.0)):
-            best[task_key(inp.task)] = i
+            best[task] = i
     if not best:
         reason = f"; line {log.skipped[0][0]}: {log.skipped[0][1]}" if log.skipped else ""
         raise RecordError(f"{path} holds no measured record that can be shown{reason}")

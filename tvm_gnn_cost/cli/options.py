@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
-from tvm_gnn_cost.records.tuning_run import MeasureOptions
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask
@@ -52,12 +53,47 @@ def problem_options(function: F) -> F:
     return _apply(decorators, function)
 
 
+def budget_options(function: F) -> F:
+    """The options that say how much to measure, for a command that takes them as one argument `budget`, TuneOptions."""
+    default = TuneOptions()
+    decorators = [
+        click.option("--trials", type=click.IntRange(1), default=default.trials, show_default=True,
+                     help="Schedules to measure in all, in each run."),
+        click.option("--round", "per_round", type=click.IntRange(1), default=default.trials_per_round,
+                     show_default=True, help="Schedules measured between two trainings."),
+        click.option("--early-stopping", type=click.IntRange(1), metavar="N",
+                     help="Leave a task when N of its trials, one after another, brought nothing better."),
+        click.option("--per-task-trials", type=click.IntRange(1), metavar="N", help="At most N trials for a task."),
+        click.option("--minutes", type=click.FloatRange(0, min_open=True),
+                     help="Stop after so many minutes; what is measured is kept."),
+    ]  # fmt: skip
+
+    @functools.wraps(function)
+    def with_budget(
+        *args: Any,
+        trials: int,
+        per_round: int,
+        early_stopping: int | None,
+        per_task_trials: int | None,
+        minutes: float | None,
+        **options: Any,
+    ) -> Any:
+        budget = TuneOptions(
+            trials,
+            per_round,
+            early_stopping=early_stopping,
+            per_task_trials=per_task_trials,
+            minutes=minutes,
+        )
+        return function(*args, budget=budget, **options)
+
+    return _apply(decorators, cast(F, with_budget))
+
+
 def measure_options(function: F) -> F:
     """The options that say how to measure."""
     default = MeasureOptions()
     decorators = [
-        click.option("--round", "per_round", type=click.IntRange(1), default=64, show_default=True,
-                     help="Schedules measured between two trainings."),
         click.option("--repeat", type=click.IntRange(1), default=default.repeat, show_default=True,
                      help="Readings of each schedule; the best counts."),
         click.option("--min-repeat-ms", type=click.IntRange(0), default=default.min_repeat_ms, show_default=True,

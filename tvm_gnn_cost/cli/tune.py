@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli.options import (
     MODELS,
     Problem,
+    budget_options,
     make_model,
     make_problem,
     measure_options,
@@ -28,7 +30,7 @@ from tvm_gnn_cost.report.formats import format_ms
 
 @click.command(short_help="Tune a workload or a network.")
 @problem_options
-@click.option("--trials", type=click.IntRange(1), default=256, show_default=True, help="Schedules to measure in all.")
+@budget_options
 @click.option("--log-file", type=click.Path(dir_okay=False), help="The record log [default: named after the workload].")
 @click.option("--resume", is_flag=True, help="Go on from the log; its records count as trials.")
 @click.option("--model", default="gnn", show_default=True, metavar="|".join(MODELS), help="xgboost is TVM's own.")
@@ -37,7 +39,7 @@ from tvm_gnn_cost.report.formats import format_ms
 @click.option("--save-model", type=click.Path(dir_okay=False), help="Where to save the trained model.")
 @measure_options
 def tune(
-    trials: int,
+    budget: TuneOptions,
     log_file: str | None,
     resume: bool,
     model: str,
@@ -45,7 +47,6 @@ def tune(
     device: str,
     seed: int,
     save_model: str | None,
-    per_round: int,
     repeat: int,
     min_repeat_ms: int,
     build_timeout: int,
@@ -72,8 +73,8 @@ def tune(
     model = model_name(model)
     asked = make_problem(**problem)
     log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
-    options = TuneOptions(trials, per_round, MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
-    cost_model = make_model(model, seed, pretrained, device, len(asked.tasks), per_round)
+    options = replace(budget, measure=MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
+    cost_model = make_model(model, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
     status = TuningStatus(lambda _: model, lambda _: asked.flops)
     with Display(console, status) as display:
         result = tune_tasks(
@@ -94,6 +95,8 @@ def tune(
     if result.interrupted:
         console.print(f"Stopped early; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
         return 130
+    if result.out_of_time:
+        console.print(f"The time is up; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
     return 0 if any(latency is not None for latency in result.best_latency_s) else 1
 
 
@@ -120,9 +123,14 @@ def _print_result(console: Console, problem: Problem, result: TuneResult) -> Non
         f"{times.total_s:.0f} s: search {times.search_s:.0f}, measure {times.measure_s:.0f}, train {times.train_s:.0f}",
         f"log: {result.log_file}",
     ]
+    if result.other_records:
+        lines.insert(1, f"{result.other_records} records of the log are of other tasks or targets, and do not count")
     if total is not None and len(problem.tasks) > 1:
         lines.insert(0, f"all tasks, weighted: {format_ms(total)} ms")
     if result.exhausted:
         lines.insert(0, "the search found no further schedule to measure")
+    else:
+        left = zip(problem.tasks, result.left, strict=True)
+        lines[:0] = [f"{task.desc or i} was left: {why}" for i, (task, why) in enumerate(left) if why]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)

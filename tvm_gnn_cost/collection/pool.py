@@ -17,6 +17,7 @@ from typing import Any
 
 from tvm_gnn_cost.ansor.measurements import measured_latency, readings
 from tvm_gnn_cost.ansor.record_log import append_records, read_records, repair_log, write_atomically
+from tvm_gnn_cost.ansor.task_identity import TaskIdentities, identity_of
 from tvm_gnn_cost.collection.options import CollectOptions, PoolResult, Workload
 from tvm_gnn_cost.collection.program import READINGS_S
 from tvm_gnn_cost.collection.quietness import Quietness
@@ -134,13 +135,22 @@ class Pool:
     def _read(self) -> None:
         log = read_records(self.path)
         task = self.workload.task
+        identities, own, strangers = TaskIdentities(), identity_of(task), list[int]()
         for inp, result, line in zip(log.inputs, log.results, log.lines, strict=True):
+            if identities.of(inp.task) != own:
+                strangers.append(line)
+                continue
             try:
                 state = task.compute_dag.infer_bound_from_state(inp.state)
             except Exception as error:
                 logger.warning("%s: line %d is left out, its schedule cannot be rebuilt: %s", self.path, line, error)
                 continue
             self._take([require_auto_scheduler().MeasureInput(task, state)], [result], [line])
+        if strangers:
+            logger.warning(
+                "%s: %d records are left out, they are of another task, target or hardware; the first is on line %d",
+                self.path, len(strangers), strangers[0],
+            )  # fmt: skip
 
     def _take(self, inputs: Sequence[Any], results: Sequence[Any], lines: Sequence[int]) -> None:
         self.inputs += inputs
@@ -164,6 +174,7 @@ def check_pool(folder: Path, workload: Workload, options: CollectOptions) -> dic
 def describe(workload: Workload, options: CollectOptions) -> dict[str, Any]:
     """The description of a new pool. Measured over RPC, the machine is known by the servers' key alone."""
     tracker, target = options.tracker, str(workload.task.target)
+    identity = identity_of(workload.task)
     machine: Mapping[str, Any] = describe_machine() if tracker is None else {"rpc_key": tracker.key, "target": target}
     return {
         "schema": SCHEMA,
@@ -171,6 +182,8 @@ def describe(workload: Workload, options: CollectOptions) -> dict[str, Any]:
         "workload_key": workload.task.workload_key,
         "source": dict(workload.source),
         "target": target,
+        "hardware": list(identity.hardware),
+        "layout": identity.layout,
         "machine": dict(machine),
         "versions": {"tvm": str(require_tvm().__version__), **describe_versions()},
         "measure": {**asdict(options.measure), "readings_s": READINGS_S},
@@ -197,6 +210,9 @@ def _check_same(path: Path, found: Mapping[str, Any], here: Mapping[str, Any]) -
 
     compare("the workload", found["workload_key"], here["workload_key"])
     compare("the target", found["target"], here["target"])
+    for name, what in (("hardware", "the hardware parameters"), ("layout", "the layout option")):
+        if name in found:  # pools of earlier releases do not say
+            compare(what, found[name], here[name])
     compare("the key of the RPC servers", found["machine"].get("rpc_key"), here["machine"].get("rpc_key"))
     if not differences:
         for name, what in (("cpu", "the CPU"), ("cores", "the number of cores")):

@@ -74,8 +74,19 @@ def read_archive(
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
     except zipfile.BadZipFile as error:
+        if _is_of_xgboost(path):
+            raise CheckpointError(
+                f"{path}: a model of XGBoost, as XGBModel saves it, and no {form} checkpoint; learn from the records "
+                "that it was trained on (update_from_file)"
+            ) from error
         raise CheckpointError(f"{path}: not a checkpoint, or cut off or damaged ({error}); {remedy}") from error
     except (
         safetensors.SafetensorError, ValueError, KeyError, EOFError, zlib.error, RuntimeError, NotImplementedError,
     ) as error:  # fmt: skip
         raise CheckpointError(f"{path}: damaged ({error}); {remedy}") from error
+
+
+def _is_of_xgboost(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as XGBoost's models do, JSON or UBJSON."""
+    with open(path, "rb") as file:
+        return b"learner" in file.read(32)

@@ -216,7 +216,14 @@ class CostModelCore:
         self._learnt_before = trainer.records_seen_
 
     def save(self, file_name: str | PathLike[str]) -> None:
-        """Writes the model to one file, atomically. Raises CheckpointError, and leaves what was there as it was."""
+        """Writes the model to one file, atomically; folders that are not there are made.
+
+        Raises CheckpointError, and leaves what was there as it was.
+        """
+        try:
+            Path(file_name).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"cannot write checkpoint {file_name}: {error}") from error
         extra = {
             "model": _MODEL,
             "num_warmup_sample": self.num_warmup_sample,
