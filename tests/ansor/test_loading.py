@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tvm.auto_scheduler import XGBModel
 
-from tvm_gnn_cost import CheckpointError, GNNCostModel
+from tvm_gnn_cost import CheckpointError, GNNCostModel, InvalidArgumentError
 from tvm_gnn_cost.learning import TrainerConfig
 from tvm_gnn_cost.testing.schedules import measured, random_costs
 
@@ -54,3 +55,28 @@ def test_the_timed_model_of_a_tuning_run_loads_in_place(saved: Path) -> None:
     model = GNNCostModel(None, 9)
     timed_model(model, None).load(str(saved))  # type: ignore[arg-type]
     assert model.is_warm
+
+
+def test_a_model_of_xgboost_is_named_as_such(task: Any, states: list[Any], tmp_path: Path) -> None:
+    stock = XGBModel(verbose_eval=0)
+    stock.update(*measured(task, [state.state_object for state in states], random_costs(len(states))))
+    for name in ("model.json", "model.ubj"):
+        stock.save(str(tmp_path / name))
+        with pytest.raises(CheckpointError, match="a model of XGBoost, as XGBModel saves it"):
+            GNNCostModel.load(tmp_path / name)
+
+
+def test_folders_are_made_for_a_model(tmp_path: Path) -> None:
+    """The end of a long tuning run is no time to learn that a folder is missing."""
+    model = GNNCostModel(None)
+    model.save(tmp_path / "runs" / "today" / "model.ckpt")
+    assert not GNNCostModel.load(tmp_path / "runs" / "today" / "model.ckpt").is_warm
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot write checkpoint"):
+        model.save(tmp_path / "file" / "model.ckpt")
+
+
+def test_xgboosts_arguments_are_refused() -> None:
+    """`XGBModel(25, 100)`: verbosity and warm-up samples, by position."""
+    with pytest.raises(InvalidArgumentError, match="pretrained must be 'auto', a path or None, got 25"):
+        GNNCostModel(25, 100)  # type: ignore[arg-type]

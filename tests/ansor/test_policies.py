@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tvm.auto_scheduler.task_scheduler import TaskSchedulerCallback
 from tvm_gnn_cost import GNNCostModel, InvalidArgumentError, RecordError, TuningInterrupted, make_search_policies
 from tvm_gnn_cost.ansor.record_log import read_records
 from tvm_gnn_cost.learning import TrainerConfig
-from tvm_gnn_cost.testing.schedules import make_policy, make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.schedules import fuse_first, make_policy, make_task, measured, random_costs, sample_states
 
 SMALL = {"evolutionary_search_population": 64, "evolutionary_search_num_iters": 1, "sample_init_min_population": 16}
 
@@ -129,6 +130,104 @@ def test_params_are_not_changed() -> None:
     params = dict(SMALL)
     make_search_policies([make_task("matmul")], auto_scheduler.RandomModel(), params=params, verbose=0)
     assert params == SMALL
+
+
+RESULT = auto_scheduler.MeasureResult([1.0], 0, "", 0.1, 0.0)
+
+
+def is_fused(inp: Any) -> bool:
+    return json.loads(auto_scheduler.measure_record.dump_record_to_string(inp, RESULT))["i"][1][1][0][0] == "FU"
+
+
+def sampled(policy: Any, task: Any) -> list[Any]:
+    return [auto_scheduler.MeasureInput(task, state) for state in policy.sample_initial_population()]
+
+
+def test_custom_sketch_rules_of_every_task_or_of_one(tmp_path: Path) -> None:
+    """Through `make_search_policies`, with several tasks and a log to resume from."""
+    tasks = [make_task("matmul"), make_task("attention_scores")]
+    auto_scheduler.save_records(str(tmp_path / "log.json"), *measured(tasks[0], sample_states(tasks[0], 4), [1.0] * 4))
+    for callbacks, fused in (
+        ([fuse_first()], [True, True]),
+        ([None, [fuse_first()]], [False, True]),
+        (None, [False, False]),
+    ):
+        policies = make_search_policies(
+            tasks,
+            auto_scheduler.RandomModel(),
+            tmp_path / "log.json",
+            SMALL,
+            verbose=0,
+            init_search_callbacks=callbacks,
+        )
+        found = [all(map(is_fused, sampled(p, t))) for p, t in zip(policies, tasks, strict=True)]
+        assert found == fused
+
+
+@pytest.mark.parametrize(
+    "callbacks, words",
+    [
+        (lambda rule: rule, "not a sequence"),
+        (lambda rule: ["rule"], r"init_search_callbacks\[0\] is str"),
+        (lambda rule: [rule, [rule]], r"init_search_callbacks\[0\] is PreloadCustomSketchRule: either all"),
+        (lambda rule: [[rule]], "holds 1 sequences for 2 tasks"),
+        (lambda rule: [[rule], [fuse_first()]], r"tasks\[0\] and tasks\[1\] are the same task"),
+    ],
+)
+def test_callbacks_that_do_not_fit(callbacks: Any, words: str) -> None:
+    task = make_task("matmul")
+    with pytest.raises(InvalidArgumentError, match=words):
+        make_search_policies(
+            [task, task], auto_scheduler.RandomModel(), verbose=0, init_search_callbacks=callbacks(fuse_first())
+        )
+
+
+def test_a_task_listed_twice_has_one_policy() -> None:
+    task, other = make_task("matmul"), make_task("softmax")
+    policies = make_search_policies([task, other, task], auto_scheduler.RandomModel(), params=SMALL, verbose=0)
+    assert policies[0] is policies[2] is not policies[1]
+
+
+def test_what_another_target_measured_is_not_measured_here(tmp_path: Path) -> None:
+    """TVM itself asks for the kind of target alone: `llvm`."""
+    there, here = make_task("matmul", "llvm -mcpu=nehalem -num-cores=4"), make_task("matmul")
+    log = tmp_path / "log.json"
+    states = sample_states(there, 200)
+    auto_scheduler.save_records(str(log), *measured(there, states, random_costs(len(states))))
+    known = {str(state) for state in states}
+
+    def preloaded(policy: Any) -> str:
+        return str(len(known & {str(here.compute_dag.infer_bound_from_state(s)) for s in evolved(policy)}))
+
+    def evolved(policy: Any) -> list[Any]:
+        return list(policy.evolutionary_search([s.state_object for s in states[:8]], 8))
+
+    model = auto_scheduler.RandomModel()
+    params = {**SMALL, "evolutionary_search_num_iters": 0}
+    (ours,) = make_search_policies([here], model, log, params, verbose=0)
+    stock = auto_scheduler.SketchPolicy(
+        here, model, dict(params), 1, 0, [auto_scheduler.PreloadMeasuredStates(str(log))]
+    )
+    assert (preloaded(ours), preloaded(stock)) == ("8", "0")
+
+
+def test_early_stopping_of_tvm_works_with_these_policies(tmp_path: Path) -> None:
+    """TaskScheduler's, by task, from what a log says."""
+    task = make_task("matmul")
+    log = tmp_path / "log.json"
+    states = sample_states(task, 12)
+    auto_scheduler.save_records(str(log), *measured(task, states, [1e-9] + [1.0] * 11))
+    scheduler = auto_scheduler.TaskScheduler([task], load_log_file=str(log), callbacks=[])
+    policies = make_search_policies([task], small_model(), log, SMALL, verbose=0)
+    options = auto_scheduler.TuningOptions(
+        num_measure_trials=8, num_measures_per_round=1, runner=auto_scheduler.LocalRunner(min_repeat_ms=1), verbose=0
+    )
+    scheduler.tune(options, search_policy=policies, per_task_early_stopping=10)
+    assert scheduler.ct == 0 and scheduler.dead_tasks == {0}
+    scheduler.dead_tasks.clear()
+    options = auto_scheduler.TuningOptions(8, 2, 1, 0, runner=auto_scheduler.LocalRunner(min_repeat_ms=1))
+    scheduler.tune(options, search_policy=policies)
+    assert 2 <= scheduler.ct <= 3, "the whole run ends when two trials bring nothing"
 
 
 def test_any_cost_model(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import logging
+import math
 import os
 import signal
 from pathlib import Path
@@ -12,13 +15,23 @@ import pytest
 from tvm.auto_scheduler import XGBModel
 from tvm.auto_scheduler.measure_record import RecordReader
 
-from tvm_gnn_cost import InvalidArgumentError
+from tvm_gnn_cost import GNNCostModel, InvalidArgumentError
+from tvm_gnn_cost.ansor.history import History
+from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.ansor.tuning import tune_tasks
-from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneProgress
+from tvm_gnn_cost.ansor.tuning_hooks import make_scheduler
+from tvm_gnn_cost.ansor.tuning_run import TuningRun
+from tvm_gnn_cost.learning import TrainerConfig
+from tvm_gnn_cost.records.tuning_run import EARLY_STOPPING, PER_TASK_TRIALS, MeasureOptions, TuneOptions, TuneProgress
+from tvm_gnn_cost.system.interrupts import Interrupts
+from tvm_gnn_cost.system.progress import unobserved
+from tvm_gnn_cost.testing.schedules import fuse_first, measured, on_hardware, sample_states
 
 QUICK = MeasureOptions(repeat=2, min_repeat_ms=1)
 SMALL_SEARCH: dict[str, Any] = {"evolutionary_search_population": 32, "evolutionary_search_num_iters": 1}
+
+FEW_STEPS = TrainerConfig(max_steps_per_update=5, hidden_dim=16)
 
 
 def options(trials: int, per_round: int = 4) -> TuneOptions:
@@ -108,12 +121,142 @@ def test_a_run_in_which_every_build_fails_ends(monkeypatch: pytest.MonkeyPatch) 
     assert result.total_latency_s is None
 
 
+# -- whose records a log holds -----------------------------------------------------------------------------------------
+
+
+def known_log(task: Any, latencies: list[float], path: str = "log.json") -> list[Any]:
+    """A log in which so many schedules of the task have these latencies in seconds; inf: failed."""
+    states = sample_states(task, len(latencies))
+    for state, latency in zip(states, latencies, strict=True):
+        failed = math.isinf(latency)
+        append_records(path, *measured(task, [state], [1e10 if failed else latency], 2 if failed else 0))
+    return states
+
+
+def test_a_log_of_another_target_is_no_trial_of_this_one(caplog: pytest.LogCaptureFixture) -> None:
+    task = matmul()
+    elsewhere = make_task("matmul", (64, 64, 64), "llvm -mcpu=nehalem -num-cores=1")
+    other_hardware = on_hardware(task, (64, 64, 64, 0, 0, 0, 0, 0))
+    for there in (elsewhere, other_hardware):
+        known_log(there, [1e-9] * 2)
+    model = XGBModel(seed=1)
+    with caplog.at_level(logging.WARNING):
+        result = tune_tasks([task], model, "log.json", options(2, 2), resume=True, search_params=SMALL_SEARCH)
+    assert (result.resumed, result.other_records, len(result.trials)) == (0, 4, 2)
+    assert result.best_latency_s[0] is None or result.best_latency_s[0] > 1e-8
+    assert any("0 records are of these tasks, 4 of others" in line for line in caplog.messages)
+    assert len(model.inputs) >= 4, "what they measured is learnt all the same"
+
+
+def test_tasks_of_one_workload_have_each_their_own(tmp_path: Path) -> None:
+    """TaskScheduler goes by the workload, and takes the last of them for all."""
+    task = matmul()
+    tasks = [task, on_hardware(task, (64, 64, 64, 0, 0, 0, 0, 0))]
+    for there, latency in zip(tasks, (1e-3, 1e-4), strict=True):
+        known_log(there, [latency] * 2)
+    run = TuningRun(tasks, [1.0, 1.0], options(4), Path("log.json"), unobserved, Interrupts(lambda: None))
+    run.preload(History.of(run.tasks, read_records("log.json")))
+    scheduler = make_scheduler(run)
+    scheduler.early_stopping_task = 1e20
+    scheduler._restore_status("log.json", 2)
+    assert list(scheduler.best_costs) == [1e-3, 1e-4] and scheduler.task_cts == [1, 1]
+    assert run.result().best_latency_s == (1e-3, 1e-4)
+
+
+def test_a_task_listed_twice_is_measured_once() -> None:
+    task, other = matmul(), matmul(32)
+    result = tune_tasks(
+        [task, other, task],
+        XGBModel(seed=1),
+        "log.json",
+        options(4, 2),
+        weights=[1, 1, 2],
+        search_params=SMALL_SEARCH,
+    )
+    assert {trial.task for trial in result.trials} == {0, 1} and len(result.trials) == 4
+    first, second, third = result.best_latency_s
+    assert first and second and first == third
+    assert result.total_latency_s == pytest.approx(3 * first + second) and result.weights == (1, 1, 2)
+    states = [json.dumps(json.loads(line)["i"]) for line in Path("log.json").read_text().splitlines()]
+    assert len(set(states)) == 4
+
+
+# -- when a run, or a task, has had enough -----------------------------------------------------------------------------
+
+
+def test_a_task_without_a_better_schedule_is_left() -> None:
+    """The trials of the log count: three of them brought nothing better, and a fourth is the last."""
+    known_log(matmul(), [1e-9, 1.0, 1.0, 1.0])
+    asked = dataclasses.replace(options(12, 2), early_stopping=4)
+    result = tune_tasks([matmul()], XGBModel(seed=1), "log.json", asked, resume=True, search_params=SMALL_SEARCH)
+    assert (len(result.trials), result.left) == (1, (EARLY_STOPPING,))
+    assert not (result.interrupted or result.out_of_time or result.exhausted)
+
+
+def test_a_task_has_no_more_trials_than_it_may() -> None:
+    tasks = [matmul(), matmul(32)]
+    known_log(tasks[1], [1.0])
+    asked = dataclasses.replace(options(12, 2), per_task_trials=2)
+    result = tune_tasks(tasks, XGBModel(seed=1), "log.json", asked, resume=True, search_params=SMALL_SEARCH)
+    assert sorted(trial.task for trial in result.trials) == [0, 0, 1]
+    assert result.left == (PER_TASK_TRIALS, PER_TASK_TRIALS) and not result.exhausted
+
+
+def test_a_run_ends_when_its_time_is_up() -> None:
+    asked = dataclasses.replace(options(1000, 2), minutes=0.05)
+    result = tune_tasks([matmul()], XGBModel(seed=1), "log.json", asked, search_params=SMALL_SEARCH)
+    assert result.out_of_time and not (result.interrupted or result.exhausted)
+    assert 3 <= result.times.total_s < 60
+    assert len(read_records("log.json")) == len(result.trials) if result.trials else not Path("log.json").exists()
+    result = tune_tasks(
+        [matmul()], XGBModel(seed=1), "other.json", dataclasses.replace(asked, trials=1, minutes=5.0),
+        search_params=SMALL_SEARCH,
+    )  # fmt: skip
+    assert not result.out_of_time, "its trials are used first"
+
+
+def test_rounds_of_one_trial() -> None:
+    """With both models. A first trial that fails does not end the task, as it does with TaskScheduler alone."""
+    for name, model in (("xgb", XGBModel(seed=1, num_warmup_sample=0)), ("gnn", GNNCostModel(None, config=FEW_STEPS))):
+        result = tune_tasks(
+            [matmul()], model, f"{name}.json", options(2, 1), search_params={**SMALL_SEARCH, "eps_greedy": 0.5}
+        )
+        assert len(result.trials) == 2 and not result.exhausted
+    task = matmul(32)
+    known_log(task, [math.inf], "failed.json")
+    result = tune_tasks([task], XGBModel(seed=1), "failed.json", options(2, 1), resume=True, search_params=SMALL_SEARCH)
+    assert (result.resumed, len(result.trials)) == (1, 1) and result.best_latency_s[0]
+
+
+def test_the_schedules_of_a_custom_rule_are_what_is_measured() -> None:
+    """For the task that has it, beside one that has none, from a log."""
+    tasks = [matmul(), matmul(32)]
+    known_log(tasks[1], [1.0] * 2)
+    tune_tasks(
+        tasks,
+        XGBModel(seed=1),
+        "log.json",
+        options(6, 2),
+        resume=True,
+        search_params=SMALL_SEARCH,
+        init_search_callbacks=[[fuse_first()], None],
+    )
+    new = [json.loads(line)["i"] for line in Path("log.json").read_text().splitlines()[2:]]
+    fused = {task[0] for task, state in new if state[1][0][0] == "FU"}
+    assert len(new) == 4 and fused == {tasks[0].workload_key}
+    assert all(state[1][0][0] == "FU" for task, state in new if task[0] == tasks[0].workload_key)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: TuneOptions(trials=0), "trials is 0"),
         (lambda: TuneOptions(trials=True), "trials is True"),
         (lambda: TuneOptions(trials_per_round=0), "trials_per_round is 0"),
+        (lambda: TuneOptions(early_stopping=0), "early_stopping is 0"),
+        (lambda: TuneOptions(per_task_trials=1.5), "per_task_trials is 1.5"),  # type: ignore[arg-type]
+        (lambda: TuneOptions(minutes=0), "minutes is 0"),
+        (lambda: TuneOptions(minutes=math.inf), "minutes is inf"),
         (lambda: MeasureOptions(repeat=0), "repeat is 0"),
         (lambda: MeasureOptions(min_repeat_ms=-1), "min_repeat_ms is -1"),
         (lambda: MeasureOptions(cooldown_s=float("nan")), "cooldown_s is nan"),

@@ -91,6 +91,21 @@ def test_tune_then_resume(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(Path("logs/m.json").read_text().splitlines()) == 8
 
 
+def test_budgets_by_task_and_what_a_log_holds_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    from tvm_gnn_cost.ansor.record_log import append_records
+    from tvm_gnn_cost.ansor.tasks import make_task
+    from tvm_gnn_cost.testing.schedules import measured
+
+    elsewhere = make_task("matmul", (64, 64, 64), "llvm -mcpu=nehalem -num-cores=1")
+    append_records("m.json", *measured(elsewhere, [elsewhere.compute_dag.get_init_state()], [1e-9]))
+    budget = ["--trials", "4", "--per-task-trials", "1", "--early-stopping", "3", "--minutes", "5"]
+    assert main(["tune", *MATMUL, "--model", "xgboost", "--log-file", "m.json", "--resume", *QUICK, *budget]) == 0
+    out = capsys.readouterr().out
+    assert "1 trials measured (0 failed), 0 from the log" in out
+    assert "matmul was left: its trials are used" in out
+    assert "1 records of the log are of other tasks or targets" in out
+
+
 def test_tune_with_the_gnn_model_saves_it(capsys: pytest.CaptureFixture[str]) -> None:
     from tvm_gnn_cost import GNNCostModel
 

@@ -5,7 +5,7 @@ What differs (`measure_record.cc` of the releases):
 * records of version v0.2 name a task's workload and target alone; until v0.6 there came, in this order, the hardware
   parameters, the target's host, the layout option and the names of its inputs. TVM's reader leaves undefined what is
   missing, and refuses some of the forms.
-* targets name options that TVM has dropped since, as `-link-params`, `-system-lib` and `-runtime`; none such can be made.
+* targets name options that TVM has dropped since, such as `-link-params` and `-runtime`: no such target can be made.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ def former_key(key: str) -> str | None:
         parts = json.loads(key)
     except ValueError:
         return None
-    return json.dumps(parts[:2]) if isinstance(parts, list) and len(parts) == 4 else None
+    is_ours = isinstance(parts, list) and len(parts) == 4 and isinstance(parts[1], str)
+    return json.dumps(parts[:2]) if is_ours else None
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,23 @@ def make_policy(task: Any, seed: int = 1, **params: Any) -> Any:
     return auto_scheduler.SketchPolicy(task, verbose=0, seed=seed, params=dict(params))
 
 
+def fuse_first() -> Any:
+    """A sketch rule of the user's: the two axes of a matrix product are one loop, and nothing is tiled."""
+    from tvm.auto_scheduler.loop_state import State
+
+    rule = auto_scheduler.PreloadCustomSketchRule
+
+    def when(policy: Any, state: Any, stage: int) -> int:
+        return rule.APPLY_AND_SKIP_REST if len(getattr(state.stages[stage].op, "reduce_axis", ())) else rule.PASS
+
+    def apply(policy: Any, state: Any, stage: int) -> list[list[Any]]:
+        loops = State(state, policy.search_task.compute_dag)
+        loops.fuse(stage, list(loops.stages[stage].iters)[:2])
+        return [[loops.state_object, stage - 1]]
+
+    return rule(when, apply, "fuse")
+
+
 def sample_states(task: Any, count: int, seed: int = 1, evolved: bool = False) -> list[Any]:
     """At most `count` bound-inferred States: sampled, or half of them evolved from these."""
     params = {"evolutionary_search_population": 4 * count, "evolutionary_search_num_iters": 2}
