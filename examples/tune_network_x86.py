@@ -18,7 +18,8 @@ from tvm import auto_scheduler, relay
 from tvm.contrib import graph_executor
 
 from tvm_gnn_cost import GNNCostModel, make_search_policies
-from tvm_gnn_cost.ansor.networks import Network, load_network, network_names, network_tasks, without_downloads
+from tvm_gnn_cost.ansor.networks import network_tasks
+from tvm_gnn_cost.networks import Network, load_network, network_names, without_downloads
 from tvm_gnn_cost.workloads import host_target
 
 
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> tuple[float, float]:
         ):
             tuned = relay.build(network.mod, target=target, params=network.params)
 
-    data = np.random.default_rng(args.seed).standard_normal(network.input_shape, dtype=np.float32)
+    data = np.random.default_rng(args.seed).standard_normal(network.inputs[0].shape, dtype=np.float32)
     expected, untuned_s = _run(untuned, network, data)
     output, tuned_s = _run(tuned, network, data)
     np.testing.assert_allclose(output, expected, rtol=1e-3, atol=1e-4)
@@ -81,7 +82,7 @@ def _run(library: object, network: Network, data: np.ndarray) -> tuple[np.ndarra
     """The output of a built network, and its latency in seconds (the median of ten readings)."""
     device = tvm.cpu()
     module = graph_executor.GraphModule(library["default"](device))  # type: ignore[index]
-    module.set_input(network.input_name, tvm.nd.array(data, device))
+    module.set_input(network.inputs[0].name, tvm.nd.array(data, device))
     module.run()
     output = module.get_output(0).numpy()
     readings = module.benchmark(device, repeat=10, number=1, min_repeat_ms=50).results

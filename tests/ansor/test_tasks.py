@@ -9,8 +9,9 @@ from tvm import auto_scheduler
 from tvm.auto_scheduler.workload_registry import WORKLOAD_FUNC_REGISTRY
 
 from tvm_gnn_cost import WorkloadError
-from tvm_gnn_cost.ansor.networks import load_network, network_tasks, without_downloads
+from tvm_gnn_cost.ansor.networks import network_tasks
 from tvm_gnn_cost.ansor.tasks import make_task, register_all
+from tvm_gnn_cost.networks import InputSpec, load_network, without_downloads
 from tvm_gnn_cost.workloads import PREFIX, parse_target, resolve, workload_names
 
 TARGET = "llvm -num-cores=4"
@@ -171,7 +172,7 @@ def test_a_gpu_target_that_states_its_limits_needs_no_gpu() -> None:
 
 def test_a_network_is_loaded_with_its_shape() -> None:
     network = load_network("resnet-18", batch_size=2, layout="NHWC", image_shape=(3, 64, 48))
-    assert (network.input_name, network.input_shape) == ("data", (2, 64, 48, 3))
+    assert network.inputs == (InputSpec("data", (2, 64, 48, 3)),)
 
 
 def test_network_tasks_are_registered_by_extraction() -> None:

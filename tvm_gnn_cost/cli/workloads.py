@@ -12,7 +12,7 @@ def workloads() -> None:
     An argument in [brackets] has a default. Capital names are the configurations of the Ansor paper; their argument is
     the number of a shape.
     """
-    from tvm_gnn_cost.ansor.networks import network_names
+    from tvm_gnn_cost.networks import network_names
     from tvm_gnn_cost.workloads import workload_signatures
 
     signatures = workload_signatures()
