@@ -23,6 +23,7 @@ from tvm_gnn_cost.errors import (
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.ansor.cost_model import GNNCostModel
+    from tvm_gnn_cost.ansor.modules import tune_module
     from tvm_gnn_cost.ansor.policies import make_search_policies
 
 __all__ = [
@@ -38,9 +39,14 @@ __all__ = [
     "WorkloadError",
     "__version__",
     "make_search_policies",
+    "tune_module",
 ]
 
-_LAZY = {"GNNCostModel": "tvm_gnn_cost.ansor.cost_model", "make_search_policies": "tvm_gnn_cost.ansor.policies"}
+_LAZY = {
+    "GNNCostModel": "tvm_gnn_cost.ansor.cost_model",
+    "make_search_policies": "tvm_gnn_cost.ansor.policies",
+    "tune_module": "tvm_gnn_cost.ansor.modules",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,6 @@ its fused functions is compiled alone.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -79,11 +78,11 @@ def _extract_one_by_one(mod: Any, params: dict[str, Any], target: Target, found:
     except Exception as error:  # a pass over the whole module fails
         return {"the network as a whole": last_line(error)}
     for function, times in functions:
-        environment, error = _compile(function, {}, target)
-        if error is None:
+        environment, refused = _compile(function, {}, target)
+        if refused is None:
             found.add(environment, times)
         else:
-            failed[_operators(function)] = last_line(error)
+            failed[_operators(function)] = last_line(refused)
     return failed
 
 

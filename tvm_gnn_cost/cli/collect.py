@@ -135,7 +135,8 @@ def collect(
     rpc: str | None,
     **problem: Any,
 ) -> int:
-    """Measure a pool of schedules for a WORKLOAD, for each line of a --workloads file, or for each task of a --network.
+    """Measure a pool of schedules for a WORKLOAD, for each line of a --workloads file, or for each task of a network
+    (--network, --model).
 
     A pool is a record log in TVM's own format, FOLDER/WORKLOAD-ARGUMENTS.json: bad, middling and near-best schedules,
     none twice. FOLDER/about/ describes it: machine, versions, where each schedule came from, and the noise, known from
@@ -147,6 +148,7 @@ def collect(
       tvm-gnn-cost collect matmul 512 512 512
       tvm-gnn-cost collect --workloads workloads.txt --trials 256 --minutes 120 --output runs/pools
       tvm-gnn-cost collect --network mobilenet --layout NHWC --trials 64
+      tvm-gnn-cost collect --model net.onnx --input x=1,3,224,224 --trials 64
       tvm-gnn-cost collect C2D 2 --rpc epyc@192.168.1.10:9190 --target "llvm -mcpu=znver4 -num-cores=16"
 
     \b
@@ -199,8 +201,8 @@ def find_workloads(file: str | None, **problem: Any) -> list[Workload]:
     """What a command line asks for. Raises WorkloadError for what is unknown, with the line of a file."""
     if file is None:
         return _named(**problem)
-    if problem["workload"] or problem["network"]:
-        raise WorkloadError("--workloads stands alone: give no workload or --network besides it")
+    if problem["workload"] or problem["network"] or problem["model_file"]:
+        raise WorkloadError("--workloads stands alone: give no workload, --network or --model besides it")
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -277,16 +279,15 @@ def _named(**problem: Any) -> list[Workload]:
     from tvm_gnn_cost.workloads import describe
 
     asked = make_problem(**problem)
-    if problem["network"] is None:
+    if asked.network is None:
         (task,) = asked.tasks
         name, *arguments = [word for word in describe(task.workload_key).split() if word != "float32"]
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{name}-{'x'.join(arguments)}")
         return [Workload(stem, " ".join([name, *arguments]), task)]
-    source = {key: problem[key] for key in ("network", "batch_size", "layout", "image_shape")}
     workloads = []
     for task in asked.tasks:
         # tasks have no names, and their order may change with TVM's passes
         short = hashlib.sha256(task.workload_key.encode()).hexdigest()[:8]
         label = f"{asked.label} {task.desc or 'task'} {short}"
-        workloads.append(Workload(f"{asked.file_stem}-{short}", label, task, source))
+        workloads.append(Workload(f"{asked.file_stem}-{short}", label, task, asked.network.source))
     return workloads

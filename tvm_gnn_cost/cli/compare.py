@@ -65,7 +65,8 @@ def compare(
     population: int,
     **problem: Any,
 ) -> int:
-    """Tune a WORKLOAD (or a --network) with each of several cost models: same trials, same seeds, same machine.
+    """Tune a WORKLOAD (or a network: --network, --model) with each of several cost models: same trials, same seeds,
+    same machine.
 
     The models take turns within each seed, and who begins alternates. The folder gets comparison.json (machine,
     versions, every trial), comparison.png (best latency against trials and against seconds) and a record log a run.
@@ -77,6 +78,7 @@ def compare(
       tvm-gnn-cost compare matmul 512 512 512
       tvm-gnn-cost compare conv2d_nhwc 1 28 28 128 128 3 1 1 --seeds 3 --trials 512 --output runs/conv
       tvm-gnn-cost compare --network mlp --models gnn --pretrained none
+      tvm-gnn-cost compare --model encoder.pt2 --trials 1000
     """
     console = Console()
     names = _model_names(models)
@@ -220,7 +222,8 @@ def _open(folder: Path, problem: Problem, settings: dict[str, Any], restart: boo
 
 def _settings(problem: Problem, options: TuneOptions, population: int, pretrained: str, device: str) -> dict[str, Any]:
     measure = options.measure
-    return {
+    file = {} if problem.network is None else {k: v for k, v in problem.network.source.items() if k == "sha256"}
+    return file | {
         "target": str(problem.tasks[0].target),
         "hardware": list(identity_of(problem.tasks[0]).hardware),
         "trials": options.trials,

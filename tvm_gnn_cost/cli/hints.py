@@ -9,6 +9,7 @@ from types import MappingProxyType
 OPTION_OF: Mapping[str, str] = MappingProxyType(
     {
         "definitions": "--register",
+        "inputs": "--input",
         "jobs": "--jobs",
         "learnt": "--learn",
         "replay.round": "--round",

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from tvm_gnn_cost.cli.network_options import NETWORK_OPTIONS, NetworkChoice
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
+
+    from tvm_gnn_cost.networks import Network
 
 MODELS = ("gnn", "xgboost")
 _FORMER_NAMES = {"xgb": "xgboost"}
@@ -25,11 +28,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be tuned: tasks with their weights, and a label for files and reports."""
+    """What is to be tuned: tasks with their weights, a label for files and reports, the network that they are from."""
 
     label: str
     tasks: list[SearchTask]
     weights: list[float]
+    network: Network | None = None
 
     @property
     def file_stem(self) -> str:
@@ -44,10 +48,7 @@ def problem_options(function: F) -> F:
     """The arguments and options that name a workload or a network, and the target."""
     decorators = [
         click.argument("workload", nargs=-1, metavar="[WORKLOAD [ARGUMENT]...]"),
-        click.option("--network", metavar="NAME", help="All tasks of a network from tvm.relay.testing instead."),
-        click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="With --network."),
-        click.option("--layout", default="NCHW", show_default=True, help="NCHW or NHWC, with --network."),
-        click.option("--image-shape", metavar="C,H,W", help="The shape of an input, channels first, with --network."),
+        *NETWORK_OPTIONS,
         click.option("--target", default="host", show_default=True, help='As in "llvm -mcpu=znver4 -num-cores=8".'),
     ]
     return _apply(decorators, function)
@@ -118,31 +119,28 @@ def model_options(function: F) -> F:
     return _apply(decorators, function)
 
 
-def make_problem(
-    workload: Sequence[str],
-    network: str | None,
-    batch_size: int,
-    layout: str,
-    image_shape: str | None,
-    target: str,
-) -> Problem:
-    """The tasks that a command line asks for. Raises WorkloadError for what is unknown or does not fit."""
-    from tvm_gnn_cost.ansor.networks import load_network, network_tasks
+def make_problem(workload: Sequence[str], target: str, **network: Any) -> Problem:
+    """The tasks that a command line asks for; `network` are the fields of `NetworkChoice`.
+
+    Raises WorkloadError for what is unknown or does not fit.
+    """
+    from tvm_gnn_cost.ansor.networks import network_tasks
     from tvm_gnn_cost.ansor.tasks import make_task
     from tvm_gnn_cost.workloads import parse_target
 
-    if (network is None) == (not workload):
-        raise WorkloadError("name one workload (tvm-gnn-cost workloads lists them), or a network with --network")
+    choice = NetworkChoice(**network)
+    if bool(choice) == bool(workload):
+        raise WorkloadError(
+            "name one workload (tvm-gnn-cost workloads lists them), or a network with --network or --model"
+        )
     parsed = parse_target(target)
-    if network is None:
+    if not choice:
         name, args = workload[0], [parse_argument(text) for text in workload[1:]]
         task = make_task(name, args, parsed)
         return Problem(" ".join(workload), [task], [1.0])
-    shape = _parse_shape(image_shape) if image_shape else None
-    net = load_network(network, batch_size=batch_size, layout=layout, image_shape=shape)
+    net = choice.load()
     tasks, weights = network_tasks(net, parsed)
-    label = f"{network} batch {batch_size} {layout}" + (f" {image_shape}" if image_shape else "")
-    return Problem(label, tasks, [float(w) for w in weights])
+    return Problem(choice.label, tasks, [float(w) for w in weights], net)
 
 
 def search_params(population: int) -> dict[str, int]:
@@ -170,6 +168,11 @@ def model_name(text: str) -> str:
     return name
 
 
+def is_model(text: str) -> bool:
+    """Whether a text is the name of a model, today's or a former one."""
+    return _FORMER_NAMES.get(text, text) in MODELS
+
+
 def split_names(text: str) -> list[str]:
     """The names in a text such as "gnn, xgb", none twice."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
@@ -185,13 +188,6 @@ def parse_argument(text: str) -> int | float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def _parse_shape(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in re.split(r"[,x]", text))
-    except ValueError as error:
-        raise WorkloadError(f"--image-shape is {text!r}; it is like 3,224,224") from error
 
 
 def _apply(decorators: Sequence[Callable[[Any], Any]], function: F) -> F:

@@ -15,6 +15,7 @@ from tvm_gnn_cost.cli.options import (
     MODELS,
     Problem,
     budget_options,
+    is_model,
     make_model,
     make_problem,
     measure_options,
@@ -24,6 +25,7 @@ from tvm_gnn_cost.cli.options import (
     search_params,
 )
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
+from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneResult
 from tvm_gnn_cost.report.formats import format_ms
 
@@ -33,7 +35,7 @@ from tvm_gnn_cost.report.formats import format_ms
 @budget_options
 @click.option("--log-file", type=click.Path(dir_okay=False), help="The record log [default: named after the workload].")
 @click.option("--resume", is_flag=True, help="Go on from the log; its records count as trials.")
-@click.option("--model", default="gnn", show_default=True, metavar="|".join(MODELS), help="xgboost is TVM's own.")
+@click.option("--cost-model", default="gnn", show_default=True, metavar="|".join(MODELS), help="xgboost is TVM's own.")
 @model_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the search.")
 @click.option("--save-model", type=click.Path(dir_okay=False), help="Where to save the trained model.")
@@ -42,7 +44,7 @@ def tune(
     budget: TuneOptions,
     log_file: str | None,
     resume: bool,
-    model: str,
+    cost_model: str,
     pretrained: str,
     device: str,
     seed: int,
@@ -54,7 +56,7 @@ def tune(
     population: int,
     **problem: Any,
 ) -> int:
-    """Tune a WORKLOAD, given by name and arguments, or all tasks of a --network.
+    """Tune a WORKLOAD, given by name and arguments, or all tasks of a network: --network NAME or --model FILE.
 
     Every measurement goes to the log file at once, in TVM's own format: apply it with auto_scheduler.ApplyHistoryBest
     or SearchTask.apply_best. Ctrl-C stops at the next safe point and loses nothing; --resume goes on.
@@ -65,21 +67,22 @@ def tune(
       tvm-gnn-cost tune C2D 2 --trials 500 --log-file c2d.json
       tvm-gnn-cost tune C2D 2 --trials 1000 --log-file c2d.json --resume
       tvm-gnn-cost tune --network mobilenet --layout NHWC --trials 2000
-      tvm-gnn-cost tune attention 12 128 64 --model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
+      tvm-gnn-cost tune --model net.onnx --input x=1,3,224,224 --trials 2000
+      tvm-gnn-cost tune attention 12 128 64 --cost-model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
 
     `tvm-gnn-cost workloads` lists workloads with their arguments, and networks.
     """
     console = Console()
-    model = model_name(model)
+    kind = model_name(_former_option(problem) or cost_model)
     asked = make_problem(**problem)
     log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
     options = replace(budget, measure=MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
-    cost_model = make_model(model, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
-    status = TuningStatus(lambda _: model, lambda _: asked.flops)
+    model = make_model(kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
+    status = TuningStatus(lambda _: kind, lambda _: asked.flops)
     with Display(console, status) as display:
         result = tune_tasks(
             asked.tasks,
-            cost_model,
+            model,
             log,
             options,
             weights=asked.weights,
@@ -90,7 +93,7 @@ def tune(
         )
     _print_result(console, asked, result)
     if save_model is not None:
-        cost_model.save(save_model)
+        model.save(save_model)
         console.print(f"model: {save_model}", highlight=False, soft_wrap=True)
     if result.interrupted:
         console.print(f"Stopped early; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
@@ -98,6 +101,23 @@ def tune(
     if result.out_of_time:
         console.print(f"The time is up; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
     return 0 if any(latency is not None for latency in result.best_latency_s) else 1
+
+
+def _former_option(problem: dict[str, Any]) -> str | None:
+    """The cost model where --model names one, as it did before it named a network's file; it is taken out then."""
+    name = problem["model_file"]
+    if name is None or Path(name).exists():
+        return None
+    if is_model(name):
+        click.echo(f"--model {name}: the cost model is chosen with --cost-model now; --model is a file", err=True)
+        problem["model_file"] = None
+        return str(name)
+    if problem["workload"]:
+        raise InvalidArgumentError(
+            f"--model is the file of a network, and there is no {name!r}; a cost model is chosen with --cost-model: "
+            f"{', '.join(MODELS)}"
+        )
+    return None
 
 
 def _print_result(console: Console, problem: Problem, result: TuneResult) -> None:

@@ -102,7 +102,7 @@ def _import(path: Path, model: Any, inputs: tuple[InputSpec, ...], source: dict[
 
 @contextlib.contextmanager
 def _older_onnx() -> Iterator[None]:
-    """`onnx.mapping`, a module that onnx dropped in 1.20 and that TVM 0.19's front end imports, for as long as needed."""
+    """`onnx.mapping`, which TVM 0.19's front end imports and newer releases of onnx lack, for as long as needed."""
     import onnx
     from onnx import helper
 

@@ -48,7 +48,8 @@ def _constants(graph: Any) -> dict[str, NDArray[Any]]:
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
-            tensors.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+            values = [a.t for a in node.attribute if a.name == "value"]
+            tensors.update(zip(node.output, values, strict=False))
     return {
         name: numpy_helper.to_array(tensor)
         for name, tensor in tensors.items()

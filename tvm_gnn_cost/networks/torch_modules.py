@@ -42,7 +42,7 @@ def from_module(module: nn.Module, example_inputs: ExampleInputs, name: str | No
         name, module = name or "ExportedProgram", module.module()
     if not isinstance(module, nn.Module):
         raise InvalidArgumentError(f"module is {type(module).__name__}; it is a torch.nn.Module")
-    name = name or getattr(module, "original_name", type(module).__name__)
+    name = name or str(getattr(module, "original_name", type(module).__name__))
     examples = _named_examples(module, example_inputs)
     traced = trace(name, module, examples)
     inputs = [InputSpec(key, tuple(value.shape), dtype_name(value.dtype)) for key, value in examples.items()]
@@ -164,7 +164,8 @@ def _named_examples(module: nn.Module, examples: ExampleInputs) -> dict[str, Ten
 def _parameters(module: nn.Module) -> list[str] | None:
     """The names of `forward`'s parameters in order; None where it takes any number, or does not say."""
     if isinstance(module, torch.jit.ScriptModule):
-        return [argument.name for argument in module.forward.schema.arguments[1:]]
+        method: Any = module.forward
+        return [argument.name for argument in method.schema.arguments[1:]]
     parameters = inspect.signature(module.forward).parameters.values()
     if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
         return None

@@ -12,9 +12,9 @@ from tvm import auto_scheduler, te, tir, topi
 from tvm.meta_schedule.testing.te_workload import CONFIGS
 
 from tvm_gnn_cost.ansor.measurements import result_latency
-from tvm_gnn_cost.networks import load_network, without_downloads
 from tvm_gnn_cost.ansor.record_log import read_records, recover
 from tvm_gnn_cost.ansor.tasks import make_task, register_all
+from tvm_gnn_cost.networks import load_network, without_downloads
 from tvm_gnn_cost.records.logs import find_logs
 from tvm_gnn_cost.testing.schedules import on_hardware
 from tvm_gnn_cost.workloads import run_definitions

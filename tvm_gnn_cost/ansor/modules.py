@@ -1,0 +1,96 @@
+"""Tuning a PyTorch module from Python."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tvm_gnn_cost.ansor.networks import network_tasks
+from tvm_gnn_cost.ansor.tuning import tune_tasks
+from tvm_gnn_cost.networks import Network
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneProgress, TuneResult
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.progress import Observer, unobserved
+
+if TYPE_CHECKING:
+    from torch import nn
+    from tvm.auto_scheduler import SearchTask
+    from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
+    from tvm.target import Target
+
+    from tvm_gnn_cost.networks.torch_modules import ExampleInputs
+
+
+@dataclass(frozen=True)
+class TunedModule:
+    """A tuned module.
+
+    Attributes:
+        network: the module as a Relay network, with its parameters and its inputs.
+        tasks: the tuning tasks in it.
+        tuning: what the tuning run did; `tuning.log_file` has the best schedules.
+    """
+
+    network: Network
+    tasks: tuple[SearchTask, ...]
+    tuning: TuneResult
+
+
+def tune_module(
+    module: nn.Module,
+    example_inputs: ExampleInputs,
+    target: str | Target = "host",
+    *,
+    trials: int = 1000,
+    log_file: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    model: PythonBasedModel | None = None,
+    trials_per_round: int = 64,
+    measure: MeasureOptions | None = None,
+    seed: int = 0,
+    search_params: dict[str, Any] | None = None,
+    observer: Observer[TuneProgress] = unobserved,
+) -> TunedModule:
+    """Tune a PyTorch module for inputs of the examples' shapes and types.
+
+    The module is traced in evaluation mode and is left as it was; a Python branch in it is followed as the examples
+    take it. Ctrl-C stops the run at the next safe point, and what was measured is in the log: `resume=True` goes on.
+
+    Args:
+        module: any module that `torch.jit.trace` can follow, a script module, or a `torch.export.ExportedProgram`.
+        example_inputs: a tensor, several in the order of `forward`, or a mapping by the names that it gives them.
+        target: a target, its string, or "host" for this machine's CPU.
+        trials: schedules to measure in all, over all tasks; a resumed run counts those in its log.
+        log_file: the record log; None is `CLASS.json` in the working directory.
+        resume: go on from the log.
+        model: any PythonBasedModel; None is a pre-trained `GNNCostModel`.
+        trials_per_round: schedules measured between two trainings of the model.
+        measure: how schedules are measured.
+        seed: of the model and the search.
+        search_params: `SketchPolicy` parameters that differ from TVM's defaults.
+        observer: told of every change of phase and every measured batch.
+
+    Raises InvalidArgumentError for arguments that do not fit, WorkloadError where the module cannot be traced, where
+    TVM cannot import an operator of it (all are named), where a shape depends on the inputs' values, or where nothing
+    can be tuned; RecordError for a log that cannot be read or written.
+    """
+    options = TuneOptions(trials, trials_per_round, measure or MeasureOptions())
+    require_auto_scheduler()
+    from tvm_gnn_cost.ansor.cost_model import GNNCostModel
+    from tvm_gnn_cost.networks.torch_modules import from_module
+
+    network = from_module(module, example_inputs)
+    tasks, weights = network_tasks(network, target)
+    tuning = tune_tasks(
+        tasks,
+        GNNCostModel(seed=seed) if model is None else model,
+        f"{network.name}.json" if log_file is None else log_file,
+        options,
+        weights=weights,
+        resume=resume,
+        seed=seed,
+        search_params=search_params,
+        observer=observer,
+    )
+    return TunedModule(network, tuple(tasks), tuning)
