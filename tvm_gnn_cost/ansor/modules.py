@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.networks import network_tasks
 from tvm_gnn_cost.ansor.tuning import tune_tasks
-from tvm_gnn_cost.networks import Network
+from tvm_gnn_cost.networks import Network, with_layout
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.system.progress import Observer, unobserved
@@ -42,6 +42,7 @@ def tune_module(
     example_inputs: ExampleInputs,
     target: str | Target = "host",
     *,
+    layout: str | None = None,
     trials: int = 1000,
     log_file: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -61,6 +62,7 @@ def tune_module(
         module: any module that `torch.jit.trace` can follow, a script module, or a `torch.export.ExportedProgram`.
         example_inputs: a tensor, several in the order of `forward`, or a mapping by the names that it gives them.
         target: a target, its string, or "host" for this machine's CPU.
+        layout: convert its convolutions to "NHWC" (better on CPUs) or "NCHW"; None leaves them as they are.
         trials: schedules to measure in all, over all tasks; a resumed run counts those in its log.
         log_file: the record log; None is `CLASS.json` in the working directory.
         resume: go on from the log.
@@ -81,6 +83,8 @@ def tune_module(
     from tvm_gnn_cost.networks.torch_modules import from_module
 
     network = from_module(module, example_inputs)
+    if layout is not None:
+        network = with_layout(network, layout)
     tasks, weights = network_tasks(network, target)
     tuning = tune_tasks(
         tasks,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 NETWORK_OPTIONS = (
     click.option("--network", metavar="NAME", help="All tasks of a network from tvm.relay.testing instead."),
     click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="With --network."),
-    click.option("--layout", default="NCHW", show_default=True, help="NCHW or NHWC, with --network."),
+    click.option("--layout", help="NCHW or NHWC. With --network: its own [default: NCHW]; with --model: convert its "
+                 "convolutions [default: as they are]."),
     click.option("--image-shape", metavar="C,H,W", help="The shape of an input, channels first, with --network."),
     click.option("--model", "model_file", metavar="FILE", help="All tasks of the network in a file instead: ONNX, "
                  "TorchScript, torch.export (.pt2), or Relay as JSON."),
@@ -32,7 +33,7 @@ class NetworkChoice:
 
     network: str | None = None
     batch_size: int = 1
-    layout: str = "NCHW"
+    layout: str | None = None
     image_shape: str | None = None
     model_file: str | None = None
     inputs: tuple[str, ...] = ()
@@ -45,24 +46,25 @@ class NetworkChoice:
     def label(self) -> str:
         """What it is called in titles and in names of files."""
         if self.model_file is not None:
-            return " ".join([Path(self.model_file).name, *self.inputs])
-        return f"{self.network} batch {self.batch_size} {self.layout}" + (
+            return " ".join([Path(self.model_file).name, *self.inputs, *([self.layout] if self.layout else [])])
+        return f"{self.network} batch {self.batch_size} {self.layout or 'NCHW'}" + (
             f" {self.image_shape}" if self.image_shape else ""
         )
 
     def load(self) -> Network:
         """The network. Raises WorkloadError for what is unknown or does not fit."""
-        from tvm_gnn_cost.networks import load_model, load_network
+        from tvm_gnn_cost.networks import load_model, load_network, with_layout
 
         if self.network is not None and self.model_file is not None:
             raise WorkloadError("give one network: --network or --model")
         if self.inputs and self.model_file is None:
             raise WorkloadError("--input goes with --model")
         if self.model_file is not None:
-            return load_model(self.model_file, self.inputs)
+            net = load_model(self.model_file, self.inputs)
+            return with_layout(net, self.layout) if self.layout else net
         assert self.network is not None
         shape = _parse_shape(self.image_shape) if self.image_shape else None
-        return load_network(self.network, batch_size=self.batch_size, layout=self.layout, image_shape=shape)
+        return load_network(self.network, batch_size=self.batch_size, layout=self.layout or "NCHW", image_shape=shape)
 
 
 def _parse_shape(text: str) -> tuple[int, ...]:

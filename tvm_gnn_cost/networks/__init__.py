@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from tvm_gnn_cost.networks.files import load_model
 from tvm_gnn_cost.networks.inputs import InputSpec
+from tvm_gnn_cost.networks.layouts import with_layout
 from tvm_gnn_cost.networks.named import load_network, network_names
 from tvm_gnn_cost.networks.network import Network
 from tvm_gnn_cost.networks.offline import without_downloads
 
-__all__ = ["InputSpec", "Network", "load_model", "load_network", "network_names", "without_downloads"]
+__all__ = [
+    "InputSpec",
+    "Network",
+    "load_model",
+    "load_network",
+    "network_names",
+    "with_layout",
+    "without_downloads",
+]

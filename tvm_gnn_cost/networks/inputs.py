@@ -103,8 +103,8 @@ def _by_name(where: str, declared: Sequence[DeclaredInput], given: Sequence[Give
             name = names[0]
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise WorkloadError(f"{where} has no input {name!r}{hint} It has: {', '.join(names) or 'none'} (`inputs`)")
+            hint = f"did you mean {close[0]}?" if close else f"it has: {', '.join(names) or 'none'}"
+            raise WorkloadError(f"{where} has no input {name!r} (`inputs`); {hint}")
         if name in chosen:
             raise WorkloadError(f"`inputs` gives input {name!r} of {where} twice")
         chosen[name] = item

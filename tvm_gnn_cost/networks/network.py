@@ -38,7 +38,7 @@ def make_network(name: str, mod: Any, params: dict[str, Any], source: dict[str, 
     from tvm import relay
 
     try:
-        mod = relay.transform.InferType()(mod)
+        mod = relay.transform.InferType()(_one_of_each(mod))
         if _dynamic(mod):
             mod = relay.transform.InferType()(relay.transform.DynamicToStatic()(mod))
     except Exception as error:  # Relay's type inference raises its own errors
@@ -54,6 +54,20 @@ def make_network(name: str, mod: Any, params: dict[str, Any], source: dict[str, 
     bound = {str(name): value for name, value in params.items()}
     inputs = tuple(_input_spec(name, p) for p in main.params if p.name_hint not in bound)
     return Network(name, mod, bound, inputs, dict(source or {}))
+
+
+def _one_of_each(mod: Any) -> Any:
+    """The module with one argument for each name: TVM's front ends copy some, and a copy would never be set."""
+    from tvm import relay
+
+    main = mod["main"]
+    first: dict[str, Any] = {}
+    copies = {p: first[p.name_hint] for p in main.params if first.setdefault(p.name_hint, p) is not p}
+    if not copies:
+        return mod
+    merged = relay.Function(list(first.values()), relay.bind(main.body, copies), attrs=main.attrs)
+    mod.update_func(mod.get_global_var("main"), merged)
+    return mod
 
 
 def _input_spec(name: str, param: Any) -> InputSpec:

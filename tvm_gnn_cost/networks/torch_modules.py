@@ -19,6 +19,7 @@ from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError, last_line
 from tvm_gnn_cost.networks.inputs import DTYPES, InputSpec
 from tvm_gnn_cost.networks.network import Network, make_network
 from tvm_gnn_cost.networks.offline import without_downloads
+from tvm_gnn_cost.networks.torch_converters import CONVERTERS
 
 logger = logging.getLogger("tvm_gnn_cost")
 
@@ -88,7 +89,7 @@ def import_trace(name: str, traced: Any, inputs: Sequence[InputSpec], source: di
     try:
         with without_downloads(), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            mod, params = relay.frontend.from_pytorch(traced, shapes)
+            mod, params = relay.frontend.from_pytorch(traced, shapes, CONVERTERS)
     except NotImplementedError as error:
         missing = re.findall(r"'([\w:.]+)'", str(error)) if "not implemented" in str(error) else []
         what = f"these operators of {name}: {', '.join(sorted(missing))}" if missing else f"{name}: {last_line(error)}"
