@@ -1,7 +1,7 @@
 # make demo, make test: each sets up .venv on its first call, then runs.
 PYTHON ?= python3
 VENV   ?= .venv
-EXTRAS ?= tvm,plots,dev
+EXTRAS ?= tvm,onnx,plots,dev
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check

@@ -48,3 +48,10 @@ def test_network(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "outputs agree; log: mlp.json" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"mlp.json"}
+
+
+def test_pytorch_module(tmp_path: Path) -> None:
+    arguments = ("--size", "8", "--channels", "4", "--trials", "4", "--population", "16")
+    done = run_example("tune_pytorch_module.py", *arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "outputs agree; log: classifier.json" in done.stdout

@@ -120,15 +120,15 @@ def _compile(mod: Any, params: dict[str, Any], target: Target) -> tuple[Any, Exc
 
 
 @contextmanager
-def _extraction_passes() -> Iterator[None]:
-    """The passes of `extract_tasks`, quiet about AutoTVM. Those of one thread alone."""
+def _extraction_passes(*disabled: str) -> Iterator[None]:
+    """The passes of `extract_tasks` but for those disabled, quiet about AutoTVM. Those of one thread alone."""
     from tvm import autotvm, transform
 
     silent, autotvm.GLOBAL_SCOPE.silent = autotvm.GLOBAL_SCOPE.silent, True
     context = transform.PassContext(
         opt_level=3,
         config={"relay.backend.use_auto_scheduler": True},
-        disabled_pass={"AutoSchedulerLayoutRewrite"},
+        disabled_pass={"AutoSchedulerLayoutRewrite", *disabled},
     )
     try:
         with context:
@@ -142,8 +142,7 @@ def _fused_functions(mod: Any, params: dict[str, Any], target: Target) -> list[t
     import tvm
     from tvm import relay
 
-    with _extraction_passes():
-        optimised, _ = relay.optimize(mod, target=target, params=params)
+    optimised = _optimised(mod, params, target)
     counts: Counter[Any] = Counter()
     functions: dict[Any, Any] = {}
 
@@ -160,6 +159,18 @@ def _fused_functions(mod: Any, params: dict[str, Any], target: Target) -> list[t
         whole = relay.Function(arguments, relay.Call(function, arguments))
         modules.append((relay.transform.InferType()(tvm.IRModule.from_expr(whole)), counts[key]))
     return modules
+
+
+def _optimised(mod: Any, params: dict[str, Any], target: Target) -> Any:
+    """The module after the compiler's passes; without the one that asks operators for layouts where that fails."""
+    from tvm import relay
+
+    try:
+        with _extraction_passes():
+            return relay.optimize(mod, target=target, params=params)[0]
+    except Exception:  # an operator without a schedule for the target, for one
+        with _extraction_passes("AlterOpLayout"):
+            return relay.optimize(mod, target=target, params=params)[0]
 
 
 def _operators(mod: Any) -> str:

@@ -84,6 +84,8 @@ def model_format(path: Path) -> str:
 def _zip_format(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
+            if min((entry.header_offset for entry in archive.infolist()), default=0):
+                raise zipfile.BadZipFile("its end is missing")  # and that of an archive within was taken for it
             names = {name.partition("/")[2] for name in archive.namelist()}
             whole = set(archive.namelist())
     except (zipfile.BadZipFile, OSError) as error:
@@ -103,7 +105,8 @@ def _zip_format(path: Path) -> str:
 
 def _json_format(path: Path) -> str:
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8").lstrip()
+        found: Any = json.loads(text.partition("\n")[0] if text.startswith('{"i":') else text)
     except ValueError as error:
         raise WorkloadError(f"{path} is damaged: it begins as JSON ({error})") from error
     if {"root", "nodes", "attrs"} <= found.keys() and "tvm_version" in found["attrs"]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,11 @@ from tvm_gnn_cost.networks.network import Network, make_network
 from tvm_gnn_cost.system.find_tvm import require_tvm
 
 PARAMS_SUFFIX = ".params"
+
+_TRIAL = """
+import sys, tvm
+tvm.relay.transform.InferType()(tvm.ir.load_json(open(sys.argv[1], encoding="utf-8").read()))
+"""
 
 
 def read_relay(
@@ -28,6 +35,7 @@ def read_relay(
     Raises WorkloadError for a damaged file, one that holds something else, parameters that do not fit.
     """
     tvm = require_tvm()
+    _refuse_what_crashes(path)
     try:
         mod = tvm.ir.load_json(path.read_text(encoding="utf-8"))
     except Exception as error:  # TVMError of many kinds
@@ -46,6 +54,14 @@ def read_relay(
         )
     inputs = resolve([_declare(path, p) for name, p in arguments.items() if name not in params])
     return make_network(path.name, _with_shapes(mod, {i.name: i for i in inputs}), params, source)
+
+
+def _refuse_what_crashes(path: Path) -> None:
+    """Read the file in a process of its own first: TVM aborts the one that meets a node that is not there."""
+    command = [sys.executable, "-c", _TRIAL, str(path)]
+    tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if tried.returncode < 0:
+        raise WorkloadError(f"{path} is damaged: TVM crashes on it (signal {-tried.returncode})")
 
 
 def _read_params(path: Path) -> dict[str, Any]:
