@@ -14,6 +14,7 @@ from tvm.contrib import graph_executor
 
 from tvm_gnn_cost import tune_module
 from tvm_gnn_cost.networks import Network, without_downloads
+from tvm_gnn_cost.records.tuning_run import TuneOptions
 from tvm_gnn_cost.workloads import host_target
 
 
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> tuple[float, float]:
         target,
         layout="NHWC",
         trials=args.trials,
-        trials_per_round=16,
+        options=TuneOptions(trials_per_round=16),
         log_file=args.log_file,
         resume=args.resume,
         search_params={"evolutionary_search_population": args.population},

@@ -19,7 +19,7 @@ from tvm_gnn_cost import InvalidArgumentError, WorkloadError, tune_module
 from tvm_gnn_cost.ansor.networks import network_tasks
 from tvm_gnn_cost.networks import load_network
 from tvm_gnn_cost.networks.network import Network, make_network
-from tvm_gnn_cost.records.tuning_run import MeasureOptions
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 TARGET = "llvm -num-cores=2"
 SMALL_SEARCH: dict[str, Any] = {"evolutionary_search_population": 16, "evolutionary_search_num_iters": 1}
@@ -75,9 +75,8 @@ def test_tune_module_tunes_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
             IMAGE,
             layout="NHWC",
             trials=trials,
-            trials_per_round=4,
             model=XGBModel(seed=1),
-            measure=MeasureOptions(repeat=1, min_repeat_ms=1),
+            options=TuneOptions(trials_per_round=4, measure=MeasureOptions(repeat=1, min_repeat_ms=1)),
             search_params=SMALL_SEARCH,
             **options,
         )

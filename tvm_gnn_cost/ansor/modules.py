@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.networks import network_tasks
 from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.networks import Network, with_layout
-from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneProgress, TuneResult
+from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.system.progress import Observer, unobserved
 
 if TYPE_CHECKING:
-    from torch import nn
     from tvm.auto_scheduler import SearchTask
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
     from tvm.target import Target
 
-    from tvm_gnn_cost.networks.torch_modules import ExampleInputs
+    from tvm_gnn_cost.networks.torch_modules import ExampleInputs, TorchModule
+
+
+TRIALS = 1000
+"""What `tune_module` measures where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,16 @@ class TunedModule:
 
 
 def tune_module(
-    module: nn.Module,
+    module: TorchModule,
     example_inputs: ExampleInputs,
     target: str | Target = "host",
     *,
     layout: str | None = None,
-    trials: int = 1000,
+    trials: int | None = None,
     log_file: str | os.PathLike[str] | None = None,
     resume: bool = False,
     model: PythonBasedModel | None = None,
-    trials_per_round: int = 64,
-    measure: MeasureOptions | None = None,
+    options: TuneOptions | None = None,
     seed: int = 0,
     search_params: dict[str, Any] | None = None,
     observer: Observer[TuneProgress] = unobserved,
@@ -63,12 +65,12 @@ def tune_module(
         example_inputs: a tensor, several in the order of `forward`, or a mapping by the names that it gives them.
         target: a target, its string, or "host" for this machine's CPU.
         layout: convert its convolutions to "NHWC" (better on CPUs) or "NCHW"; None leaves them as they are.
-        trials: schedules to measure in all, over all tasks; a resumed run counts those in its log.
+        trials: schedules to measure in all, over all tasks; a resumed run counts those in its log. None is what
+            `options` say, and 1000 without them.
         log_file: the record log; None is `CLASS.json` in the working directory.
         resume: go on from the log.
         model: any PythonBasedModel; None is a pre-trained `GNNCostModel`.
-        trials_per_round: schedules measured between two trainings of the model.
-        measure: how schedules are measured.
+        options: the rest of the budget, and how schedules are measured.
         seed: of the model and the search.
         search_params: `SketchPolicy` parameters that differ from TVM's defaults.
         observer: told of every change of phase and every measured batch.
@@ -77,7 +79,9 @@ def tune_module(
     TVM cannot import an operator of it (all are named), where a shape depends on the inputs' values, or where nothing
     can be tuned; RecordError for a log that cannot be read or written.
     """
-    options = TuneOptions(trials, trials_per_round, measure or MeasureOptions())
+    options = options or TuneOptions(trials=TRIALS)
+    if trials is not None:
+        options = replace(options, trials=trials)
     require_auto_scheduler()
     from tvm_gnn_cost.ansor.cost_model import GNNCostModel
     from tvm_gnn_cost.networks.torch_modules import from_module

@@ -26,8 +26,11 @@ logger = logging.getLogger("tvm_gnn_cost")
 ExampleInputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 """A module's inputs: one, those of `forward` in order, or by the names that `forward` gives them."""
 
+TorchModule = nn.Module | torch.export.ExportedProgram
+"""What can be traced."""
 
-def from_module(module: nn.Module, example_inputs: ExampleInputs, name: str | None = None) -> Network:
+
+def from_module(module: TorchModule, example_inputs: ExampleInputs, name: str | None = None) -> Network:
     """A network from a PyTorch module, in evaluation mode, for inputs of the examples' shapes and types.
 
     Args:
