@@ -8,6 +8,7 @@ its fused functions is compiled alone.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -125,6 +126,9 @@ def _extraction_passes(*disabled: str) -> Iterator[None]:
     from tvm import autotvm, transform
 
     silent, autotvm.GLOBAL_SCOPE.silent = autotvm.GLOBAL_SCOPE.silent, True
+    strategy = logging.getLogger("strategy")  # warns of operators for which AutoTVM has no template
+    level = strategy.level
+    strategy.setLevel(logging.ERROR)
     context = transform.PassContext(
         opt_level=3,
         config={"relay.backend.use_auto_scheduler": True},
@@ -135,6 +139,7 @@ def _extraction_passes(*disabled: str) -> Iterator[None]:
             yield
     finally:
         autotvm.GLOBAL_SCOPE.silent = silent
+        strategy.setLevel(level)
 
 
 def _fused_functions(mod: Any, params: dict[str, Any], target: Target) -> list[tuple[Any, int]]:

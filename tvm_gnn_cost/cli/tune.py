@@ -70,7 +70,10 @@ def tune(
       tvm-gnn-cost tune --model net.onnx --input x=1,3,224,224 --trials 2000
       tvm-gnn-cost tune attention 12 128 64 --cost-model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
 
-    `tvm-gnn-cost workloads` lists workloads with their arguments, and networks.
+    `tvm-gnn-cost workloads` lists workloads with their arguments, and networks. The format of a --model FILE is found
+    by its content: ONNX (needs the package onnx), torch.export.save, torch.jit.save (gives no shapes: --input), or
+    NAME.json of tvm.ir.save_json with its weights, of tvm.relay.save_param_dict, in NAME.params beside it. Nothing in
+    it is executed; pickled modules (torch.save) are not read.
     """
     console = Console()
     kind = model_name(_former_option(problem) or cost_model)
