@@ -230,6 +230,17 @@ def test_early_stopping_of_tvm_works_with_these_policies(tmp_path: Path) -> None
     assert 2 <= scheduler.ct <= 3, "the whole run ends when two trials bring nothing"
 
 
+def test_a_task_alone_in_rounds_of_one() -> None:
+    """`SearchTask.tune`, as TVM's tutorials have it: a fifth of one trial at random is none."""
+    task, model = make_task("matmul"), small_model()
+    params = {**SMALL, **model.search_params}
+    task.tune(
+        auto_scheduler.TuningOptions(2, None, 1, 0, runner=auto_scheduler.LocalRunner(min_repeat_ms=1)),
+        auto_scheduler.SketchPolicy(task, model, params, seed=1, verbose=0),
+    )
+    assert model.num_records == 1, "TVM does not teach the last round"
+
+
 def test_any_cost_model(tmp_path: Path) -> None:
     model = auto_scheduler.XGBModel(verbose_eval=0, num_warmup_sample=4)
     scheduler = tune([make_task("matmul")], model, tmp_path / "log.json", 8)

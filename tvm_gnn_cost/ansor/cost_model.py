@@ -8,6 +8,7 @@ better, 1.0 is as fast as the best measured schedule of the task; a schedule tha
 from __future__ import annotations
 
 import ctypes
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -245,6 +246,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
                 del self._sources[next(iter(self._sources))]
         self._sources[key] = source  # last: most recently used
         self.core.meet(source)
+        self.core.trainer.recognise(key, json.dumps([task.workload_key, str(task.target)]))
         return source
 
 

@@ -141,7 +141,8 @@ class Trainer:
         latencies, tasks, flops = self._checked(graphs, latency, task, flop)
         if not len(graphs):
             return _nothing_done(started)
-        self._recognise(tasks)
+        for name in dict.fromkeys(tasks):
+            self.recognise(name)
         before = self._accuracy(graphs, latencies, tasks)
         slots = self._remember(graphs, latencies, tasks, flops)
         kept = slots[slots >= 0]
@@ -171,7 +172,8 @@ class Trainer:
         """
         count = len(graphs)
         tasks = task_list(task, count)
-        self._recognise(tasks)
+        for name in dict.fromkeys(tasks):
+            self.recognise(name)
         scorer = self.scorer
         score, time_shares = scorer(graphs)
         offset, log_best, flops = np.zeros(count), np.zeros(count), np.full(count, np.nan)
@@ -221,6 +223,20 @@ class Trainer:
         self.calibration.fit_centre(self.replay, self.scorer)
         self.calibrate()
 
+    def recognise(self, name: str, former: str | None = None) -> None:
+        """What an earlier release knew of a task goes to the first task that it fits, unless that is known itself.
+
+        Args:
+            name: the task's key.
+            former: its key then; None: see `former_key`.
+        """
+        if name in self.replay.tasks_:
+            return
+        former = former_key(name) if former is None else former
+        if former in self.replay.tasks_:
+            self.replay.rename(former, name)
+            self.calibration.rename(former, name)
+
     def forget_records(self) -> None:
         """Drops the records it remembers; what it knows of their tasks (best latency, offset) stays."""
         none = np.zeros(0)
@@ -246,14 +262,6 @@ class Trainer:
         self.edge_scaler.partial_fit(graphs.edge_features)
         self.records_seen_ += len(graphs)
         return self.replay.add(graphs, latency, task, flop)
-
-    def _recognise(self, tasks: Sequence[str]) -> None:
-        """What an earlier release knew of a task under a shorter key goes to the first task that it fits."""
-        for name in dict.fromkeys(tasks):
-            former = former_key(name) if name not in self.replay.tasks_ else None
-            if former in self.replay.tasks_:
-                self.replay.rename(former, name)
-                self.calibration.rename(former, name)
 
     def _train(
         self, source: RecordSource, sampler: BatchSampler, validation: IntArray, budget: _Budget, records: int
