@@ -31,11 +31,15 @@ class StageGraphBuilder:
     """Builds the stage graphs of one task's states (`State` or `StateObject`), in Python.
 
     States come bound-inferred from the search; one that is not, or one from a record, is inferred first.
+
+    Attributes:
+        flop: see `StageGraphSource`.
     """
 
     def __init__(self, task: Any) -> None:
         self.task = task
         self.hardware = hardware_of(task)
+        self.flop = task_flop(task)
         self.writer = GraphWriter(self.hardware)
         self._computations = ComputationReader(task)
 
@@ -43,11 +47,6 @@ class StageGraphBuilder:
     def key(self) -> str:
         """See `StageGraphSource`."""
         return task_key(self.task)
-
-    @property
-    def flop(self) -> float:
-        """See `StageGraphSource`."""
-        return task_flop(self.task)
 
     def can_run(self, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
         """See `StageGraphSource`."""
