@@ -52,22 +52,18 @@ class LoopLevels:
         self.loops = self.outer + self.own
         self.accesses = [a for a in nest.computation.accesses if a.host == i]
         self.outside = [1.0]
-        for loop in self.loops:
-            self.outside.append(self.outside[-1] * loop.extent)
+        for around in self.loops:
+            self.outside.append(self.outside[-1] * around.extent)
         self.iterations = self.outside[-1]
         self.output: list[float] = []
         self.distinct: list[list[float]] = []
         self.lines: list[list[float]] = []
         self.touched: list[float] = []
         begun = 1.0  # iterations of a reduction by its loops outside the level
-        for level in range(len(self.loops) + 1):
+        for level, loop in enumerate([*self.loops, None]):
             self._add_level(_level_spans(nest, i, self.loops, level), begun)
-            if (
-                level < len(self.loops)
-                and self.loops[level].stage == i
-                and self.loops[level].kind == LoopKind.REDUCTION
-            ):
-                begun *= self.loops[level].extent
+            if loop is not None and loop.stage == i and loop.kind == LoopKind.REDUCTION:
+                begun *= loop.extent
         self.cache_levels = [
             next((level for level, touched in enumerate(self.touched) if touched <= capacity), len(self.loops))
             for capacity in hardware.cache_bytes

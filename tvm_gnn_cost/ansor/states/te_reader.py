@@ -50,7 +50,7 @@ def read_operation(stage: Any, by_address: dict[int, OperationKey]) -> Operation
         output_bytes=output_bytes if len(output_bytes) > 1 else (),
     )
     if operation.is_placeholder:
-        shape = [_constant(extent) for extent in op.output(0).shape]
+        shape = [constant(extent) for extent in op.output(0).shape]
         return replace(operation, axis_extents=tuple(1 if extent is None else extent for extent in shape))
     return _ComputeReader(op, by_address).read(operation)
 
@@ -75,6 +75,12 @@ def address(obj: Any) -> int:
     return int(getattr(handle, "value", handle) or 0)
 
 
+def constant(value: Any) -> int | None:
+    """A number of TVM's, or None for an expression."""
+    constant = getattr(value, "value", None)
+    return int(constant) if isinstance(constant, int) else None
+
+
 class _ComputeReader:
     """Reads a `te.ComputeOp`."""
 
@@ -93,8 +99,8 @@ class _ComputeReader:
         domains: list[tuple[int, Domain]] = []
         extents: dict[str, int] = {}
         for number, axis in enumerate(axes):
-            extent = _constant(axis.dom.extent)
-            if extent is None or _constant(axis.dom.min) != 0:
+            extent = constant(axis.dom.extent)
+            if extent is None or constant(axis.dom.min) != 0:
                 domain = Domain(self._node(axis.dom.min), self._node(axis.dom.extent))
                 domains.append((number, domain))
                 if extent is None:
@@ -122,7 +128,7 @@ class _ComputeReader:
 
         def visit(node: Any) -> None:
             if isinstance(node, ProducerLoad):
-                sizes = [_constant(size) for size in node.producer.shape]
+                sizes = [constant(size) for size in node.producer.shape]
                 indices = (self._node(index) for index in node.indices)
                 found.extend((i, size) for i, size in zip(indices, sizes, strict=True) if size is not None)
 
@@ -174,15 +180,9 @@ class _ComputeReader:
     def _reduction(self, expression: Any) -> Node:
         parts = [self._node(source) for source in expression.source]
         parts += [_only_operations(self._node(result)) for result in expression.combiner.result]
-        if _constant(expression.condition) is None:
+        if constant(expression.condition) is None:
             parts.append(Node("Condition", None, (self._node(expression.condition),), "select"))
         return Node("Reduce", None, tuple(parts))
-
-
-def _constant(value: Any) -> int | None:
-    """A number of TVM's, or None for an expression."""
-    constant = getattr(value, "value", None)
-    return int(constant) if isinstance(constant, int) else None
 
 
 def _only_operations(node: Node) -> Node:
