@@ -34,14 +34,15 @@ void make_extractor(GraphExtractor* self, bool is_gpu, double cores, double simd
 }
 
 void register_computation(GraphExtractor& self, const Flat<std::int64_t>& structure, const Flat<std::int64_t>& stages,
-                          const Flat<std::int64_t>& axis_extents, const Flat<double>& flop,
-                          const Flat<std::int64_t>& edges, const Flat<std::int64_t>& accesses,
-                          const Flat<double>& reads, const Flat<double>& dimensions, const Flat<double>& coefficients,
-                          const Flat<std::int64_t>& evaluations, const Flat<float>& static_nodes,
-                          const Flat<float>& static_edges) {
-  Computation computation({span(stages), span(axis_extents), span(flop), span(edges), span(accesses), span(reads),
-                           span(dimensions), span(coefficients), span(evaluations), span(static_nodes),
-                           span(static_edges)});
+                          const Flat<std::int64_t>& output_bytes, const Flat<std::int64_t>& axis_extents,
+                          const Flat<double>& flop, const Flat<std::int64_t>& edges,
+                          const Flat<std::int64_t>& accesses, const Flat<double>& reads,
+                          const Flat<double>& dimensions, const Flat<double>& coefficients,
+                          const Flat<std::int64_t>& evaluations, const Flat<double>& evaluated,
+                          const Flat<float>& static_nodes, const Flat<float>& static_edges) {
+  Computation computation({span(stages), span(output_bytes), span(axis_extents), span(flop), span(edges),
+                           span(accesses), span(reads), span(dimensions), span(coefficients), span(evaluations),
+                           span(evaluated), span(static_nodes), span(static_edges)});
   StructureKey key(structure.data(), structure.data() + structure.size());
   const nb::gil_scoped_release release;  // another thread may be extracting
   self.register_computation(std::move(key), std::move(computation));
@@ -80,24 +81,27 @@ void bind_graph_extractor(nb::module_& module) {
            R"(The numbers are those of hardware.Hardware and, from register_bytes on, of its processor; `features` is
 its feature vector, float32.)")
       .def("register_computation", &register_computation, nb::kw_only(), nb::arg("structure"), nb::arg("stages"),
-           nb::arg("axis_extents"), nb::arg("flop"), nb::arg("edges"), nb::arg("accesses"), nb::arg("reads"),
-           nb::arg("dimensions"), nb::arg("coefficients"), nb::arg("evaluations"), nb::arg("static_nodes"),
-           nb::arg("static_edges"),
+           nb::arg("output_bytes"), nb::arg("axis_extents"), nb::arg("flop"), nb::arg("edges"), nb::arg("accesses"),
+           nb::arg("reads"), nb::arg("dimensions"), nb::arg("coefficients"), nb::arg("evaluations"),
+           nb::arg("evaluated"), nb::arg("static_nodes"), nb::arg("static_edges"),
            R"(Tells what the schedules of a structure compute. All arrays are flat.
 
 Args:
     structure: int64: number of stages, number of inserts; per insert: number of values, stage, index, values ...;
         per stage: is inlined, number of rfactor factors, factors.
-    stages: int64, per stage: is_placeholder, is_inlined, is_shared, element_bytes, number of spatial and of reduction
+    stages: int64, per stage: is_placeholder, is_inlined, is_shared, number of outputs, of spatial and of reduction
         axes.
+    output_bytes: int64, bytes of an element of every output of every stage.
     axis_extents: int64, of all axes of all stages.
     flop: float64, per stage: floating-point operations of one iteration, inlined stages included.
     edges: int64, per edge: producer, consumer.
-    accesses: int64, per access (in the order of their hosts): host, producer, edge, affine, number of dimensions.
+    accesses: int64, per access (in the order of their hosts): host, producer, edge, affine, number of dimensions,
+        number of the producer's output, whether it runs once an element, before its reduction.
     reads: float64, per access.
     dimensions: float64, per dimension of every access: spread, limit.
     coefficients: float64, per dimension of every access: one for each axis of the host.
-    evaluations: int64, per evaluation: host, inlined stage, how often an iteration of the host evaluates it.
+    evaluations: int64, per evaluation: host, inlined stage.
+    evaluated: float64, per evaluation: how often an iteration of the host evaluates it.
     static_nodes, static_edges: float32, the static features of every node and edge.
 
 Raises ValueError if the arrays do not fit together.)")

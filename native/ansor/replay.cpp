@@ -21,7 +21,8 @@ const std::vector<PartRange>& Replay::run(Span<double> axis_extents, const Sched
   for (std::size_t axis = 0; axis < axis_extents.size(); ++axis) {
     if (!(std::abs(axis_extents[axis]) <= kLargestExtent)) throw ScheduleError("extent of an axis out of bounds");
     const std::uint32_t begin = pool.size();
-    pool.push({static_cast<std::uint32_t>(axis), static_cast<std::int64_t>(axis_extents[axis]), 1});
+    const auto extent = static_cast<std::int64_t>(axis_extents[axis]);  // of no value counts as one
+    pool.push({static_cast<std::uint32_t>(axis), std::max<std::int64_t>(1, extent), 1});
     loops_.push_back({begin, pool.size()});
   }
   for (const std::uint32_t t : steps) {

@@ -27,6 +27,9 @@ inline double divide(double a, double b) {
   return a / b;
 }
 
+// a / b; of nothing, which has extents of 0, there is nothing: a.
+inline double ratio(double a, double b) { return b != 0.0 ? a / b : a; }
+
 // ceil(x)
 inline double ceiling(double x) {
   if (!std::isfinite(x)) throw ScheduleError("a size that is not finite");

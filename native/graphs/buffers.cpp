@@ -4,12 +4,14 @@
 
 namespace tvm_gnn_cost {
 
-double buffer_bytes(LoopNest& nest, std::int32_t i) {
+double buffer_elements(LoopNest& nest, std::int32_t i) {
   const StageComputation& stage = nest.computation().stage(i);
-  const double elements = nest.is_attached(i)
-                              ? product(first(nest.attached_spans(i, stage.is_shared), stage.num_spatial))
-                              : product(first(nest.computation().axes(stage), stage.num_spatial));
-  return elements * static_cast<double>(stage.element_bytes);
+  return nest.is_attached(i) ? product(first(nest.attached_spans(i, stage.is_shared), stage.num_spatial))
+                             : product(first(nest.computation().axes(stage), stage.num_spatial));
+}
+
+double buffer_bytes(LoopNest& nest, std::int32_t i) {
+  return buffer_elements(nest, i) * static_cast<double>(nest.computation().stage(i).element_bytes);
 }
 
 void KernelMemory::start(LoopNest& nest) {

@@ -8,6 +8,8 @@
 
 namespace tvm_gnn_cost {
 
+// Elements of the buffer that one run of stage i fills, of each output.
+double buffer_elements(LoopNest& nest, std::int32_t i);
 // Bytes of the buffer that one run of stage i fills (`buffers.buffer_bytes`).
 double buffer_bytes(LoopNest& nest, std::int32_t i);
 

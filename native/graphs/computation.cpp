@@ -12,6 +12,8 @@ namespace {
 // More than any computation has.
 constexpr std::size_t kMostStages = 1 << 12;
 constexpr std::size_t kMostAxes = 1 << 10;
+constexpr std::size_t kMostOutputs = 1 << 10;
+constexpr std::int64_t kLargestElement = 1 << 16;
 // Larger than any tensor, and small enough that sums over axes stay exact.
 constexpr std::int64_t kLargestExtent = std::int64_t{1} << 48;
 
@@ -44,11 +46,21 @@ void Computation::add_stages(const ComputationTables& tables) {
   require(tables.static_nodes.size() == count * kStaticNodeFeatures, "static node features");
   for (std::size_t i = 0; i < count; ++i) {
     const std::int64_t* const row = tables.stages.begin() + i * kColumns;
-    require(row[3] > 0 && row[3] < 4096, "element size");
+    require(row[3] > 0 && in_range(row[3], kMostOutputs), "number of outputs");
     require(in_range(row[4], kMostAxes) && in_range(row[5], kMostAxes), "number of axes");
-    stages_.push_back({row[0] != 0, row[1] != 0, row[2] != 0, row[3], tables.flop[i],
+    const std::size_t first_output = output_bytes_.size();
+    std::int64_t element_bytes = 0;
+    for (std::int64_t output = 0; output < row[3]; ++output) {
+      require(output_bytes_.size() < tables.output_bytes.size(), "outputs");
+      const std::int64_t bytes = tables.output_bytes[output_bytes_.size()];
+      require(bytes > 0 && bytes <= kLargestElement, "element size");
+      output_bytes_.push_back(bytes);
+      element_bytes += bytes;
+    }
+    stages_.push_back({row[0] != 0, row[1] != 0, row[2] != 0, element_bytes, tables.flop[i],
                        static_cast<std::uint32_t>(axis_extents_.size()), static_cast<std::uint32_t>(row[4]),
-                       static_cast<std::uint32_t>(row[4] + row[5])});
+                       static_cast<std::uint32_t>(row[4] + row[5]), static_cast<std::uint32_t>(first_output),
+                       static_cast<std::uint32_t>(row[3])});
     for (std::int64_t axis = 0; axis < row[4] + row[5]; ++axis) {
       require(axis_extents_.size() < tables.axis_extents.size(), "axis extents");
       const std::int64_t extent = tables.axis_extents[axis_extents_.size()];
@@ -57,6 +69,7 @@ void Computation::add_stages(const ComputationTables& tables) {
     }
   }
   require(axis_extents_.size() == tables.axis_extents.size(), "axis extents");
+  require(output_bytes_.size() == tables.output_bytes.size(), "outputs");
 }
 
 void Computation::add_edges(const ComputationTables& tables) {
@@ -71,7 +84,7 @@ void Computation::add_edges(const ComputationTables& tables) {
 }
 
 void Computation::add_accesses(const ComputationTables& tables) {
-  constexpr std::size_t kColumns = 5;
+  constexpr std::size_t kColumns = 7;
   const std::size_t count = tables.reads.size();
   require(tables.accesses.size() == count * kColumns, "accesses");
   std::size_t dimension = 0, coefficient = 0;
@@ -81,10 +94,12 @@ void Computation::add_accesses(const ComputationTables& tables) {
     require(in_range(row[0], stages_.size()) && in_range(row[1], row[0]), "access");
     require(accesses_.empty() || accesses_.back().host <= row[0], "order of accesses");
     require(in_range(row[2], edges_.size()), "edge of an access");
-    require(row[4] == stages_[row[1]].num_spatial, "dimensions of an access");
+    const StageComputation& producer = stages_[row[1]];
+    require(row[4] == producer.num_spatial, "dimensions of an access");
+    require(in_range(row[5], producer.num_outputs), "output of an access");
     accesses_.push_back({static_cast<std::int32_t>(row[0]), static_cast<std::int32_t>(row[1]),
-                         static_cast<std::int32_t>(row[2]), row[3] != 0, tables.reads[a],
-                         static_cast<std::uint32_t>(dimensions_.size()), static_cast<std::uint32_t>(row[4])});
+                         static_cast<std::int32_t>(row[2]), row[3] != 0, row[6] != 0, outputs(producer)[row[5]],
+                         tables.reads[a], static_cast<std::uint32_t>(dimensions_.size()), static_cast<std::uint32_t>(row[4])});
     const std::size_t num_axes = stages_[row[0]].num_axes;
     for (std::int64_t d = 0; d < row[4]; ++d, ++dimension) {
       require(2 * dimension + 1 < tables.dimensions.size(), "dimensions");
@@ -104,13 +119,12 @@ void Computation::add_accesses(const ComputationTables& tables) {
 }
 
 void Computation::add_evaluations(const ComputationTables& tables) {
-  require(tables.evaluations.size() % 3 == 0, "evaluations");
-  for (std::size_t e = 0; e < tables.evaluations.size(); e += 3) {
-    const std::int64_t host = tables.evaluations[e], stage = tables.evaluations[e + 1];
+  require(tables.evaluations.size() == 2 * tables.evaluated.size(), "evaluations");
+  for (std::size_t e = 0; e < tables.evaluated.size(); ++e) {
+    const std::int64_t host = tables.evaluations[2 * e], stage = tables.evaluations[2 * e + 1];
     require(in_range(host, stages_.size()) && in_range(stage, stages_.size()), "evaluation");
     require(stages_[host].runs() && stages_[stage].is_inlined, "stages of an evaluation");
-    evaluations_.push_back({static_cast<std::int32_t>(host), static_cast<std::int32_t>(stage),
-                            static_cast<double>(tables.evaluations[e + 2])});
+    evaluations_.push_back({static_cast<std::int32_t>(host), static_cast<std::int32_t>(stage), tables.evaluated[e]});
   }
 }
 

@@ -14,11 +14,13 @@ struct StageComputation {
   bool is_placeholder;
   bool is_inlined;
   bool is_shared;  // a cache in shared memory
-  std::int64_t element_bytes;
+  std::int64_t element_bytes;  // of all outputs together
   double flop;  // floating-point operations of one iteration, inlined stages included
   std::uint32_t first_axis;
   std::uint32_t num_spatial;
   std::uint32_t num_axes;  // spatial axes, then reduction axes
+  std::uint32_t first_output;
+  std::uint32_t num_outputs;
 
   bool runs() const { return !is_placeholder && !is_inlined; }
 };
@@ -37,12 +39,15 @@ struct Dimension {
   std::uint32_t num_terms;
 };
 
-// The reads of a buffer that a stage executes through one edge with the same coefficients.
+// The reads of a buffer that a stage executes through one edge with the same coefficients: in every iteration, or once
+// an element, before its reduction.
 struct Access {
   std::int32_t host;
   std::int32_t producer;
   std::int32_t edge;
   bool affine;
+  bool once;
+  std::int64_t element_bytes;
   double reads;
   std::uint32_t first_dimension;
   std::uint32_t num_dimensions;
@@ -62,16 +67,18 @@ struct Edge {
 
 // A computation end to end, as Python hands it over.
 struct ComputationTables {
-  Span<std::int64_t> stages;        // (stages, 6): is_placeholder, is_inlined, is_shared, element_bytes, spatial axes,
+  Span<std::int64_t> stages;        // (stages, 6): is_placeholder, is_inlined, is_shared, outputs, spatial axes,
                                     // reduction axes
+  Span<std::int64_t> output_bytes;  // of an element of every output of every stage
   Span<std::int64_t> axis_extents;  // of all axes of all stages
   Span<double> flop;                // (stages,)
   Span<std::int64_t> edges;         // (edges, 2): producer, consumer
-  Span<std::int64_t> accesses;      // (accesses, 5): host, producer, edge, affine, dimensions
+  Span<std::int64_t> accesses;      // (accesses, 7): host, producer, edge, affine, dimensions, output, once
   Span<double> reads;               // (accesses,)
   Span<double> dimensions;          // (dimensions, 2): spread, limit
   Span<double> coefficients;        // of every dimension, one for each axis of the access's host
-  Span<std::int64_t> evaluations;   // (evaluations, 3): host, inlined stage, count
+  Span<std::int64_t> evaluations;   // (evaluations, 2): host, inlined stage
+  Span<double> evaluated;           // (evaluations,): count
   Span<float> static_nodes;         // (stages, kStaticNodeFeatures)
   Span<float> static_edges;         // (edges, kStaticEdgeFeatures)
 };
@@ -89,6 +96,10 @@ class Computation {
 
   Span<std::int64_t> axes(const StageComputation& stage) const {
     return {axis_extents_.data() + stage.first_axis, stage.num_axes};
+  }
+  // Bytes of an element of each output.
+  Span<std::int64_t> outputs(const StageComputation& stage) const {
+    return {output_bytes_.data() + stage.first_output, stage.num_outputs};
   }
   // The accesses that stage i executes.
   Span<Access> accesses_of(std::size_t i) const {
@@ -116,7 +127,7 @@ class Computation {
   void index_accesses();
 
   std::vector<StageComputation> stages_;
-  std::vector<std::int64_t> axis_extents_;
+  std::vector<std::int64_t> axis_extents_, output_bytes_;
   std::vector<Edge> edges_;
   std::vector<Evaluation> evaluations_;
   std::vector<Access> accesses_;  // by host

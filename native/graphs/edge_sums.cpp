@@ -31,10 +31,10 @@ void EdgeSums::add(const EdgeSums& access) {
 }
 
 void EdgeSums::finish(Row row) {
-  values[edge::edge_reuse] = divide(values[edge::edge_loads], distinct);
+  values[edge::edge_reuse] = ratio(values[edge::edge_loads], distinct);
   for (int g = 0; g < kNumGroups; ++g) {
     double& reuse = values[edge::edge_group_reuse[g]];
-    reuse = divide(reuse, group_distinct[g]);
+    reuse = ratio(reuse, group_distinct[g]);
   }
   for (int column = 0; column < edge::kCount; ++column) {
     row.set(column, is_plain(column) ? values[column] : log2p(values[column]));

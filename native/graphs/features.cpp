@@ -20,7 +20,7 @@ void DynamicFeatures::write_shares(const Computation& computation, float* nodes,
     Row row(nodes + i * node_stride);
     row.set(node::work_share, divide(work_[i], work));
     row.set(node::is_heaviest, work_[i] == largest);
-    row.set(node::traffic_share, divide(moved_[i], moved));
+    row.set(node::traffic_share, ratio(moved_[i], moved));
   }
 }
 
@@ -47,7 +47,7 @@ void DynamicFeatures::write(LoopNest& nest, KernelMemory& kernels, float* nodes,
     if (!stage.is_inlined || iterations_[i] == 0.0) continue;
     Row row(nodes + i * node_stride);
     row.set(node::iterations, log2p(iterations_[i]));
-    row.set(node::recomputation, log2p(divide(iterations_[i], domain_size(computation, stage))));
+    row.set(node::recomputation, log2p(ratio(iterations_[i], domain_size(computation, stage))));
   }
   for (std::size_t e = 0; e < sums_.size(); ++e) {
     if (sums_[e].is_used) sums_[e].finish(Row(edges + e * edge_stride));

@@ -14,10 +14,9 @@ constexpr std::size_t kNumAnnotations = 12;
 
 // Bytes of the widest element that a statement of stage i reads or writes.
 std::int64_t widest(const Computation& computation, std::int32_t i) {
-  std::int64_t bytes = computation.stage(i).element_bytes;
-  for (const Access& access : computation.accesses_of(i)) {
-    bytes = std::max(bytes, computation.stage(access.producer).element_bytes);
-  }
+  std::int64_t bytes = 0;
+  for (const std::int64_t written : computation.outputs(computation.stage(i))) bytes = std::max(bytes, written);
+  for (const Access& access : computation.accesses_of(i)) bytes = std::max(bytes, access.element_bytes);
   return bytes;
 }
 
@@ -38,7 +37,7 @@ Bytes copied_bytes(const LoopNest& nest, std::int32_t j) {
   if (!exact) return {0.0, std::numeric_limits<double>::infinity()};
   const auto bytes_each = static_cast<double>(nest.computation().stage(j).element_bytes);
   const auto outermost = static_cast<double>(loops.begin()->extent);
-  return {(covered - divide(covered, outermost) + 1.0) * bytes_each, covered * bytes_each};
+  return {(covered - ratio(covered, outermost) + 1.0) * bytes_each, covered * bytes_each};
 }
 
 // Bytes of all shared arrays of the kernel of stage `root`, at most.

@@ -191,7 +191,8 @@ void LoopNest::region(const Access& access, Span<double> spans, double* out) con
     for (const Term& term : computation_->terms(dimensions[d])) {
       span += std::abs(term.coefficient) * (spans[term.axis] - 1.0);
     }
-    out[d] = ceiling(std::min(std::min(span, dimensions[d].limit), static_cast<double>(sizes[d])));
+    const double bounded = std::min(std::min(span, dimensions[d].limit), static_cast<double>(sizes[d]));
+    out[d] = ceiling(std::max(0.0, bounded));
   }
 }
 

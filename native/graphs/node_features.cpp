@@ -67,6 +67,7 @@ void NodeFeatures::derive_levels() {
   touched_.clear();
   distinct_.clear();
   const double line = hardware_.cache_line_bytes;
+  double begun = 1.0;  // iterations of a reduction by its loops outside the level
   for (std::size_t level = 0; level <= loops_.size(); ++level) {
     const Span<double> spans =
         level == loops_.size()
@@ -77,15 +78,23 @@ void NodeFeatures::derive_levels() {
       double* const box = nest_->arena().allocate(access.num_dimensions);
       nest_->region(access, spans, box);
       const Span<double> region{box, access.num_dimensions};
-      distinct_.push_back(product(region));
-      lines_.push_back(line_bytes(region, element_bytes(access), line));
+      const double runs = access.once ? begun : 1.0;
+      distinct_.push_back(product(region) / runs);
+      lines_.push_back(line_bytes(region, static_cast<double>(access.element_bytes), line) / runs);
       touched += lines_.back();
     }
     const Span<double> written = first(spans, stage_->num_spatial);
-    lines_.push_back(line_bytes(written, static_cast<double>(stage_->element_bytes), line));
+    double lines_written = 0.0;
+    for (const std::int64_t bytes : nest_->computation().outputs(*stage_)) {
+      lines_written += line_bytes(written, static_cast<double>(bytes), line);
+    }
+    lines_.push_back(lines_written);
     touched += lines_.back();
     touched_.push_back(touched);
     output_.push_back(product(written));
+    if (level < loops_.size() && loop(level).stage == i_ && loop(level).kind == LoopKind::kReduction) {
+      begun *= static_cast<double>(loop(level).extent);
+    }
   }
   for (std::size_t c = 0; c < kNumCaches; ++c) {  // the outermost level that fits, or the innermost one
     std::size_t level = 0;
@@ -116,10 +125,6 @@ void NodeFeatures::derive_lane() {
   const Span<double> lane = shift(i_, *loops_.back());
   lane_store_ = store_stride(lane);
   for (std::size_t k = 0; k < lane_strides_.size(); ++k) lane_strides_[k] = stride(accesses()[k], lane);
-}
-
-double NodeFeatures::element_bytes(const Access& access) const {
-  return static_cast<double>(nest_->computation().stage(access.producer).element_bytes);
 }
 
 double NodeFeatures::extent_of(Annotations set) const {
@@ -154,7 +159,7 @@ void NodeFeatures::write_place(Row row) const {
   row.set(node::outer_iterations, log2p(iterations_ / own));
   row.set(node::own_iterations, log2p(own));
   row.set(node::iterations, log2p(iterations_));
-  row.set(node::recomputation, log2p(divide(iterations_, domain)));
+  row.set(node::recomputation, log2p(ratio(iterations_, domain)));
   row.set(node::inexact_loops, log2p(inexact));
 }
 
@@ -226,7 +231,7 @@ void NodeFeatures::write_inner_loops(Row row) const {
     row.set(node::group_reduction[k], group.reduces);
     row.set(node::group_output[k], log2p(output_[group.level]));
     row.set(node::group_bytes[k], log2p(touched_[group.level]));
-    row.set(node::group_intensity[k], log2p(divide(flop / outside_[group.level], touched_[group.level])));
+    row.set(node::group_intensity[k], log2p(ratio(flop / outside_[group.level], touched_[group.level])));
   }
 }
 
@@ -235,7 +240,7 @@ void NodeFeatures::write_memory(Row row) const {
   for (std::size_t c = 0; c < kNumCaches; ++c) {
     row.set(node::refills[c], log2p(outside_[cache_levels_[c]]));
     row.set(node::traffic[c], log2p(traffic(c)));
-    row.set(node::intensity[c], log2p(divide(flop, traffic(c))));
+    row.set(node::intensity[c], log2p(ratio(flop, traffic(c))));
   }
   row.set(node::unique_bytes, log2p(touched_[0]));
   row.set(node::allocation, log2p(buffer_bytes(*nest_, i_)));
@@ -348,7 +353,8 @@ void NodeFeatures::add_edges(std::vector<EdgeSums>& edges) {
     const bool attached = nest_->placement(access.producer).compute_at == ComputeAt::kIter;
     const bool has_lane = !loops_.empty();
     const Lane kind = lane_kind(lane_strides_[k]);
-    const double tile = attached ? buffer_bytes(*nest_, access.producer) : distinct(0, k) * element_bytes(access);
+    const double flows = attached ? buffer_elements(*nest_, access.producer) : distinct(0, k);
+    const double tile = flows * static_cast<double>(access.element_bytes);
     double runs = 1.0;
     for (const std::uint32_t id : nest_->outer(access.producer)) runs *= static_cast<double>(nest_->loop(id).extent);
     EdgeSums sums;

@@ -53,7 +53,6 @@ class NodeFeatures {
   double lines(std::size_t level, std::size_t access) const { return lines_[level * (accesses().size() + 1) + access]; }
   double distinct(std::size_t level, std::size_t access) const { return distinct_[level * accesses().size() + access]; }
   Span<Access> accesses() const { return nest_->computation().accesses_of(i_); }
-  double element_bytes(const Access& access) const;
   double extent_of(Annotations set) const;
   Annotations parallel() const;
   double imbalance() const;

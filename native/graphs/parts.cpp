@@ -58,10 +58,10 @@ PartRange PartPool::join(Span<PartRange> ranges) {
 PartRange PartPool::fit(PartRange range, std::int64_t extent) {
   const std::uint32_t begin = size();
   for (std::uint32_t p = range.begin; p < range.end; ++p) {
-    if (parts_[p].extent > 1) push((*this)[p]);
+    if (parts_[p].extent > 1 && extent != 0) push((*this)[p]);
   }
   const PartRange kept{begin, size()};
-  if (extent < 0 || product(kept) == extent) return kept;
+  if (extent <= 0 || product(kept) == extent) return kept;
   if (kept.begin == kept.end) {
     if (range.end - range.begin != 1) return kept;
     const Part only = parts_[range.begin];

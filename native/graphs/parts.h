@@ -37,7 +37,7 @@ class PartPool {
   void split(PartRange range, std::int64_t factor, PartRange& outer, PartRange& inner);
   // The parts of the ranges, end to end.
   PartRange join(Span<PartRange> ranges);
-  // Parts whose product is the extent (any, if negative): the outermost part absorbs the difference.
+  // Parts whose product is the extent (any, if negative): the outermost part absorbs the difference. None for 0.
   PartRange fit(PartRange range, std::int64_t extent);
 
  private:

@@ -34,7 +34,7 @@ def inspect_state(task: Any, state: Any, model: GNNCostModel, *, title: str, not
     return view_schedule(
         nest,
         [[str(loop.name) for loop in stage.iters] for stage in stages],
-        [str(stage.op.output(0).dtype) for stage in stages],
+        [", ".join(str(stage.op.output(i).dtype) for i in range(stage.op.num_outputs)) for stage in stages],
         title=title,
         notes=[*notes, _says(model, score)],
         score=score if model.is_warm else None,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_gnn_cost.ansor.measurements import costs_of, task_flop, usable_by_task
+from tvm_gnn_cost.ansor.measurements import costs_of, usable_by_task
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 from tvm_gnn_cost.records.measured import MeasuredGraphs
@@ -45,7 +45,7 @@ def read_measurements(
             continue
         kept = [latency[i] for i, ok in zip(ids, built.readable, strict=True) if ok]
         if kept:
-            flop = np.full(len(kept), task_flop(builder.task))
+            flop = np.full(len(kept), builder.flop)
             parts.append(MeasuredGraphs(built.graphs, np.array(kept, dtype=np.float64), [name] * len(kept), flop))
     if not parts:
         return None

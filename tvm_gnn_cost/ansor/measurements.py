@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.states.te_reader import address
+from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.ansor.task_identity import TaskIdentities, identity_of
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.latency import latency
@@ -21,8 +22,8 @@ def task_key(task: Any) -> str:
 
 
 def task_flop(task: Any) -> float:
-    """Floating-point operations of a task; at least 1, since TVM counts none for pure data movement."""
-    return max(1.0, float(task.compute_dag.flop_ct))
+    """Floating-point operations of a task (`count_flop`); at least 1, since pure data movement has none."""
+    return max(1.0, count_flop(task.compute_dag))
 
 
 def result_latency(result: Any) -> float | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tvm_gnn_cost.ansor.history import DistinctTasks, History
 from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import append_records
+from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.records.tuning_run import (
     ALL_FAIL,
     EARLY_STOPPING,
@@ -84,7 +85,7 @@ class TuningRun:
         self.history: History | None = None
         self.out_of_time = False
         self._given_weights = tuple(weights)
-        self._flops = tuple(float(task.compute_dag.flop_ct) for task in tasks)
+        self._flops = tuple(count_flop(task.compute_dag) for task in tasks)
         self._books = [_TaskBook() for _ in self.tasks]
         self._interrupts, self._options, self._log, self._observer = interrupts, options, log, observer
         self._task = 0

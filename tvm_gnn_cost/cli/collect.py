@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.cli.options import make_problem, model_options, problem_options
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
 from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Tracker, Workload, collect_pools
@@ -183,7 +184,7 @@ def collect(
     workloads = find_workloads(file, **problem)
     status = TuningStatus(
         lambda progress: f"{progress.task + 1}/{len(workloads)} {workloads[progress.task].label}",
-        lambda progress: float(workloads[progress.task].task.compute_dag.flop_ct),
+        lambda progress: count_flop(workloads[progress.task].task.compute_dag),
         line_every=16,
     )
     with Display(console, status) as display:

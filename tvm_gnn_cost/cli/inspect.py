@@ -11,6 +11,7 @@ import click
 
 from tvm_gnn_cost.ansor.measurements import result_latency
 from tvm_gnn_cost.ansor.record_log import RecordLog, read_records, recover
+from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.ansor.task_identity import TaskIdentities
 from tvm_gnn_cost.cli.options import model_options, parse_argument
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
@@ -100,7 +101,7 @@ def _of_log(path: str, line: int | None, model: GNNCostModel) -> ScheduleView:
     latency = result_latency(log.results[index])
     measured = "the measurement failed"
     if latency is not None and math.isfinite(latency):
-        rate = float(inp.task.compute_dag.flop_ct) / latency / 1e9
+        rate = count_flop(inp.task.compute_dag) / latency / 1e9
         measured = f"measured {format_ms(latency)} ms, {rate:.1f} GFLOP/s"
     where = f"{Path(path).name}, line {log.lines[index]}: {measured}"
     title = describe(inp.task.workload_key)

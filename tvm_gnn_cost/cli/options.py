@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.cli.network_options import NETWORK_OPTIONS, NetworkChoice
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
@@ -41,7 +42,7 @@ class Problem:
 
     @property
     def flops(self) -> float:
-        return sum(float(t.compute_dag.flop_ct) * w for t, w in zip(self.tasks, self.weights, strict=True))
+        return sum(count_flop(t.compute_dag) * w for t, w in zip(self.tasks, self.weights, strict=True))
 
 
 def problem_options(function: F) -> F:

@@ -27,6 +27,11 @@ def total(values: Sequence[float]) -> float:
     return result
 
 
+def ratio(a: float, b: float) -> float:
+    """a / b; of nothing, which has extents of 0, there is nothing: a."""
+    return a / b if b != 0.0 else a
+
+
 def product(values: Sequence[float]) -> float:
     result = 1.0
     for value in values:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.graphs.arithmetic import log2p, product, total
+from tvm_gnn_cost.graphs.arithmetic import log2p, product, ratio, total
 from tvm_gnn_cost.graphs.edge_features import access_quantities, accumulate, finish
 from tvm_gnn_cost.graphs.hardware import Hardware
 from tvm_gnn_cost.graphs.loop_levels import LoopLevels
@@ -35,7 +35,7 @@ def dynamic_features(nest: LoopNest, hardware: Hardware) -> tuple[NDArray[np.flo
     for i, stage in enumerate(nest.computation.stages):
         if stage.is_inlined and iterations[i]:
             domain = product(stage.axis_extents) * product(stage.reduce_extents)
-            nodes[i] = {"iterations": log2p(iterations[i]), "recomputation": log2p(iterations[i] / domain)}
+            nodes[i] = {"iterations": log2p(iterations[i]), "recomputation": log2p(ratio(iterations[i], domain))}
     for edge in edges:
         finish(edge)
     return (
@@ -51,7 +51,7 @@ def _share(nodes: Sequence[dict[str, float]], work: Sequence[float], moved: Sequ
         if values:
             values["work_share"] = work[i] / all_work
             values["is_heaviest"] = float(work[i] == max(work))
-            values["traffic_share"] = moved[i] / all_moved
+            values["traffic_share"] = ratio(moved[i], all_moved)
 
 
 def _table(rows: Sequence[dict[str, float]], names: Sequence[str]) -> NDArray[np.float64]:

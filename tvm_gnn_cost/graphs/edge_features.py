@@ -6,8 +6,8 @@ Several accesses may use one edge: `access_quantities` gives what each adds, `ac
 
 from __future__ import annotations
 
-from tvm_gnn_cost.graphs.arithmetic import log2p, product
-from tvm_gnn_cost.graphs.buffers import buffer_bytes
+from tvm_gnn_cost.graphs.arithmetic import log2p, product, ratio
+from tvm_gnn_cost.graphs.buffers import buffer_shape
 from tvm_gnn_cost.graphs.computation import Access
 from tvm_gnn_cost.graphs.loop_levels import LoopLevels, lane_kind, read_in_all
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
@@ -31,9 +31,9 @@ _PLAIN = frozenset({"edge_attached", "edge_contiguous", "edge_invariant"})
 
 def tile_bytes(nest: LoopNest, access: Access) -> float:
     """Bytes that flow each time the producer runs: its buffer if it is attached, else all that the host reads of it."""
-    if nest.placements[access.producer].compute_at == ComputeAt.ITER:
-        return buffer_bytes(nest, access.producer)
-    return product(read_in_all(nest, access)) * nest.computation.stages[access.producer].element_bytes
+    attached = nest.placements[access.producer].compute_at == ComputeAt.ITER
+    flows = buffer_shape(nest, access.producer) if attached else read_in_all(nest, access)
+    return product(flows) * nest.computation.access_bytes(access)
 
 
 def access_quantities(levels: LoopLevels) -> list[tuple[Access, dict[str, float]]]:
@@ -62,7 +62,7 @@ def _flow(levels: LoopLevels, access: Access, k: int) -> dict[str, float]:
         "edge_tile_bytes": tile,
         "edge_flow": tile * product([loop.extent for loop in nest.outer[access.producer]]),
         "edge_loads": access.reads * levels.iterations,
-        "distinct": product(levels.regions[0][k]),
+        "distinct": levels.distinct[0][k],
     }
 
 
@@ -84,7 +84,7 @@ def _levels(levels: LoopLevels, access: Access, k: int) -> dict[str, float]:
         level = levels.groups[g].level if g < len(levels.groups) else -1
         values[f"edge_group{g}_bytes"] = levels.lines[level][k] if level >= 0 else 0.0
         values[f"edge_group{g}_reuse"] = access.reads * levels.iterations / levels.outside[level] if level >= 0 else 0.0
-        values[f"distinct{g}"] = product(levels.regions[level][k]) if level >= 0 else 1.0
+        values[f"distinct{g}"] = levels.distinct[level][k] if level >= 0 else 1.0
     for cache, level in zip(CACHES, levels.cache_levels, strict=True):
         values[f"edge_traffic_{cache}"] = levels.lines[level][k] * levels.outside[level]
     return values
@@ -101,9 +101,9 @@ def finish(edge: dict[str, float]) -> None:
     """Turns the quantities of an edge into its features; an edge without accesses has none."""
     if edge:
         distinct = edge.pop("distinct")
-        edge["edge_reuse"] = edge["edge_loads"] / distinct
+        edge["edge_reuse"] = ratio(edge["edge_loads"], distinct)
         for g in range(NUM_GROUPS):
-            edge[f"edge_group{g}_reuse"] /= edge.pop(f"distinct{g}")
+            edge[f"edge_group{g}_reuse"] = ratio(edge[f"edge_group{g}_reuse"], edge.pop(f"distinct{g}"))
         for name, value in edge.items():
             if name not in _PLAIN:
                 edge[name] = log2p(value)

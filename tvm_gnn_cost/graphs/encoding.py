@@ -3,16 +3,19 @@
 Each array is one row after another; (a, b) means a rows of b numbers. Stages are in TVM's order, producers before
 consumers; the accesses are in the order of their hosts. The names of the fields are those of `computation`.
 
-    stages        int64    (stages, 6)      is_placeholder, is_inlined, whether it is in shared memory, element_bytes,
-                                            number of spatial axes, number of reduction axes
+    stages        int64    (stages, 6)      is_placeholder, is_inlined, whether it is in shared memory, number of
+                                            outputs, of spatial axes, of reduction axes
+    output_bytes  int64    (all outputs,)   of every stage the size of an element of each output
     axis_extents  int64    (all axes,)      of every stage the spatial axes, then the reduction axes
     flop          float64  (stages,)        floating-point operations of an iteration, inlined stages included
     edges         int64    (edges, 2)       producer, consumer
-    accesses      int64    (accesses, 5)    host, producer, edge, affine, number of the producer's dimensions
+    accesses      int64    (accesses, 7)    host, producer, edge, affine, number of the producer's dimensions, number of
+                                            its output, once
     reads         float64  (accesses,)      reads in an iteration of the host
     dimensions    float64  (dimensions, 2)  spread, limit: of every dimension of every access
     coefficients  float64  (any number,)    of every one of these dimensions, one for each axis of the access's host
-    evaluations   int64    (evaluations, 3) host, inlined stage, how often an iteration of the host evaluates it
+    evaluations   int64    (evaluations, 2) host, inlined stage
+    evaluated     float64  (evaluations,)   how often an iteration of the host evaluates it
 
 With them go `static_features` as float32: `static_nodes` (stages, STATIC_NODE_FEATURES) and `static_edges`
 (edges, STATIC_EDGE_FEATURES).
@@ -39,20 +42,24 @@ def encode_computation(computation: Computation) -> dict[str, NDArray[Any]]:
                 s.is_placeholder,
                 s.is_inlined,
                 s.scope == "shared",
-                s.element_bytes,
+                len(s.outputs),
                 len(s.axis_extents),
                 len(s.reduce_extents),
             )
             for s in stages
         ),
+        "output_bytes": _integers(s.outputs for s in stages),
         "axis_extents": _integers(s.axis_extents + s.reduce_extents for s in stages),
         "flop": np.array([flop_per_iteration(s) for s in stages], np.float64),
         "edges": _integers(computation.edges),
-        "accesses": _integers((a.host, a.producer, a.edge, a.affine, len(a.coefficients)) for a in accesses),
+        "accesses": _integers(
+            (a.host, a.producer, a.edge, a.affine, len(a.coefficients), a.output, a.once) for a in accesses
+        ),
         "reads": np.array([a.reads for a in accesses], np.float64),
         "dimensions": _floats(pair for a in accesses for pair in zip(a.spread, a.limit, strict=True)),
         "coefficients": _floats(row for a in accesses for row in a.coefficients),
-        "evaluations": _integers(computation.evaluations),
+        "evaluations": _integers((host, stage) for host, stage, _ in computation.evaluations),
+        "evaluated": np.array([count for _, _, count in computation.evaluations], np.float64),
     }
 
 

@@ -7,8 +7,8 @@ inlining of its stage asks for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import floor, isfinite
+from dataclasses import dataclass, field, replace
+from math import floor, isfinite, log2
 from typing import Any
 
 CATEGORIES = ("float_add", "float_mul", "float_div", "float_compare", "float_math", "integer", "select", "cast")
@@ -17,13 +17,18 @@ CATEGORIES = ("float_add", "float_mul", "float_div", "float_compare", "float_mat
 
 @dataclass(frozen=True)
 class Node:
-    """One expression node. `kind` is TVM's class name; `value` is the constant, the variable's name, or, for a
-    load, what names the stage that is read (`operation.OperationKey`)."""
+    """One expression node: `operations` operations of `category`, one for each lane of its vector.
+
+    `kind` is TVM's class name; `value` is the constant, the variable's name, or, for a load, what names the tensor that
+    is read (`operation.TensorKey`). "Let" has its value and its body as children, and `value` is the variable. "Given"
+    is the same where the value is computed elsewhere: an index in the body of a Let.
+    """
 
     kind: str
     value: Any = None
     children: tuple[Node, ...] = ()
     category: str | None = None
+    operations: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class LinearForm:
     """sum(coefficients[v] * v) + a constant between `low` and `high`, its span at most `limit`.
 
     `affine` is False where the form only approximates the index (division, modulo, data-dependent parts). The whole
-    lies between `least` and `most`, whatever the axes.
+    lies between `least` and `most`, whatever the axes. Of `scattered` axes, on which it depends through data, the
+    coefficients say no more than that: neighbours may be anywhere.
     """
 
     coefficients: Mapping[int, float] = field(default_factory=dict)
@@ -41,6 +47,7 @@ class LinearForm:
     affine: bool = True
     least: float = float("-inf")
     most: float = float("inf")
+    scattered: frozenset[int] = frozenset()
 
     @staticmethod
     def axis(number: int, extent: int) -> LinearForm:
@@ -51,6 +58,10 @@ class LinearForm:
     def constant(value: float) -> LinearForm:
         """A number."""
         return LinearForm({}, value, value, least=value, most=value)
+
+    def plus(self, other: LinearForm) -> LinearForm:
+        """The sum of both."""
+        return _add(self, other, 1.0)
 
 
 Environment = Mapping[str, LinearForm]
@@ -66,11 +77,15 @@ def linear_form(node: Node, environment: Environment) -> LinearForm:
         return linear_form(node.children[0], environment)
     if node.kind == "Select":
         return _union([linear_form(c, environment) for c in node.children[1:]])
-    combine = _OF_TWO.get(node.kind)
-    if combine is None:
-        return LinearForm(low=float("-inf"), high=float("inf"), affine=False)
-    a, b = (linear_form(c, environment) for c in node.children)
-    return combine(a, b)
+    if node.kind in ("Let", "Given"):
+        value, body = node.children
+        return linear_form(body, {**environment, node.value: linear_form(value, environment)})
+    forms = [linear_form(c, environment) for c in node.children]
+    combine = _OF_TWO.get(node.value if node.kind == "Call" else node.kind)
+    if combine is not None and len(forms) == 2:
+        return combine(*forms)
+    form = _unknown(*forms)
+    return replace(form, scattered=frozenset(form.coefficients)) if node.kind == "Load" else form
 
 
 def _multiply(a: LinearForm, b: LinearForm) -> LinearForm:
@@ -89,7 +104,7 @@ def _divide(a: LinearForm, b: LinearForm) -> LinearForm:
     if quotient is not None:
         return LinearForm.constant(quotient)
     low, high, least, most = (_floor(x) for x in (scaled.low, scaled.high, scaled.least, scaled.most))
-    return LinearForm(scaled.coefficients, low, high, scaled.limit, False, least, most)
+    return LinearForm(scaled.coefficients, low, high, scaled.limit, False, least, most, scaled.scattered)
 
 
 def _modulo(a: LinearForm, b: LinearForm) -> LinearForm:
@@ -100,7 +115,25 @@ def _modulo(a: LinearForm, b: LinearForm) -> LinearForm:
     if quotient is not None and divisor > 0.0:
         return _add(a, LinearForm.constant(quotient * divisor), -1.0)
     span = abs(divisor)
-    return LinearForm(a.coefficients, 0.0, 0.0, min(a.limit, span), False, -span + 1.0, span - 1.0)
+    return LinearForm(a.coefficients, 0.0, 0.0, min(a.limit, span), False, -span + 1.0, span - 1.0, a.scattered)
+
+
+def _shift_left(a: LinearForm, b: LinearForm) -> LinearForm:
+    bits = _number(b)
+    return _unknown(a, b) if bits is None else _scale(a, 2.0**bits)
+
+
+def _shift_right(a: LinearForm, b: LinearForm) -> LinearForm:
+    bits = _number(b)
+    return _unknown(a, b) if bits is None else _divide(a, LinearForm.constant(2.0**bits))
+
+
+def _mask(a: LinearForm, b: LinearForm) -> LinearForm:
+    """A bitwise "and" with 2^n - 1 is a remainder."""
+    mask = _number(b)
+    if mask is None or mask < 0.0 or not log2(mask + 1.0).is_integer():
+        return _unknown(a, b)
+    return _modulo(a, LinearForm.constant(mask + 1.0))
 
 
 def _number(form: LinearForm) -> float | None:
@@ -114,9 +147,10 @@ def _only_quotient(scaled: LinearForm) -> float | None:
     return least if least == most and least >= 0.0 else None
 
 
-def _unknown(a: LinearForm, b: LinearForm) -> LinearForm:
-    """What is known of a product or quotient of two forms: which axes it depends on."""
-    return LinearForm(_union([a, b]).coefficients, float("-inf"), float("inf"), affine=False)
+def _unknown(*forms: LinearForm) -> LinearForm:
+    """What is known of a product or quotient of forms: which axes it depends on."""
+    union = _union([LinearForm(), *forms])
+    return LinearForm(union.coefficients, float("-inf"), float("inf"), affine=False, scattered=union.scattered)
 
 
 def _add(a: LinearForm, b: LinearForm, sign: float) -> LinearForm:
@@ -133,6 +167,7 @@ def _add(a: LinearForm, b: LinearForm, sign: float) -> LinearForm:
         a.affine and b.affine,
         a.least + least,
         a.most + most,
+        a.scattered | b.scattered,
     )
 
 
@@ -146,7 +181,7 @@ def _scale(a: LinearForm, factor: float) -> LinearForm:
     low, high = sorted((a.low * factor, a.high * factor))
     least, most = sorted((a.least * factor, a.most * factor))
     coefficients = {k: c * factor for k, c in a.coefficients.items()}
-    return LinearForm(coefficients, low, high, a.limit * abs(factor), a.affine, least, most)
+    return LinearForm(coefficients, low, high, a.limit * abs(factor), a.affine, least, most, a.scattered)
 
 
 def _union(forms: Sequence[LinearForm]) -> LinearForm:
@@ -163,6 +198,7 @@ def _union(forms: Sequence[LinearForm]) -> LinearForm:
         False,
         min(f.least for f in forms),
         max(f.most for f in forms),
+        frozenset().union(*(f.scattered for f in forms)),
     )
 
 
@@ -176,4 +212,7 @@ _OF_TWO: Mapping[str, Callable[[LinearForm, LinearForm], LinearForm]] = {
     "FloorMod": _modulo,
     "Min": lambda a, b: _union([a, b]),
     "Max": lambda a, b: _union([a, b]),
+    "tir.shift_left": _shift_left,
+    "tir.shift_right": _shift_right,
+    "tir.bitwise_and": _mask,
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.graphs.arithmetic import product
+from tvm_gnn_cost.graphs.arithmetic import product, ratio
 from tvm_gnn_cost.graphs.buffers import buffer_bytes, kernel_memory, kernel_root
 from tvm_gnn_cost.graphs.hardware import Hardware
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
@@ -81,7 +81,7 @@ def _copied_bytes(nest: LoopNest, j: int) -> tuple[float, float]:
         return 0.0, float("inf")
     covered = product([loop.extent for loop in loops])
     bytes_each = float(nest.computation.stages[j].element_bytes)
-    return (covered - covered / loops[0].extent + 1.0) * bytes_each, covered * bytes_each
+    return (covered - ratio(covered, loops[0].extent) + 1.0) * bytes_each, covered * bytes_each
 
 
 def _shared_by(nest: LoopNest, i: int) -> float:
@@ -100,9 +100,8 @@ def _shared_by(nest: LoopNest, i: int) -> float:
 
 def _widest(nest: LoopNest, i: int) -> int:
     """Bytes of the widest element that a statement of stage i reads or writes."""
-    stages = nest.computation.stages
-    reads = [stages[a.producer].element_bytes for a in nest.computation.accesses if a.host == i]
-    return max([stages[i].element_bytes, *reads])
+    reads = [nest.computation.access_bytes(a) for a in nest.computation.accesses if a.host == i]
+    return max([*nest.computation.stages[i].outputs, *reads])
 
 
 def limits(hardware: Hardware) -> NDArray[np.float64]:

@@ -35,7 +35,8 @@ class LoopLevels:
         outer, own: the non-trivial loops of others around the stage, and its own; `loops` both.
         outside: (n + 1,) how often each level runs; the last, `iterations`, is how often the body does.
         output: (n + 1,) elements of the stage that each level writes.
-        regions: (n + 1, accesses) the spans of the producer's dimensions that each level reads.
+        distinct: (n + 1, accesses) elements that each level reads. What is read once an element, before its
+            reduction, counts on average: fewer where the reduction goes on outside the level.
         lines: (n + 1, accesses + 1) bytes of the cache lines that each level reads, and of those it writes (last).
         touched: (n + 1,) their sums.
         cache_levels: for each of `CACHES`, the outermost level whose touched bytes fit, or the innermost one.
@@ -51,15 +52,18 @@ class LoopLevels:
         self.loops = self.outer + self.own
         self.accesses = [a for a in nest.computation.accesses if a.host == i]
         self.outside = [1.0]
-        for loop in self.loops:
-            self.outside.append(self.outside[-1] * loop.extent)
+        for around in self.loops:
+            self.outside.append(self.outside[-1] * around.extent)
         self.iterations = self.outside[-1]
         self.output: list[float] = []
-        self.regions: list[list[list[float]]] = []
+        self.distinct: list[list[float]] = []
         self.lines: list[list[float]] = []
         self.touched: list[float] = []
-        for level in range(len(self.loops) + 1):
-            self._add_level(_level_spans(nest, i, self.loops, level))
+        begun = 1.0  # iterations of a reduction by its loops outside the level
+        for level, loop in enumerate([*self.loops, None]):
+            self._add_level(_level_spans(nest, i, self.loops, level), begun)
+            if loop is not None and loop.stage == i and loop.kind == LoopKind.REDUCTION:
+                begun *= loop.extent
         self.cache_levels = [
             next((level for level, touched in enumerate(self.touched) if touched <= capacity), len(self.loops))
             for capacity in hardware.cache_bytes
@@ -68,17 +72,18 @@ class LoopLevels:
         vector = [loop for loop in self.own if loop.annotation == Annotation.VECTORIZE]
         self.vector_loop = vector[-1] if vector else None
 
-    def _add_level(self, spans: Sequence[float]) -> None:
-        stages, spatial = self.nest.computation.stages, len(self.stage.axis_extents)
+    def _add_level(self, spans: Sequence[float], begun: float) -> None:
+        computation, written = self.nest.computation, spans[: len(self.stage.axis_extents)]
         line = float(self.hardware.cache_line_bytes)
-        regions = [self.nest.region(access, spans) for access in self.accesses]
-        lines = [
-            _line_bytes(region, float(stages[access.producer].element_bytes), line)
-            for access, region in zip(self.accesses, regions, strict=True)
-        ]
-        lines.append(_line_bytes(spans[:spatial], float(self.stage.element_bytes), line))
-        self.output.append(product(spans[:spatial]))
-        self.regions.append(regions)
+        lines, distinct = [], []
+        for access in self.accesses:
+            region = self.nest.region(access, spans)
+            runs = begun if access.once else 1.0
+            lines.append(_line_bytes(region, float(computation.access_bytes(access)), line) / runs)
+            distinct.append(product(region) / runs)
+        lines.append(total([_line_bytes(written, float(size), line) for size in self.stage.outputs]))
+        self.output.append(product(written))
+        self.distinct.append(distinct)
         self.lines.append(lines)
         self.touched.append(total(lines))
 

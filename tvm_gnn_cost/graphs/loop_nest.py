@@ -166,5 +166,6 @@ class LoopNest:
             for coefficient, axis_span in zip(row, spans, strict=True):
                 if coefficient != 0.0:
                     span += abs(coefficient) * (axis_span - 1.0)
-            result.append(float(ceil(min(span, limit, float(size)))))  # a data-dependent index spans its dimension
+            span = max(0.0, min(span, limit, float(size)))  # a data-dependent index spans its dimension
+            result.append(float(ceil(span)))
         return result

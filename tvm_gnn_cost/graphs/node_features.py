@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from tvm_gnn_cost.graphs.arithmetic import log2p, product, total
+from tvm_gnn_cost.graphs.arithmetic import log2p, product, ratio, total
 from tvm_gnn_cost.graphs.buffers import buffer_bytes, kernel_memory
 from tvm_gnn_cost.graphs.loop_levels import LoopLevels, lane_kind
 from tvm_gnn_cost.graphs.loops import BLOCK_ANNOTATIONS, THREAD_ANNOTATIONS, Annotation, ComputeAt, LoopKind
@@ -48,7 +48,7 @@ class NodeFeatures:
             "outer_iterations": log2p(levels.iterations / own),
             "own_iterations": log2p(own),
             "iterations": log2p(levels.iterations),
-            "recomputation": log2p(levels.iterations / domain),
+            "recomputation": log2p(ratio(levels.iterations, domain)),
             "inexact_loops": log2p(sum(not loop.exact for loop in levels.nest.loops[levels.i])),
         }
 
@@ -127,7 +127,7 @@ class NodeFeatures:
             values[f"group{k}_output"] = log2p(levels.output[level]) if level >= 0 else 0.0
             values[f"group{k}_bytes"] = log2p(levels.touched[level]) if level >= 0 else 0.0
             values[f"group{k}_intensity"] = (
-                log2p(flop / levels.outside[level] / levels.touched[level]) if level >= 0 else 0.0
+                log2p(ratio(flop / levels.outside[level], levels.touched[level])) if level >= 0 else 0.0
             )
         return values
 
@@ -139,7 +139,7 @@ class NodeFeatures:
             traffic = levels.traffic(cache)
             values[f"refills_{cache}"] = log2p(levels.outside[level])
             values[f"traffic_{cache}"] = log2p(traffic)
-            values[f"intensity_{cache}"] = log2p(flop / traffic)
+            values[f"intensity_{cache}"] = log2p(ratio(flop, traffic))
         values["unique_bytes"] = log2p(levels.touched[0])
         values["allocation"] = log2p(buffer_bytes(levels.nest, levels.i))
         return values

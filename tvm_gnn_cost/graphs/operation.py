@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tvm_gnn_cost.graphs.expression import CATEGORIES, LinearForm, Node, linear_form
@@ -11,12 +11,31 @@ from tvm_gnn_cost.graphs.expression import CATEGORIES, LinearForm, Node, linear_
 OperationKey = tuple[str, int]
 """A stage by its operation's name, and how many stages before it have the same name."""
 
+TensorKey = tuple[str, int, int]
+"""A tensor by the OperationKey of the stage that makes it, and which of its outputs it is."""
+
+NO_OPERATIONS = (0.0,) * len(CATEGORIES)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What an axis runs over, where that is not a constant number of values from 0 on: `extent` values from `begin`.
+
+    Either may depend on the axes before it, or on data.
+    """
+
+    begin: Node
+    extent: Node
+
 
 @dataclass(frozen=True)
 class Operation:
     """One operation, read once; `counts` are `count_operations` of the body.
 
-    The loads in `body` name the stages they read by their OperationKey.
+    A reduction also has what is evaluated once an element, when it begins: its initial values (`init`, which count
+    `init_counts`) and the domains of its axes. `domains` has those of some axes, by number. `element_bytes` is the size
+    of an element, of all outputs together; where there are several, `output_bytes` has that of each. The loads in nodes
+    name the tensors they read by their TensorKey.
     """
 
     name: str
@@ -29,21 +48,49 @@ class Operation:
     is_float: bool
     is_constant: bool
     counts: tuple[float, ...]
+    init: tuple[Node, ...] = ()
+    init_counts: tuple[float, ...] = NO_OPERATIONS
+    domains: tuple[tuple[int, Domain], ...] = ()
+    output_bytes: tuple[int, ...] = ()
 
     @cached_property
     def loads(self) -> tuple[Node, ...]:
-        """The loads in the body, those in the indices of others included."""
-        return tuple(load for body in self.body for load in _loads(body))
+        """The loads in the body, those in the indices of others included: each runs once an iteration."""
+        return tuple(load for body in self.body for load in loads_of(body))
+
+    @cached_property
+    def first_loads(self) -> tuple[Node, ...]:
+        """The loads that run once an element: before its first iteration, or to know how many there are."""
+        parts = [*self.init, *(part for _, domain in self.domains for part in (domain.begin, domain.extent))]
+        return tuple(load for part in parts for load in loads_of(part))
 
     @cached_property
     def indices(self) -> tuple[tuple[LinearForm, ...], ...]:
-        """The indices of each load, over the operation's own axes."""
+        """The indices of each of `loads`, over the operation's own axes."""
+        return self._indices(self.loads)
+
+    @cached_property
+    def first_indices(self) -> tuple[tuple[LinearForm, ...], ...]:
+        """The indices of each of `first_loads`, over the operation's own axes."""
+        return self._indices(self.first_loads)
+
+    def _indices(self, loads: Sequence[Node]) -> tuple[tuple[LinearForm, ...], ...]:
+        return tuple(tuple(linear_form(c, self._environment) for c in load.children) for load in loads)
+
+    @cached_property
+    def _environment(self) -> Mapping[str, LinearForm]:
         extents = self.axis_extents + self.reduce_extents
-        environment = {
-            name: LinearForm.axis(axis, extent)
-            for axis, (name, extent) in enumerate(zip(self.axis_names, extents, strict=True))
-        }
-        return tuple(tuple(linear_form(c, environment) for c in load.children) for load in self.loads)
+        domains = dict(self.domains)
+        environment: dict[str, LinearForm] = {}
+        for axis, (name, extent) in enumerate(zip(self.axis_names, extents, strict=True)):
+            form = LinearForm.axis(axis, extent)
+            domain = domains.get(axis)
+            if domain is not None:
+                if domain.extent.kind != "Const":
+                    form = replace(form, least=0.0, most=float("inf"))
+                form = form.plus(linear_form(domain.begin, environment))
+            environment[name] = form
+        return environment
 
 
 def operation_keys(names: Sequence[str]) -> list[OperationKey]:
@@ -51,13 +98,14 @@ def operation_keys(names: Sequence[str]) -> list[OperationKey]:
     return [(name, list(names[:i]).count(name)) for i, name in enumerate(names)]
 
 
-def _loads(node: Node) -> list[Node]:
+def loads_of(node: Node) -> list[Node]:
+    """The loads that an expression executes, those in the indices of others included."""
     found, stack = [], [node]
     while stack:
         current = stack.pop()
         if current.kind == "Load":
             found.append(current)
-        stack.extend(current.children)
+        stack.extend(current.children[1:] if current.kind == "Given" else current.children)
     return found
 
 
@@ -67,7 +115,7 @@ def count_operations(bodies: Sequence[Node]) -> tuple[float, ...]:
     while stack:
         node = stack.pop()
         if node.category is not None:
-            counts[CATEGORIES.index(node.category)] += 1.0
+            counts[CATEGORIES.index(node.category)] += node.operations
         if node.kind != "Load":
             stack.extend(node.children)
     return tuple(counts)

@@ -60,7 +60,7 @@ STATIC_NODE_FEATURES: tuple[Feature, ...] = (
     _flag("is_rfactor", "the stage is a partial reduction made by rfactor"),
     _flag("has_reduction", "the stage reduces"),
     _flag("is_float", "the stage's elements are floating-point numbers"),
-    Feature("element_bytes", "bytes", "size of an element", 1, 128),
+    Feature("element_bytes", "bytes", "size of an element", 1, 4096),
     Feature("spatial_axes", "count", "number of spatial axes", 0, 16),
     Feature("reduction_axes", "count", "number of reduction axes", 0, 16),
     _log("elements", "elements", "elements of the stage's tensor"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.graphs.arithmetic import log2p
+from tvm_gnn_cost.graphs.arithmetic import log2p, ratio
 from tvm_gnn_cost.graphs.computation import Access, Computation, StageComputation
 from tvm_gnn_cost.graphs.expression import CATEGORIES
 from tvm_gnn_cost.graphs.schema import STATIC_EDGE_FEATURES, STATIC_NODE_FEATURES
@@ -40,8 +41,7 @@ def _node(computation: Computation, i: int) -> dict[str, float]:
     elements = float(prod(stage.axis_extents))
     reduction = float(prod(stage.reduce_extents))
     flop = flop_per_iteration(stage) * elements * reduction
-    read = {a.producer for a in accesses}
-    input_bytes = sum(computation.stages[p].tensor_bytes for p in read)
+    input_bytes = _bytes_read(computation, accesses)
     spatial = len(stage.axis_extents)
     return {
         "is_placeholder": float(stage.is_placeholder),
@@ -65,7 +65,7 @@ def _node(computation: Computation, i: int) -> dict[str, float]:
         **{c: log2p(n) for c, n in zip(CATEGORIES, stage.inlined_operations, strict=True)},
         "flop": log2p(flop),
         "input_bytes": log2p(input_bytes),
-        "intensity": log2p(flop / (input_bytes + stage.tensor_bytes)),
+        "intensity": log2p(ratio(flop, input_bytes + stage.tensor_bytes)),
         "producers": log2p(sum(c == i for _, c in computation.edges)),
         "consumers": log2p(sum(p == i for p, _ in computation.edges)),
         "accesses": log2p(len(accesses)),
@@ -85,7 +85,7 @@ def _edge(computation: Computation, e: int) -> dict[str, float]:
         "producer_is_placeholder": float(producer.is_placeholder),
         "producer_is_inlined": float(producer.is_inlined),
         "consumer_is_inlined": float(consumer.is_inlined),
-        "edge_tensor_bytes": log2p(producer.tensor_bytes),
+        "edge_tensor_bytes": log2p(_bytes_read(computation, accesses) if accesses else producer.tensor_bytes),
         "edge_reads": log2p(sum(a.reads for a in accesses)),
         "edge_window": float(any(_is_window(a) for a in accesses)),
         "edge_broadcast": float(
@@ -99,6 +99,14 @@ def _edge(computation: Computation, e: int) -> dict[str, float]:
         ),
         "edge_non_affine": float(any(not a.affine for a in accesses)),
     }
+
+
+def _bytes_read(computation: Computation, accesses: Sequence[Access]) -> int:
+    """Bytes of all buffers that the accesses read."""
+    buffers = {(a.producer, a.output): a for a in accesses}
+    return sum(
+        prod(computation.stages[a.producer].axis_extents) * computation.access_bytes(a) for a in buffers.values()
+    )
 
 
 def _axes(stage: StageComputation) -> int:

@@ -42,6 +42,11 @@ class Calibration:
             return self.best_score + self.centre
         return math.log2(stats.flop) - math.log2(stats.best_latency) - LOG_REFERENCE
 
+    def shift(self, task: str, octaves: float) -> None:
+        """Moves the offset of a task whose throughput counts so much more from now on."""
+        if task in self.offset:
+            self.offset[task] += octaves
+
     def offset_of(self, task: str, replay: ReplayBuffer, scorer: Scorer) -> float:
         """The task's offset for the present weights, fitted now on its remembered records if it is out of date."""
         if task not in self.fresh and task in replay.tasks_:

@@ -109,8 +109,8 @@ class ReplayBuffer:
         return np.array([self._records[int(i)].latency for i in slots], dtype=np.float64)
 
     def flop(self, slots: Iterable[int] | IntArray) -> NDArray[np.float64]:
-        """Floating-point operations of the records."""
-        return np.array([self._records[int(i)].flop for i in slots], dtype=np.float64)
+        """Floating-point operations of the records: for all of a task those of its latest."""
+        return np.array([self.tasks_[self._records[int(i)].task].flop for i in slots], dtype=np.float64)
 
     def task(self, slots: Iterable[int] | IntArray) -> list[str]:
         """Task keys of the records."""

@@ -168,7 +168,7 @@ class Trainer:
         Args:
             graphs: n graphs.
             task: one key for all, or n keys.
-            flop: floating-point operations, one number or (n,); needed only for the latency of unseen tasks.
+            flop: floating-point operations, one number or (n,); used only for the latency of unseen tasks.
         """
         count = len(graphs)
         tasks = task_list(task, count)
@@ -177,14 +177,14 @@ class Trainer:
         scorer = self.scorer
         score, time_shares = scorer(graphs)
         offset, log_best, flops = np.zeros(count), np.zeros(count), np.full(count, np.nan)
+        if flop is not None:
+            flops[:] = np.asarray(flop, dtype=np.float64)
         for ids in group_ids(tasks, np.arange(count)):
             name = tasks[int(ids[0])]
             offset[ids] = self.calibration.offset_of(name, self.replay, scorer)
             log_best[ids] = self.calibration.log_best(name, self.replay)
-            if name in self.replay.tasks_:
+            if name in self.replay.tasks_:  # its offset counts these, whatever is counted today
                 flops[ids] = self.replay.tasks_[name].flop
-        if flop is not None:
-            flops = np.broadcast_to(np.asarray(flop, dtype=np.float64), (count,))
         log_absolute = np.clip(score.astype(np.float64) + offset, -100.0, 100.0)
         relative = np.clip(np.exp2(log_absolute - log_best), 1e-6, 1e3)
         return Prediction(
@@ -261,6 +261,10 @@ class Trainer:
         self.node_scaler.partial_fit(graphs.node_features)
         self.edge_scaler.partial_fit(graphs.edge_features)
         self.records_seen_ += len(graphs)
+        for name, number in dict(zip(task, flop.tolist(), strict=True)).items():
+            known = self.replay.tasks_.get(name)
+            if known is not None and known.flop != number:  # counted anew
+                self.calibration.shift(name, math.log2(number) - math.log2(known.flop))
         return self.replay.add(graphs, latency, task, flop)
 
     def _train(

@@ -21,6 +21,10 @@ def proof_cases() -> Iterator[tuple[str, Any, list[Any]]]:
     yield "sampled, CPU", product, _sampled(product)
     norm = _task("proof_norm", _norm(4, 512), host)
     yield "sampled, CPU, rfactor", norm, _sampled(norm)
+    pairs = _task("proof_pairs", _pairs(24, 40), host)
+    yield "sampled, CPU, pairs, data-dependent", pairs, [pairs.compute_dag.get_init_state(), *_sampled(pairs)]
+    uneven = _task("proof_uneven", _uneven(12), host)
+    yield "uneven and empty axes", uneven, [uneven.compute_dag.get_init_state(), *_sampled(uneven)]
     on_gpu = _task("proof_product_gpu", _product(64, 64, 64), device, gpu)
     yield "sampled, GPU", on_gpu, _sampled(on_gpu)
 
@@ -57,6 +61,45 @@ def _norm(rows: int, columns: int) -> list[Any]:
     c = te.compute((rows,), lambda i: te.sum(a[i, k] * a[i, k], axis=k), name="c")
     d = te.compute((rows,), lambda i: te.sqrt(c[i]), name="d")
     return [a, d]
+
+
+def _pairs(rows: int, columns: int) -> list[Any]:
+    """The best of rows that an index tensor names, behind a mask and from the second column on: a reduction with two
+    outputs of different sizes, each read by a stage of its own; one begins a sum."""
+    from tvm import te, tir
+
+    def better(left: Any, right: Any) -> tuple[Any, Any]:
+        keep = left[1] >= right[1]
+        return tir.Select(keep, left[0], right[0]), tir.Select(keep, left[1], right[1])
+
+    pair = te.comm_reducer(better, lambda where, value: (tir.const(-1, where), te.min_value(value)), name="best_of")
+    x, mask = te.placeholder((64, columns), name="x"), te.placeholder((rows, columns), "uint8", "mask")
+    ids = te.placeholder((rows,), "int32", "ids")
+    k, m = te.reduce_axis((1, columns), name="k"), te.reduce_axis((0, columns), name="m")
+    where, value = te.compute(
+        (rows,),
+        lambda i: pair((k.var.astype("int64"), x[ids[i], k]), axis=k, where=mask[i, k] > tir.const(0, "uint8")),
+        name="best",
+    )
+    total = te.compute((rows,), lambda i: te.sum(x[i, m] * x[i + 1, m], axis=m, init=value[i]), name="total")
+    return [x, mask, ids, te.compute((rows,), lambda i: where[i] * 2, name="twice"), total]
+
+
+def _uneven(size: int) -> list[Any]:
+    """A reduction as long as the row's number, of vectors, and one over no values."""
+    from tvm import te
+
+    x, nothing = te.placeholder((size, size), "float32x4", "x"), te.placeholder((size, 0), name="nothing")
+    square = te.placeholder((size, size), name="square")
+
+    def row(i: Any) -> Any:
+        k = te.reduce_axis((0, i + 1), name="k")
+        return te.sum(square[i, k], axis=k)
+
+    empty = te.reduce_axis((0, 0), name="empty")
+    sums = te.compute((size,), row, name="sums")
+    zeros = te.compute((size,), lambda i: te.sum(nothing[i, empty], axis=empty, init=sums[i]), name="zeros")
+    return [x, nothing, square, zeros, te.compute((size, size), lambda i, j: x[i, j] * x[j, i], name="y")]
 
 
 def _symbolic() -> list[Any]:

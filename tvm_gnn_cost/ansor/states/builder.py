@@ -16,6 +16,7 @@ from tvm_gnn_cost.ansor.states.derivation import derive_nest
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.ansor.states.reader import read_schedule, state_object
 from tvm_gnn_cost.ansor.states.schedule import UNDEFINED_EXTENT, Schedule
+from tvm_gnn_cost.ansor.states.te_reader import constant
 from tvm_gnn_cost.ansor.validity import valid_states
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.computation import Computation
@@ -31,23 +32,23 @@ class StageGraphBuilder:
     """Builds the stage graphs of one task's states (`State` or `StateObject`), in Python.
 
     States come bound-inferred from the search; one that is not, or one from a record, is inferred first.
+
+    Attributes:
+        flop: see `StageGraphSource`.
     """
 
     def __init__(self, task: Any) -> None:
         self.task = task
         self.hardware = hardware_of(task)
+        self.flop = task_flop(task)
         self.writer = GraphWriter(self.hardware)
         self._computations = ComputationReader(task)
+        self._warn_of_symbolic_shapes()
 
     @cached_property
     def key(self) -> str:
         """See `StageGraphSource`."""
         return task_key(self.task)
-
-    @property
-    def flop(self) -> float:
-        """See `StageGraphSource`."""
-        return task_flop(self.task)
 
     def can_run(self, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
         """See `StageGraphSource`."""
@@ -73,6 +74,16 @@ class StageGraphBuilder:
             "%d of %d states of task %s cannot be read and count as invalid; the first is number %d (%s)",
             count, number, self.task.workload_key, first, reason,
         )  # fmt: skip
+
+    def _warn_of_symbolic_shapes(self) -> None:
+        tensors = (t for t in self.task.compute_dag.tensors if any(constant(extent) is None for extent in t.shape))
+        for tensor in tensors:
+            logger.warning(
+                "the shape of tensor %s of task %s is %s, which is not all numbers: TVM cannot measure such a program, "
+                "and here the others count as 1; give every extent as a number",
+                tensor.op.name, self.task.workload_key, tensor.shape,
+            )  # fmt: skip
+            return
 
     def graph(self, state: Any) -> StageGraph:
         """The graph of one state. Raises what reading it raises."""

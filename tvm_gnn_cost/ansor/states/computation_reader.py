@@ -58,7 +58,7 @@ class ComputationReader:
 
     def _read_operations(self, structure: Structure, keys: Sequence[OperationKey], state: Any) -> list[Operation]:
         """The operations of all stages; those that are not known are read."""
-        stages = rebuild(self._task, state).stages
+        stages = self._with_operations(structure, state).stages
         by_address = {address(stage.op): key for stage, key in zip(stages, keys, strict=True)}
         operations = []
         for key, rfactor, stage in zip(keys, structure.rfactors, stages, strict=True):
@@ -70,3 +70,17 @@ class ComputationReader:
                     family.add(rfactor[0], self._operations[where])
             operations.append(self._operations[where])
         return operations
+
+    def _with_operations(self, structure: Structure, state: Any) -> Any:
+        """The state, its operations built anew where stages were inserted (see `rebuild`).
+
+        That passes through a record, which holds no extent beyond 32 bits: then the state has to do, if it can.
+        """
+        if not structure.inserts:
+            return state
+        try:
+            return rebuild(self._task, state)
+        except Exception:
+            if any(structure.rfactors):
+                raise
+            return state

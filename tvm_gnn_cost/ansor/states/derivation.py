@@ -72,8 +72,11 @@ def _split(parts: Sequence[Part], step: Step) -> list[list[Part]]:
 
 
 def replay(axis_extents: Sequence[int], steps: Sequence[Step]) -> list[list[Part]]:
-    """The parts of every loop, after `steps` (SPLIT, FUSE, REORDER of this stage alone) on one loop an axis."""
-    loops = [[Part(a, e, 1)] for a, e in enumerate(axis_extents)]
+    """The parts of every loop, after `steps` (SPLIT, FUSE, REORDER of this stage alone) on one loop an axis.
+
+    An axis without values is taken for one with a single one.
+    """
+    loops = [[Part(a, max(1, e), 1)] for a, e in enumerate(axis_extents)]
     for step in steps:
         if step.kind == StepKind.SPLIT:
             loops[step.index : step.index + 1] = _split(loops[step.index], step)
@@ -104,9 +107,9 @@ def steps_by_stage(schedule: Schedule) -> list[list[Step]]:
 
 
 def fitting(parts: Sequence[Part], extent: int) -> list[Part]:
-    """Parts whose product is TVM's extent: the outermost part absorbs the difference."""
-    kept = [p for p in parts if p.extent > 1]
-    if extent < 0 or _iterations(kept) == extent:
+    """Parts whose product is TVM's extent: the outermost part absorbs the difference. None for an extent of 0."""
+    kept = [p for p in parts if p.extent > 1] if extent != 0 else []
+    if extent <= 0 or _iterations(kept) == extent:
         return kept
     if not kept:
         return [Part(parts[0].axis, extent, parts[0].stride)] if len(parts) == 1 else []

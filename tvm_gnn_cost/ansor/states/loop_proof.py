@@ -16,6 +16,7 @@ SYMBOLIC = "?"
 """Stands for an extent that TVM gives as an expression."""
 
 _LOOP = re.compile(r"^ *(\S+) (\S+) \((.*),(.*)\)$")
+_WIDE = re.compile(r"^T\.int64\((\d+)\)$")
 Path = list[tuple[Annotation, str]]
 
 
@@ -48,7 +49,7 @@ def printed_loops(text: str) -> tuple[list[tuple[str, Path]], list[tuple[str, in
             stack.pop()
         loop = _LOOP.match(line)
         if loop:
-            extent = loop[4].strip()
+            extent = _WIDE.sub(r"\1", loop[4].strip())
             stack.append((indent, KEYWORDS[loop[1]], extent if extent.isdigit() else SYMBOLIC))
         elif line.endswith(" = ..."):
             paths.append((line.strip().removesuffix(" = ..."), [(a, e) for _, a, e in stack]))
