@@ -37,7 +37,10 @@ How to read the tables:
 * Bytes touched are those of whole cache lines. A tile "fits" the registers, L1, L2 or L3 if the bytes that it touches
   do; traffic counts the largest tile that fits, each time that it is exchanged.
 * Extents are TVM's own inferred bounds. Where TVM gives an expression instead of a number, the extent is estimated from
-  the regions that consumers read, and `inexact_loops` counts the loops.
+  the regions that consumers read, and `inexact_loops` counts the loops. A reduction axis whose extent
+  depends on the element (windows of uneven size, triangles, sparse rows) counts with its mean.
+* What runs once an element, before its reduction (initial values, the bounds of its axes), counts as a share of each
+  iteration. An index that data decide leads a third of the dimension away from its neighbour.
 """
 
 PROCESSORS = """\
