@@ -112,7 +112,7 @@ def _contract(
     reduce, term = TERMS[name]
     shape = tuple(extents[a] for a in result)
     condition = index_condition(draws, len(result) + len(summed)) if draws.chance(6) else None
-    start = sketch.input(shape, dtype) if reduce is te.sum and draws.chance(6) else None
+    start = sketch.input(shape, dtype) if reduce is te.sum and draws.chance(3) else None
 
     def body(*arguments: Any) -> Any:
         *tensors, axes = arguments

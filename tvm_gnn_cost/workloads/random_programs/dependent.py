@@ -1,4 +1,7 @@
-"""Reductions whose iterations depend on where or what the element is: cumulative, triangular, banded, adaptive, ragged."""
+"""Reductions whose iterations depend on where or what the element is: cumulative, triangular, banded, adaptive, ragged.
+
+A sum whose extent depends on an axis reads along that axis: TVM tiles the others, and cannot split such an extent.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def cumulative(sketch: Sketch) -> list[Stage] | None:
 
     def body(t: Any, axes: Sequence[Any]) -> Any:
         (r,) = reduce_axes([axes[axis] + 1 if how == "extent" else extent])
-        value = cast(t(*_replaced(axes, axis, r)), dtype)
+        value = cast(t(*_replaced(axes, axis, axes[axis] - r if how == "extent" else r)), dtype)
         if how == "zeros":
             return reduce(_either(r <= axes[axis], value), [r])
         return reduce(value, [r], r <= axes[axis] if how == "condition" else None)
@@ -41,26 +44,19 @@ def cumulative(sketch: Sketch) -> list[Stage] | None:
 
 
 def triangular_product(sketch: Sketch) -> list[Stage] | None:
-    """A matrix product with a triangular factor: the sum runs as far as the row, or from it on."""
+    """A matrix product with a triangular factor, by a condition or by zeros."""
     draws, x = sketch.draws, sketch.operand(2, 2)
     if x is None or not x.is_float:
         return None
     m, k = x.shape
     w = sketch.input((k, sketch.new_axis((m,))), x.dtype)
-    how = draws.choose(("condition", "zeros", "extent", "from"))
+    by_condition, lower = draws.chance(50), draws.chance(50)
 
     def body(t: Any, f: Any, axes: Sequence[Any]) -> Any:
-        i, j = axes
-        last = tir.min(i + 1, k)
-        if how == "from":
-            (r,) = reduce_axes([k - tir.min(i, k - 1)])
-            shifted = r + tir.min(i, k - 1)
-            return te.sum(t(i, shifted) * f(shifted, j), [r])
-        (r,) = reduce_axes([last if how == "extent" else k])
-        value = t(i, r) * f(r, j)
-        if how == "zeros":
-            return te.sum(_either(r <= i, value), [r])
-        return te.sum(value, [r], r <= i if how == "condition" else None)
+        (r,) = reduce_axes([k])
+        inside = r <= axes[0] if lower else r >= axes[0]
+        value = t(axes[0], r) * f(r, axes[1])
+        return te.sum(value, [r], inside) if by_condition else te.sum(_either(inside, value), [r])
 
     return [Stage("triangle", (m, w.shape[1]), (x.dtype,), (x, w), body, reduced=k)]
 

@@ -55,7 +55,7 @@ def reduction(sketch: Sketch) -> list[Stage] | None:
     y = sketch.input(x.shape, x.dtype) if reduce is te.sum and dtype != "bool" and draws.chance(15) else None
     both = apply_binary(draws, dtype)
     condition = index_condition(draws, len(shape) + len(axes)) if draws.chance(12) else None
-    start = sketch.input(shape, dtype) if reduce is te.sum and draws.chance(8) else None
+    start = sketch.input(shape, dtype) if reduce is te.sum and draws.chance(4) else None
 
     def body(*arguments: Any) -> Any:
         *tensors, outer = arguments

@@ -33,7 +33,6 @@ def structure(tensors: Sequence[te.Tensor]) -> str:
 def skeleton(tensors: Sequence[te.Tensor]) -> str:
     """A digest of the axes of each stage, and of which axes run over which dimension of what it reads."""
     labels: dict[Any, str] = {}
-    outputs = []
     for op in _operations(tensors):
         if isinstance(op, te.PlaceholderOp):
             labels[op] = f"input {len(op.output(0).shape)}"
@@ -41,8 +40,7 @@ def skeleton(tensors: Sequence[te.Tensor]) -> str:
         axes = {axis.var: i for i, axis in enumerate([*op.axis, *op.reduce_axis])}
         reads = sorted({f"{labels[load.producer.op]} at {_places(load, axes)}" for load in _loads(op)})
         labels[op] = _digest(f"{len(op.axis)} {len(op.reduce_axis)} " + " ; ".join(reads))
-        outputs.append(labels[op])
-    return _digest(outputs[-1]) if outputs else _digest("")
+    return _digest(" ; ".join(sorted(labels[t.op] for t in tensors if not isinstance(t.op, te.PlaceholderOp))))
 
 
 def _operations(tensors: Sequence[te.Tensor]) -> list[Any]:
