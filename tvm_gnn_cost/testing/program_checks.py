@@ -1,7 +1,7 @@
 """What must hold of every program that TVM can schedule, checked on some of its schedules.
 
-Used by `benchmarks/random_programs.py` on thousands of programs and by a test on a few. The check of a task goes through
-`PHASES` and tells what it is about to do, so that whoever watches it knows where it hangs or dies.
+Used by `benchmarks/random_programs.py` on thousands of programs and by a test on a few. The check of a task tells what
+it is about to do, so that whoever watches it knows where it hangs or dies.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.schema import EDGE_FEATURES, NODE_FEATURES
 from tvm_gnn_cost.testing.schedules import make_policy, sample_states
 
-PHASES = ("sample", "graphs", "verdict", "search", "build")
-
 PROPERTIES = ("readable", "loops", "native", "features", "accepted wrongly", "rejected wrongly", "search")
 """What may be broken. Readable: the graph of a state can be made; loops: they are those that TVM prints; native: the
 extension's graphs are Python's; features: finite and in their ranges; the verdict, twice; the search ends without an
@@ -38,7 +36,7 @@ class Checked:
     """What was found of one task.
 
     Attributes:
-        phase: the last that was begun; "done" after all.
+        phase: the last that was begun, of sample, graphs, verdict, search, build; "done" after all.
         states: schedules that were read.
         accepted: those of them that we accept.
         judged: those whose verdict was compared with TVM's.

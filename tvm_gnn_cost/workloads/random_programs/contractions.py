@@ -106,9 +106,7 @@ def _contract(
 ) -> Stage:
     draws = sketch.draws
     dtype = sum_type(draws, operands[0][0].dtype)
-    name = draws.weighted(
-        {"product": 80, "distance": 7, "taxicab": 3, "longest": 4, "narrowest": 3, "shortest": 3}
-    )
+    name = draws.weighted({"product": 80, "distance": 7, "taxicab": 3, "longest": 4, "narrowest": 3, "shortest": 3})
     reduce, term = TERMS[name]
     shape = tuple(extents[a] for a in result)
     condition = index_condition(draws, len(result) + len(summed)) if draws.chance(6) else None

@@ -1,4 +1,4 @@
-"""Seeded choices that are the same on every machine, Python and numpy, and extents that look like those of real programs.
+"""Seeded choices, the same on every machine and Python, and extents that look like those of real programs.
 
 Of `random.Random` only `random()` is used, whose values Python promises to keep.
 """
@@ -17,7 +17,33 @@ _POWERS = (1024, 1069, 1117, 1166, 1218, 1272, 1328, 1387, 1448, 1512, 1579, 164
 SIXTEENTHS = 16
 """Logarithms of sizes are whole sixteenths of a bit, so that no rounding decides what a seed means."""
 
-_TYPICAL = (1, 3, 7, 10, 12, 14, 20, 28, 49, 56, 77, 80, 96, 100, 112, 160, 196, 197, 224, 300, 384, 768, 1000, 1500, 3072)
+_TYPICAL = (
+    1,
+    3,
+    7,
+    10,
+    12,
+    14,
+    20,
+    28,
+    49,
+    56,
+    77,
+    80,
+    96,
+    100,
+    112,
+    160,
+    196,
+    197,
+    224,
+    300,
+    384,
+    768,
+    1000,
+    1500,
+    3072,
+)
 """Extents met in networks."""
 
 

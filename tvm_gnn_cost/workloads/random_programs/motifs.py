@@ -94,7 +94,9 @@ def gated_products(sketch: Sketch) -> list[Stage] | None:
 
         def body(t: Any, f: Any, places: Sequence[Any]) -> Any:
             sums = reduce_axes([x.shape[-1]])
-            return te.sum(t(*places[:-1], sums[0]) * (f(sums[0], places[-1]) if across else f(places[-1], sums[0])), sums)
+            return te.sum(
+                t(*places[:-1], sums[0]) * (f(sums[0], places[-1]) if across else f(places[-1], sums[0])), sums
+            )
 
         stages.append(Stage("product", (*x.shape[:-1], count), (x.dtype,), (x, w), body, reduced=x.shape[-1]))
     gate, both = apply_unary(draws, x.dtype), apply_binary(draws, x.dtype)

@@ -60,7 +60,8 @@ def reshaping(sketch: Sketch) -> list[Stage] | None:
     merged = x.shape[first : last + 1]
 
     def index(axes: Sequence[Any]) -> list[Any]:
-        found, rest = [], axes[first]
+        found: list[Any] = []
+        rest = axes[first]
         for extent in reversed(merged[1:]):
             found.insert(0, tir.floormod(rest, extent))
             rest = tir.floordiv(rest, extent)

@@ -114,9 +114,7 @@ def arg_reduction(sketch: Sketch) -> list[Stage] | None:
             return list(_moments()((value, value * value), axis=[r]))
         return list(_best(largest)((r.var, value), axis=[r]))
 
-    pair = Stage(
-        "pair", shape, (x.dtype if moments else "int32", x.dtype), (x,), body, reduced=x.shape[axis]
-    )
+    pair = Stage("pair", shape, (x.dtype if moments else "int32", x.dtype), (x,), body, reduced=x.shape[axis])
     if draws.chance(30):
         part = draws.below(2)
         taken = pair.outputs()[part]

@@ -23,7 +23,6 @@ AXIS_NAMES = list("ijklmn")
 REDUCE_NAMES = "rstuvwxyz"
 
 
-
 class TooLargeError(Exception):
     """A program works more, or has a larger tensor, than it may."""
 
@@ -151,7 +150,6 @@ class Sketch:
         for value in (v for s in stages for v in s.reads):
             if value.stage.body is None and value not in self.inputs:
                 self.inputs.append(value)
-        return True
 
     def sinks(self) -> list[Stage]:
         """The stages that no stage reads."""

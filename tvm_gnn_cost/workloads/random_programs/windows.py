@@ -131,7 +131,7 @@ def pooling(sketch: Sketch) -> list[Stage] | None:
 
 
 def stencil(sketch: Sketch) -> list[Stage] | None:
-    """A few neighbours with fixed weights, written out; beyond the border nothing is read, the last, or from the start."""
+    """A few neighbours with fixed weights, written out. Beyond the border: nothing, the last element, or from the start."""
     draws, x = sketch.draws, sketch.operand(1)
     if x is None or not x.is_float:
         return None
@@ -178,9 +178,7 @@ def transposed_convolution(sketch: Sketch) -> list[Stage] | None:
     size, stride = draws.choose((2, 3, 4)), draws.choose((2, 2, 3))
     long = (x.shape[axis] - 1) * stride + size
     out_channels = sketch.new_axis([long if i == axis else e for i, e in enumerate(x.shape) if i != channel])
-    shape = tuple(
-        long if i == axis else out_channels if i == channel else extent for i, extent in enumerate(x.shape)
-    )
+    shape = tuple(long if i == axis else out_channels if i == channel else extent for i, extent in enumerate(x.shape))
     weights = sketch.input((size, x.shape[channel], out_channels), x.dtype)
 
     def body(t: Any, f: Any, place: Sequence[Any]) -> Any:
