@@ -131,7 +131,7 @@ def pooling(sketch: Sketch) -> list[Stage] | None:
 
 
 def stencil(sketch: Sketch) -> list[Stage] | None:
-    """A few neighbours with fixed weights, written out. Beyond the border: nothing, the last element, or from the start."""
+    """A few neighbours with fixed weights, written out. Beyond the border: nothing, the last one, or from the start."""
     draws, x = sketch.draws, sketch.operand(1)
     if x is None or not x.is_float:
         return None
