@@ -12,11 +12,7 @@ from tvm import te, tir
 
 from tvm_gnn_cost.workloads.random_programs.contractions import sum_type
 from tvm_gnn_cost.workloads.random_programs.pointwise import cast
-from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, reduce_axes
-
-
-def _replaced(axes: Sequence[Any], axis: int, value: Any) -> list[Any]:
-    return [*axes[:axis], value, *axes[axis + 1 :]]
+from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, reduce_axes, replaced
 
 
 def _either(condition: Any, value: Any) -> Any:
@@ -35,7 +31,7 @@ def cumulative(sketch: Sketch) -> list[Stage] | None:
 
     def body(t: Any, axes: Sequence[Any]) -> Any:
         (r,) = reduce_axes([axes[axis] + 1 if how == "extent" else extent])
-        value = cast(t(*_replaced(axes, axis, axes[axis] - r if how == "extent" else r)), dtype)
+        value = cast(t(*replaced(axes, axis, axes[axis] - r if how == "extent" else r)), dtype)
         if how == "zeros":
             return reduce(_either(r <= axes[axis], value), [r])
         return reduce(value, [r], r <= axes[axis] if how == "condition" else None)
@@ -73,7 +69,7 @@ def banded(sketch: Sketch) -> list[Stage] | None:
     def body(t: Any, axes: Sequence[Any]) -> Any:
         first = tir.max(axes[axis] - width, 0)
         (r,) = reduce_axes([tir.min(axes[axis] + width + 1, extent) - first])
-        return reduce(t(*_replaced(axes, axis, first + r)), [r])
+        return reduce(t(*replaced(axes, axis, first + r)), [r])
 
     return [Stage("band", x.shape, (x.dtype,), (x,), body, reduced=min(extent, 2 * width + 1))]
 
@@ -94,9 +90,9 @@ def adaptive_pooling(sketch: Sketch) -> list[Stage] | None:
         first = tir.floordiv(axes[axis] * extent, count)
         last = tir.floordiv((axes[axis] + 1) * extent + count - 1, count)
         (r,) = reduce_axes([last - first])
-        return reduce(t(*_replaced(axes, axis, first + r)), [r])
+        return reduce(t(*replaced(axes, axis, first + r)), [r])
 
-    shape = tuple(_replaced(x.shape, axis, count))
+    shape = tuple(replaced(x.shape, axis, count))
     return [Stage("adapt", shape, (x.dtype,), (x,), body, reduced=-(-extent // count) + 1)]
 
 

@@ -9,21 +9,8 @@ from typing import Any
 from tvm import te, tir
 
 from tvm_gnn_cost.workloads.random_programs.pointwise import apply_binary, apply_unary
+from tvm_gnn_cost.workloads.random_programs.reductions import over
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, reduce_axes
-
-
-def _over(
-    kind: str, reduce: Any, x: Value, axes: Sequence[int], of: Callable[[Any], Any] = lambda value: value
-) -> Stage:
-    """A reduction of a function of x over some axes."""
-    shape = tuple(e for i, e in enumerate(x.shape) if i not in axes)
-
-    def body(t: Any, outer: Sequence[Any]) -> Any:
-        sums, places = reduce_axes([x.shape[i] for i in axes]), iter(outer)
-        inner = iter(sums)
-        return reduce(of(t(*(next(inner) if i in axes else next(places) for i in range(x.rank)))), sums)
-
-    return Stage(kind, shape, (x.dtype,), (x,), body, reduced=prod(x.shape[i] for i in axes))
 
 
 def _with(kind: str, x: Value, y: Value, axes: Sequence[int], function: Callable[[Any, Any], Any]) -> Stage:
@@ -47,14 +34,14 @@ def softmax(sketch: Sketch) -> list[Stage] | None:
     draws, x = sketch.draws, sketch.operand(1)
     if x is None or x.dtype not in ("float32", "float64"):
         return None
-    axes, stages, source = _axes(sketch, x), [], x
+    axes, stages = _axes(sketch, x), []
     if draws.chance(70):
-        stages.append(_over("top", te.max, x, axes))
+        stages.append(over("top", te.max, x, axes))
         stages.append(_with("power", x, stages[-1].outputs()[0], axes, lambda a, b: tir.exp(a - b)))
     else:
         stages.append(Stage("power", x.shape, (x.dtype,), (x,), lambda t, places: tir.sigmoid(t(*places))))
     source = stages[-1].outputs()[0]
-    stages.append(_over("total", te.sum, source, axes))
+    stages.append(over("total", te.sum, source, axes))
     stages.append(_with("share", source, stages[-1].outputs()[0], axes, lambda a, b: a / b))
     return stages
 
@@ -68,12 +55,12 @@ def normalisation(sketch: Sketch) -> list[Stage] | None:
     count = tir.const(1.0 / prod(x.shape[i] for i in axes), x.dtype)
     stages = []
     if draws.chance(50):
-        stages.append(_over("total", te.sum, x, axes))
+        stages.append(over("total", te.sum, x, axes))
         stages.append(_with("centre", x, stages[-1].outputs()[0], axes, lambda a, b: a - b * count))
     centred = stages[-1].outputs()[0] if stages else x
     if not stages or draws.chance(60):
         power, reduce = draws.choose(((lambda v: v * v, te.sum), (tir.abs, te.sum), (tir.abs, te.max)))
-        stages.append(_over("size", reduce, centred, axes, power))
+        stages.append(over("size", reduce, centred, axes, power))
         small = tir.const(1e-3, x.dtype)
         stages.append(
             _with("scaled", centred, stages[-1].outputs()[0], axes, lambda a, b: a * tir.rsqrt(b * count + small))

@@ -8,16 +8,12 @@ from typing import Any
 
 from tvm import tir
 
-from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value
+from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, replaced
 
 
 def _moved(kind: str, x: Value, shape: Sequence[int], index: Any) -> Stage:
     """A stage whose elements are elements of x; `index` gives the place in x for a place in the result."""
     return Stage(kind, tuple(shape), (x.dtype,), (x,), lambda t, axes: t(*index(axes)))
-
-
-def _replaced(axes: Sequence[Any], axis: int, value: Any) -> list[Any]:
-    return [*axes[:axis], value, *axes[axis + 1 :]]
 
 
 def transposition(sketch: Sketch) -> list[Stage] | None:
@@ -81,8 +77,8 @@ def slicing(sketch: Sketch) -> list[Stage] | None:
     count = -(-(extent - begin) // step) if step > 0 else extent
     if step > 0 and count > 2 and draws.chance(30):
         count -= draws.between(1, count // 2)
-    shape = _replaced(x.shape, axis, count)
-    return [_moved("slice", x, shape, lambda axes: _replaced(axes, axis, axes[axis] * step + begin))]
+    shape = replaced(x.shape, axis, count)
+    return [_moved("slice", x, shape, lambda axes: replaced(axes, axis, axes[axis] * step + begin))]
 
 
 def padded(x: Value, widths: Mapping[int, tuple[int, int]], how: int) -> Stage:
@@ -123,11 +119,11 @@ def concatenation(sketch: Sketch) -> list[Stage] | None:
     if x is None:
         return None
     axis, first = draws.below(x.rank), x.shape
-    y = sketch.input(_replaced(first, axis, max(1, first[axis] // draws.choose((1, 1, 2)))), x.dtype)
-    shape = tuple(_replaced(first, axis, first[axis] + y.shape[axis]))
+    y = sketch.input(replaced(first, axis, max(1, first[axis] // draws.choose((1, 1, 2)))), x.dtype)
+    shape = tuple(replaced(first, axis, first[axis] + y.shape[axis]))
 
     def body(s: Any, t: Any, axes: Sequence[Any]) -> Any:
-        beyond = _replaced(axes, axis, axes[axis] - first[axis])
+        beyond = replaced(axes, axis, axes[axis] - first[axis])
         return tir.if_then_else(axes[axis] < first[axis], s(*axes), t(*beyond))
 
     return [Stage("concatenate", shape, (x.dtype,), (x, y), body)]
@@ -141,13 +137,13 @@ def gather(sketch: Sketch) -> list[Stage] | None:
     axis, each = draws.below(x.rank), draws.chance(25)
     extent, cut = x.shape[axis], draws.chance(50)
     count = sketch.new_axis([e for i, e in enumerate(x.shape) if i != axis])
-    shape = tuple(_replaced(x.shape, axis, count))
+    shape = tuple(replaced(x.shape, axis, count))
     numbers = sketch.input(shape if each else (count,), "int32")
 
     def body(t: Any, n: Any, axes: Sequence[Any]) -> Any:
         number = n(*axes) if each else n(axes[axis])
         number = tir.max(tir.min(number, extent - 1), 0) if cut else tir.floormod(number, extent)
-        return t(*_replaced(axes, axis, number))
+        return t(*replaced(axes, axis, number))
 
     return [Stage("gather", shape, (x.dtype,), (x, numbers), body)]
 
@@ -177,8 +173,8 @@ def repetition(sketch: Sketch) -> list[Stage] | None:
     axis = draws.below(x.rank)
     extent, times, by = x.shape[axis], draws.choose((1, 2, 3)), draws.between(0, 3)
     by = by or (1 if times == 1 else 0)
-    shape = _replaced(x.shape, axis, extent * times)
-    return [_moved("roll", x, shape, lambda axes: _replaced(axes, axis, tir.floormod(axes[axis] + by, extent)))]
+    shape = replaced(x.shape, axis, extent * times)
+    return [_moved("roll", x, shape, lambda axes: replaced(axes, axis, tir.floormod(axes[axis] + by, extent)))]
 
 
 def dilation(sketch: Sketch) -> list[Stage] | None:
@@ -187,10 +183,10 @@ def dilation(sketch: Sketch) -> list[Stage] | None:
     if x is None:
         return None
     axis, step = draws.below(x.rank), draws.choose((2, 2, 3))
-    shape = tuple(_replaced(x.shape, axis, (x.shape[axis] - 1) * step + 1))
+    shape = tuple(replaced(x.shape, axis, (x.shape[axis] - 1) * step + 1))
 
     def body(t: Any, axes: Sequence[Any]) -> Any:
-        value = t(*_replaced(axes, axis, tir.floordiv(axes[axis], step)))
+        value = t(*replaced(axes, axis, tir.floordiv(axes[axis], step)))
         return tir.if_then_else(tir.floormod(axes[axis], step) == 0, value, tir.const(0, x.dtype))
 
     return [Stage("dilate", shape, (x.dtype,), (x,), body)]
@@ -237,12 +233,12 @@ def sliding(sketch: Sketch) -> list[Stage] | None:
     if x.shape[axis] < size:
         return None
     place = draws.choose((axis + 1, x.rank))
-    shape = _replaced(x.shape, axis, (x.shape[axis] - size) // step + 1)
+    shape = replaced(x.shape, axis, (x.shape[axis] - size) // step + 1)
     shape.insert(place, size)
 
     def index(axes: Sequence[Any]) -> list[Any]:
         rest = [*axes[:place], *axes[place + 1 :]]
-        return _replaced(rest, axis, rest[axis] * step + axes[place])
+        return replaced(rest, axis, rest[axis] * step + axes[place])
 
     return [_moved("slide", x, shape, index)]
 

@@ -80,21 +80,22 @@ def reduce_twice(sketch: Sketch) -> list[Stage] | None:
     if x is None or x.dtype == "bool":
         return None
     first, last = draws.choose(((te.max, te.sum), (te.sum, te.max), (te.sum, te.sum), (te.min, te.max)))
-    axis = draws.below(x.rank)
-    shape = tuple(e for i, e in enumerate(x.shape) if i != axis)
-    inner = Stage("reduce", shape, (x.dtype,), (x,), _plain(first, x, axis), reduced=x.shape[axis])
+    inner = over("reduce", first, x, [draws.below(x.rank)])
     value = inner.outputs()[0]
-    other = draws.below(value.rank)
-    rest = tuple(e for i, e in enumerate(shape) if i != other)
-    return [inner, Stage("reduce", rest, (x.dtype,), (value,), _plain(last, value, other), reduced=shape[other])]
+    return [inner, over("reduce", last, value, [draws.below(value.rank)])]
 
 
-def _plain(reduce: Any, x: Value, axis: int) -> Callable[[Any, Sequence[Any]], Any]:
+def over(
+    kind: str, reduce: Any, x: Value, axes: Sequence[int], of: Callable[[Any], Any] = lambda value: value
+) -> Stage:
+    """A stage that reduces a function of x over some axes."""
+    shape = tuple(e for i, e in enumerate(x.shape) if i not in axes)
+
     def body(t: Any, outer: Sequence[Any]) -> Any:
-        sums = reduce_axes([x.shape[axis]])
-        return reduce(t(*_places(x.rank, [axis], False, outer, sums)), sums)
+        sums = reduce_axes([x.shape[i] for i in axes])
+        return reduce(of(t(*_places(x.rank, axes, False, outer, sums))), sums)
 
-    return body
+    return Stage(kind, shape, (x.dtype,), (x,), body, reduced=prod(x.shape[i] for i in axes))
 
 
 def arg_reduction(sketch: Sketch) -> list[Stage] | None:

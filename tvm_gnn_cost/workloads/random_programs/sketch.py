@@ -190,6 +190,11 @@ def reduce_axes(extents: Sequence[Any]) -> list[Any]:
     return [te.reduce_axis((0, extent), name=REDUCE_NAMES[i]) for i, extent in enumerate(extents)]
 
 
+def replaced(items: Sequence[Any], place: int, item: Any) -> list[Any]:
+    """The items with another one at that place."""
+    return [*items[:place], item, *items[place + 1 :]]
+
+
 def _with_inputs(stage: Stage) -> list[Stage]:
     return [stage, *(value.stage for value in stage.reads)]
 
