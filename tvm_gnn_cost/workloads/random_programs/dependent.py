@@ -105,7 +105,7 @@ def ragged(sketch: Sketch) -> list[Stage] | None:
     extent = x.shape[axis]
     lengths = sketch.input((x.shape[0],), "int32")
     shape = tuple(e for i, e in enumerate(x.shape) if i != axis)
-    by_loop = draws.chance(50)
+    by_loop = draws.chance(25)
 
     def body(t: Any, n: Any, axes: Sequence[Any]) -> Any:
         length = tir.max(tir.min(n(axes[0]), extent), 1)

@@ -69,7 +69,10 @@ def normalisation(sketch: Sketch) -> list[Stage] | None:
 
 
 def gated_products(sketch: Sketch) -> list[Stage] | None:
-    """Two products of one matrix, of which one decides how much of the other is let through."""
+    """Two products of one matrix, of which one decides how much of the other is let through.
+
+    Two stages read the first: TVM cannot tile two products into one consumer that is the only one of both.
+    """
     draws, x = sketch.draws, sketch.operand(1, 3)
     if x is None or not x.is_float:
         return None
@@ -86,15 +89,12 @@ def gated_products(sketch: Sketch) -> list[Stage] | None:
             )
 
         stages.append(Stage("product", (*x.shape[:-1], count), (x.dtype,), (x, w), body, reduced=x.shape[-1]))
-    gate, both = apply_unary(draws, x.dtype), apply_binary(draws, x.dtype)
+    function, both = apply_unary(draws, x.dtype), apply_binary(draws, x.dtype)
     first, second = (stage.outputs()[0] for stage in stages)
-    stages.append(
-        Stage(
-            "gated",
-            first.shape,
-            (x.dtype,),
-            (first, second),
-            lambda s, t, places: both(gate(s(*places)), t(*places)),
-        )
-    )
-    return stages
+    gate = Stage("gate", first.shape, (x.dtype,), (first,), lambda t, places: function(t(*places)))
+
+    def gated(s: Any, t: Any, u: Any, places: Sequence[Any]) -> Any:
+        return both(s(*places) * t(*places), u(*places))
+
+    reads = (first, gate.outputs()[0], second)
+    return [*stages, gate, Stage("gated", first.shape, (x.dtype,), reads, gated)]

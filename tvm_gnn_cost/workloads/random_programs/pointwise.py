@@ -170,7 +170,8 @@ def _partner(sketch: Sketch, x: Value) -> tuple[Value, list[int]]:
     draws = sketch.draws
     for y in draws.shuffled([v for v in sketch.values() + sketch.inputs if v != x])[:6]:
         where = places(draws, y.shape, x.shape)
-        if where is not None and (y.rank or not x.rank) and draws.chance(60):
+        tiled = x.stage.reduced > 1 and y.stage.reduced > 1  # TVM cannot tile two products into their one consumer
+        if where is not None and not tiled and (y.rank or not x.rank) and draws.chance(60):
             return y, where
     kept = draws.subset(range(x.rank), draws.between(0, x.rank)) if draws.chance(50) else list(range(x.rank))
     return sketch.input([x.shape[i] for i in kept], x.dtype), kept

@@ -10,7 +10,7 @@ from typing import Any
 from tvm import te, tir
 
 from tvm_gnn_cost.workloads.random_programs.contractions import sum_type
-from tvm_gnn_cost.workloads.random_programs.movement import padded
+from tvm_gnn_cost.workloads.random_programs.movement import border, padded
 from tvm_gnn_cost.workloads.random_programs.pointwise import cast
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, reduce_axes
 
@@ -48,7 +48,7 @@ def _padding(sketch: Sketch, x: Value, axes: Sequence[int]) -> tuple[list[Stage]
     draws = sketch.draws
     if not draws.chance(45):
         return [], x
-    stage = padded(x, {axis: (width, width) for axis in axes for width in [draws.between(1, 3)]}, draws.below(3))
+    stage = padded(x, {axis: (width, width) for axis in axes for width in [draws.between(1, 3)]}, border(draws))
     return [stage], stage.outputs()[0]
 
 
@@ -136,7 +136,7 @@ def stencil(sketch: Sketch) -> list[Stage] | None:
     if x is None or not x.is_float:
         return None
     axes = draws.subset(range(x.rank), draws.between(1, min(2, x.rank)))
-    border = draws.choose(("inside", "last", "around"))
+    beyond = draws.weighted({"inside": 70, "last": 15, "around": 15})
     width = draws.choose((1, 1, 2))
     if any(x.shape[axis] <= 2 * width for axis in axes):
         return None
@@ -147,7 +147,7 @@ def stencil(sketch: Sketch) -> list[Stage] | None:
     if draws.chance(25):
         offsets.append(tuple(width for _ in axes))
     scales = [draws.between(1, 8) / 16 for _ in offsets]
-    inside = border == "inside"
+    inside = beyond == "inside"
     shape = tuple(e - 2 * width if inside and i in axes else e for i, e in enumerate(x.shape))
 
     def body(t: Any, place: Sequence[Any]) -> Any:
@@ -156,9 +156,9 @@ def stencil(sketch: Sketch) -> list[Stage] | None:
             index = list(place)
             for axis, step in zip(axes, offset, strict=True):
                 moved = place[axis] + step + (width if inside else 0)
-                if border == "last" and step:
+                if beyond == "last" and step:
                     moved = tir.max(tir.min(moved, x.shape[axis] - 1), 0)
-                if border == "around" and step:
+                if beyond == "around" and step:
                     moved = tir.floormod(moved + x.shape[axis], x.shape[axis])
                 index[axis] = moved
             term = t(*index) * tir.const(scale, x.dtype)
