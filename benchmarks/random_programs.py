@@ -39,7 +39,7 @@ from tvm_gnn_cost.workloads.random_programs.structure import structure
 
 TARGETS = {"llvm": "llvm -mcpu=core-avx2 -num-cores=2", "cuda": "cuda -arch=sm_70"}
 SIZES = (8, 10, 12, 14, 16, 18, 20, 24, 28, 30)
-KEPT_EVERY = 20
+KEPT_EVERY = 5
 """Programs between two writings of the result."""
 LAST = 600
 """Characters of an error that are kept."""
