@@ -70,6 +70,7 @@ CHAIN_SHAPES = {
     "jacobi": (16, 16),
     "bilinear_upsample": (1, 4, 4, 4),
     "pixel_shuffle": (1, 8, 4, 4, 2),
+    "random_program": (17, 10),
 }
 
 

@@ -58,9 +58,11 @@ def on_hardware(task: Any, parameters: Sequence[int]) -> Any:
     )
 
 
-def make_policy(task: Any, seed: int = 1, **params: Any) -> Any:
-    """A SketchPolicy with a random model, silent."""
-    return auto_scheduler.SketchPolicy(task, verbose=0, seed=seed, params=dict(params))
+def make_policy(task: Any, seed: int = 1, model: Any = None, **params: Any) -> Any:
+    """A SketchPolicy, silent; with a random model if it is given none."""
+    return auto_scheduler.SketchPolicy(
+        task, model or auto_scheduler.RandomModel(), verbose=0, seed=seed, params=dict(params)
+    )
 
 
 def fuse_first() -> Any:

@@ -145,9 +145,10 @@ def workload_functions() -> dict[str, Callable[..., Any]]:
 
     from tvm_gnn_cost.workloads.chains import MATRIX_CHAINS
     from tvm_gnn_cost.workloads.image_chains import IMAGE_CHAINS
+    from tvm_gnn_cost.workloads.random_programs.program import random_program
 
     operators = {name: getattr(te_workload, name) for name in _TE_WORKLOADS}
-    return operators | {function.__name__: function for function in (*MATRIX_CHAINS, *IMAGE_CHAINS)}
+    return operators | {function.__name__: function for function in (*MATRIX_CHAINS, *IMAGE_CHAINS, random_program)}
 
 
 def _configurations() -> dict[str, tuple[str, list[tuple[Argument, ...]]]]:
