@@ -36,7 +36,10 @@ def builds(task: Any, state: Any) -> bool:
             return False
         if task.target.kind.name != "llvm" or takes_any_variable():
             return True
-        reduced = function.with_body(_without_scalar_indices(function.body)).with_attr("target", task.target)
+        body = _without_scalar_indices(function.body)
+        if not _computes_vector_or_float(body):
+            return True
+        reduced = function.with_body(body).with_attr("target", task.target)
         module = _after_unrolling()(tvm.IRModule({"main": reduced}))
         return not _binds_vector_or_float(module["main"].body)
     except Exception as error:  # whatever keeps TVM from lowering it keeps it from running
@@ -128,6 +131,37 @@ def _without_scalar_indices(body: Any) -> Any:
         return tir.BufferStore(node.buffer, node.value, indices)
 
     return ir_transform(body, None, replace, ["tir.BufferLoad", "tir.BufferStore"])
+
+
+_OPERATORS = (
+    *("Add", "Sub", "Mul", "Div", "Mod", "FloorDiv", "FloorMod", "Min", "Max", "EQ", "NE", "LT", "LE", "GT", "GE"),
+    *("And", "Or", "Not", "Select", "Cast", "Let", "LetStmt"),
+)
+
+
+def _computes_vector_or_float(body: Any) -> bool:
+    """Whether there is something that the remaining passes may bind to a variable, other than a scalar integer."""
+    from tvm import tir
+    from tvm.tir.stmt_functor import ir_transform, post_order_visit
+
+    found: list[Any] = []
+
+    def look(node: Any) -> None:
+        if found:
+            return
+        if isinstance(node, tir.Let | tir.LetStmt):
+            if node.var.dtype != "handle" and not _is_scalar_integer(node.var.dtype):
+                found.append(node)
+        elif not _is_scalar_integer(node.dtype):
+            parts: list[Any] = []
+            post_order_visit(node, parts.append)
+            if isinstance(node, tir.FloorDiv | tir.FloorMod) or not any(
+                isinstance(part, tir.BufferLoad | tir.Call) for part in parts
+            ):
+                found.append(node)
+
+    ir_transform(body, None, look, [f"tir.{name}" for name in _OPERATORS])
+    return bool(found)
 
 
 def _binds_vector_or_float(body: Any) -> bool:
