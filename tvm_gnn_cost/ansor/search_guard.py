@@ -83,6 +83,13 @@ class SearchGuard:
         return np.full(count, PASSING_SCORE)
 
 
+def is_from_search(states: Sequence[Any]) -> bool:
+    """Whether the states came from C++, perhaps through another cost model: then they are an Array of TVM's own."""
+    from tvm.ir.container import Array
+
+    return isinstance(states, Array)
+
+
 def _part(states: Sequence[Any], begin: int, end: int) -> Sequence[Any]:
     """The states from one position to another; all of them as they are, which is what C++ reads fastest."""
     return states if begin == 0 and end >= len(states) else [states[i] for i in range(begin, min(end, len(states)))]
