@@ -1,8 +1,8 @@
 """What a stage computes of its axes besides linear indices: why a program with constant extents may not build.
 
-Where an axis is in no linear index (`x[i // 2]`, `tir.Select(i < j, ...)`), a vector that runs along it makes vectors of
-what is computed; where a value is computed of it (`i.astype("float32") * 0.5`), there are floats of it unless its loop
-is unrolled away. Compilers may refuse to bind these to variables (`cpu_build`). A schedule without either builds.
+Where an axis is in another computation (`x[i // 2]`, `tir.Select(i < j, ...)`), a vector that runs along it makes
+vectors of that; where a value is computed of it (`i.astype("float32") * 0.5`), there are floats unless its loop is
+unrolled away. Compilers may refuse to bind these to variables (`cpu_build`). A schedule without either builds.
 """
 
 from __future__ import annotations
