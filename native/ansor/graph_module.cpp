@@ -66,7 +66,7 @@ nb::tuple extract(const GraphExtractor& self, std::uintptr_t address, const Type
                         to_array(std::move(batch.edge_ptr), {num_graphs + 1}),
                         to_array(std::move(batch.scored_nodes), {num_nodes}),
                         to_array(std::move(batch.resources), {num_graphs, std::size_t{resource::kCount}}),
-                        to_array(std::move(batch.inexact), {num_graphs}), to_array(std::move(status)),
+                        to_array(std::move(batch.doubtful), {num_graphs}), to_array(std::move(status)),
                         to_array(std::move(extraction.unregistered)), extraction.first_error);
 }
 
@@ -113,7 +113,7 @@ Args:
     address, type_indices, n_threads: as for `read_schedules`.
     accept_undefined: take states that are not bound-inferred for what they are.
 
-Returns (node_features, edge_index, edge_features, node_ptr, edge_ptr, scored_nodes, resources, inexact, status,
+Returns (node_features, edge_index, edge_features, node_ptr, edge_ptr, scored_nodes, resources, doubtful, status,
 unregistered, first_error): the arrays of a StageGraphBatch and of BuiltGraphs, of the states of status 0, in order; the
 status of every state (int8): 0 done, 1 its structure is not registered, 2 not bound-inferred, 3 unreadable; the first
 state of every structure that is not registered; what was wrong with the first unreadable state.

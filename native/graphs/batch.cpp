@@ -14,7 +14,7 @@ GraphBatch::GraphBatch(std::size_t graphs, std::size_t nodes, std::size_t edges)
       edge_ptr(graphs + 1),
       scored_nodes(nodes),
       resources(graphs * resource::kCount),
-      inexact(graphs) {}
+      doubtful(graphs) {}
 
 GraphBatch GraphBatch::of(const std::vector<const GraphChunk*>& chunks) {
   // Where each chunk's part of the batch begins.
@@ -36,7 +36,7 @@ GraphBatch GraphBatch::of(const std::vector<const GraphChunk*>& chunks) {
     std::copy(chunk.nodes.begin(), chunk.nodes.end(), batch.node_features.data.get() + node * kNodeDim);
     std::copy(chunk.edges.begin(), chunk.edges.end(), batch.edge_features.data.get() + edge * kEdgeDim);
     std::copy(chunk.resources.begin(), chunk.resources.end(), batch.resources.data.get() + graph * resource::kCount);
-    std::copy(chunk.inexact.begin(), chunk.inexact.end(), batch.inexact.data.get() + graph);
+    std::copy(chunk.doubtful.begin(), chunk.doubtful.end(), batch.doubtful.data.get() + graph);
     for (const Computation* computation : chunk.graphs) {
       batch.node_ptr.data[graph] = static_cast<std::int64_t>(node);
       batch.edge_ptr.data[graph] = static_cast<std::int64_t>(edge);

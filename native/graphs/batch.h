@@ -27,7 +27,7 @@ struct GraphChunk {
   std::vector<const Computation*> graphs;
   std::vector<float> nodes, edges;
   std::vector<double> resources;
-  std::vector<std::uint8_t> inexact;
+  std::vector<std::uint8_t> doubtful;
   std::size_t num_nodes = 0, num_edges = 0;
 };
 
@@ -36,7 +36,7 @@ struct GraphBatch {
   // The graphs of all chunks, in order.
   static GraphBatch of(const std::vector<const GraphChunk*>& chunks);
 
-  std::size_t num_graphs() const { return inexact.size; }
+  std::size_t num_graphs() const { return doubtful.size; }
   std::size_t num_nodes() const { return scored_nodes.size; }
   std::size_t num_edges() const { return edge_index.size / 2; }
 
@@ -46,7 +46,7 @@ struct GraphBatch {
   Buffer<std::int64_t> node_ptr, edge_ptr;
   Buffer<bool> scored_nodes;  // stages that run
   Buffer<double> resources;   // (graphs, resource::kCount)
-  Buffer<bool> inexact;       // (graphs,): the extent of some loop is estimated
+  Buffer<bool> doubtful;       // (graphs,): see BuiltGraphs.doubtful
 };
 
 }  // namespace tvm_gnn_cost

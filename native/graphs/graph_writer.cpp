@@ -26,7 +26,7 @@ void GraphWriter::append(LoopNest& nest) {
     out_.resources.resize(first_resource);
     throw;
   }
-  out_.inexact.push_back(nest.is_inexact());
+  out_.doubtful.push_back(nest.is_doubtful());
   out_.graphs.push_back(&computation);
   out_.num_nodes += num_nodes;
   out_.num_edges += num_edges;

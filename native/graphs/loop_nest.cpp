@@ -25,7 +25,7 @@ void LoopNest::start(const Computation& computation, Span<Placement> placements,
   }
   check_attachments();
   loops_.resize(loop_ptr[count]);
-  is_inexact_ = false;
+  is_doubtful_ = false;
   num_loops_.assign(count, 0);
   outer_.clear();
   outer_range_.assign(count, PartRange{});
@@ -90,7 +90,8 @@ void LoopNest::add_loops(std::int32_t i, Span<NestLoop> loops) {
     loop = loops[index];
     loop.stage = i;
     loop.index = static_cast<std::int32_t>(index);
-    is_inexact_ = is_inexact_ || !loop.exact;
+    is_doubtful_ = is_doubtful_ || !loop.exact ||
+                   (loop.annotation == Annotation::kVectorize && parts(loop).size() > 1);
   }
   derive_covered(i);
   derive_outer(i);

@@ -47,8 +47,8 @@ class LoopNest {
   const Computation& computation() const { return *computation_; }
   const Placement& placement(std::size_t i) const { return placements_[i]; }
   std::size_t num_stages() const { return computation_->num_stages(); }
-  // Whether the extent of some loop is estimated.
-  bool is_inexact() const { return is_inexact_; }
+  // See BuiltGraphs.doubtful.
+  bool is_doubtful() const { return is_doubtful_; }
 
   // The stage's own loops in order, trivial ones included. None for placeholders and inlined stages.
   Span<NestLoop> loops(std::size_t i) const { return {loops_.data() + loop_ptr_[i], num_loops_[i]}; }
@@ -100,7 +100,7 @@ class LoopNest {
   Span<Placement> placements_;
   Span<std::uint32_t> loop_ptr_;
   std::vector<NestLoop> loops_;  // those of stage i begin at loop_ptr_[i]
-  bool is_inexact_ = false;
+  bool is_doubtful_ = false;
   std::vector<std::uint32_t> num_loops_, outer_;
   std::vector<PartRange> outer_range_;
   std::vector<std::int64_t> axis_extents_;

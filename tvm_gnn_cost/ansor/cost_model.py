@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from os import PathLike
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from tvm_gnn_cost.ansor.measured_graphs import read_measurements
 from tvm_gnn_cost.ansor.measurements import check_pairs
 from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.record_log import read_records
+from tvm_gnn_cost.ansor.search_guard import SearchGuard, is_from_search
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.task_identity import identity_of, same_computation
 from tvm_gnn_cost.errors import InvalidArgumentError, TuningInterrupted
@@ -110,6 +112,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             callbacks=callbacks,
         )
         self._sources: dict[str, StageGraphBuilder] = {}
+        self._guards: WeakKeyDictionary[StageGraphBuilder, SearchGuard] = WeakKeyDictionary()
 
     # -- what TVM calls --------------------------------------------------------------------------------------------
 
@@ -130,15 +133,20 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
     def predict(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
         """Scores, float64 (len(states),): relative throughput, or -inf for a state that cannot run.
 
-        Never raises because of a bad state: that is scored -inf, and the log says so.
+        Never raises because of a bad state. One that cannot be read, which the log says once, still has a score if TVM
+        can build it. Where TVM's search asks (it hands over an Array of its own, and so do models around this one) and
+        no state of the task can run, all pass with a tiny score, since the search would never end (`search_guard`).
         """
-        return self.core.score(self._source(task), states).scores
+        source = self._source(task)
+        if not is_from_search(states):
+            return self.core.score(source, states).scores
+        return self._guard(source).scores(states, lambda some: self.core.score(source, some).scores)
 
     def predict_stages(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
         """The scores of `predict`, then for every state the number of its computed stages and their scores.
 
         The packed format of `PythonBasedModel.predict_stages`. The stages' scores of a state sum to its score; a state
-        that cannot run has 0 of them.
+        that cannot run, or cannot be read, has 0 of them.
         """
         scored = self.core.score(self._source(task), states)
         parts: list[NDArray[np.float64]] = [scored.scores]
@@ -235,6 +243,12 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
 
         constructor = _auto_scheduler._ffi_api.PythonBasedModel
         self.__init_handle_by_constructor__(constructor, update, predict, predict_stages)
+
+    def _guard(self, source: StageGraphBuilder) -> SearchGuard:
+        """What stands between the search of a task and its scores."""
+        if source not in self._guards:
+            self._guards[source] = SearchGuard(source.task.workload_key)
+        return self._guards[source]
 
     def _source(self, task: Any) -> StageGraphBuilder:
         """What makes the task's graphs: one for each task."""

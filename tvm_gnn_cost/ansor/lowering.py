@@ -1,7 +1,4 @@
-"""TVM's own verdict on GPU schedules: lower, then verify, as stock's featurisation does before it reads features.
-
-Stock's featurisation itself is not called: at some schedules it ends the process (an assertion in `feature.cc`).
-"""
+"""TVM's own verdict on schedules: lower them, and check what comes out as a build for the target would."""
 
 from __future__ import annotations
 
@@ -13,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.ansor.cpu_build import builds, takes_any_variable
+from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.system.machine import num_cores
 
@@ -20,13 +19,23 @@ logger = logging.getLogger(__name__)
 
 
 def lowers(states: Sequence[Any], task: Any) -> NDArray[np.bool_]:
-    """Whether each state lowers to code within the limits of the task's `HardwareParams`, bool (len(states),)."""
+    """Whether TVM builds each state for a CPU, or lowers it to what the task's `HardwareParams` allow on a GPU.
+
+    Bool (len(states),). Takes some milliseconds a state on each core.
+    """
+    fits = fits_gpu if hardware_of(task).is_gpu else builds
+    if fits is builds:
+        takes_any_variable()  # once, before many ask for it
     with ThreadPoolExecutor(max(1, min(len(states), num_cores())), "lower") as pool:
-        return np.array(list(pool.map(lambda state: _lowers(state_object(state), task), states)), dtype=bool)
+        return np.array(list(pool.map(lambda state: fits(task, state_object(state)), states)), dtype=bool)
 
 
-def _lowers(state: Any, task: Any) -> bool:
-    """The passes are those of `GetPerStoreFeaturesWorkerFunc` (`src/auto_scheduler/feature.cc`)."""
+def fits_gpu(task: Any, state: Any) -> bool:
+    """Whether a StateObject lowers to code within the limits of the task's GPU.
+
+    The passes are those of stock's featurisation (`GetPerStoreFeaturesWorkerFunc`, `src/auto_scheduler/feature.cc`),
+    which itself is not called: at some schedules it ends the process (an assertion).
+    """
     import tvm
     from tvm.driver.build_module import schedule_to_module
     from tvm.tir import transform

@@ -1,28 +1,34 @@
 """Which schedules the target can run at all: the cost model is the search's only filter for that.
 
-Stock XGBModel lowers every candidate and runs `VerifyGPUCode`. Here the limits are checked on the loop nests, and only
-candidates that an upper bound leaves in doubt are lowered. A CPU has no such limits: a state that could be read and
-bound-inferred lowers. Some that lower cannot be built all the same (`states.allocations`); stock accepts these,
-and each costs it a measurement.
+Stock XGBModel lowers every candidate and runs `VerifyGPUCode`. Here a state is lowered only where nothing cheaper
+decides. For a GPU the limits are checked on the loop nests, and candidates that an upper bound leaves in doubt are
+lowered. For a CPU a state with constant extents builds, unless it makes vectors or floats of what no linear index is
+(`axis_uses`); the others are lowered, since TVM lowers some that it cannot build (`cpu_build`). A state that could not
+be read is lowered on either.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.ansor.axis_uses import Uses, axis_uses, is_plain, may_not_build
 from tvm_gnn_cost.ansor.lowering import lowers
-from tvm_gnn_cost.ansor.states.allocations import can_be_allocated
-from tvm_gnn_cost.ansor.states.schedule import Schedule
+from tvm_gnn_cost.ansor.states.reader import rebuild, record_line
+from tvm_gnn_cost.ansor.states.schedule import Schedule, Structure
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.gpu_demand import verdicts
 from tvm_gnn_cost.graphs.hardware import Hardware
 
 logger = logging.getLogger(__name__)
+
+MOST_REMEMBERED = 1 << 15
+"""Verdicts of TVM that are kept for a task; the search brings the same schedules again and again."""
 
 
 class TaskReader(Protocol):
@@ -40,24 +46,69 @@ class TaskReader(Protocol):
         """Of these states: the schedule, and the bound-inferred StateObject that it was read from."""
 
 
-def symbolic_states(built: BuiltGraphs) -> NDArray[np.int64]:
-    """Positions of the states in which a loop has an extent that TVM gave as an expression."""
-    return np.flatnonzero(built.readable)[built.inexact]
+class Validity:
+    """Says which of a task's states the target can run."""
 
+    def __init__(self, reader: TaskReader) -> None:
+        self._reader = reader
+        self._uses: dict[Structure, list[Uses]] = {}
+        self._known: dict[Hashable, bool] = {}
 
-def valid_states(reader: TaskReader, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
-    """Bool (number of states,): readable, and within the target's limits."""
-    valid = built.readable.copy()
-    if not reader.hardware.is_gpu:
-        in_doubt = symbolic_states(built)
-        schedules = reader.schedules([states[int(i)] for i in in_doubt])
-        valid[in_doubt] = [can_be_allocated(schedule, state) for schedule, state in schedules]
-        return valid
-    broken, doubtful = verdicts(built.resources, reader.hardware)
-    positions = np.flatnonzero(built.readable)
-    valid[positions[broken]] = False
-    in_doubt = positions[doubtful]
-    if len(in_doubt):
-        valid[in_doubt] = lowers([states[int(i)] for i in in_doubt], reader.task)
-        logger.debug("%d of %d states were lowered to see whether they fit the GPU", len(in_doubt), len(states))
-    return valid
+    def valid(self, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
+        """Bool (number of states,): whether each builds, or keeps the limits of a GPU; `built` are their graphs."""
+        result = built.readable.copy()
+        readable = np.flatnonzero(built.readable)
+        if self._reader.hardware.is_gpu:
+            broken, doubtful = verdicts(built.resources, self._reader.hardware)
+            result[readable[broken]] = False
+        else:
+            doubtful = built.doubtful.copy()
+            doubtful[~doubtful] = self._may_not_build([states[int(i)] for i in readable[~doubtful]])
+        in_doubt = np.concatenate([np.flatnonzero(~built.readable), readable[doubtful]])
+        if len(in_doubt):
+            result[in_doubt] = self.lowers([states[int(i)] for i in in_doubt])
+            logger.debug("%d of %d states were lowered to see whether they can run", len(in_doubt), len(states))
+        return result
+
+    def lowers(self, states: Sequence[Any]) -> list[bool]:
+        """TVM's own verdict on each state; what it said before is remembered."""
+        keys = [self._key(state) for state in states]
+        new = {key: state for key, state in zip(keys, states, strict=True) if key not in self._known}
+        found = dict(zip(new, lowers(list(new.values()), self._reader.task).tolist(), strict=True)) if new else {}
+        result = [found[key] if key in found else self._known[key] for key in keys]
+        self._known.update((key, verdict) for key, verdict in found.items() if isinstance(key, str))
+        while len(self._known) > MOST_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return result
+
+    def _key(self, state: Any) -> Hashable:
+        """The state's steps, which make its program; of what is no state of the task, what is like nothing else."""
+        try:
+            return record_line(self._reader.task, state)
+        except Exception:  # `lowers` says what it thinks of it
+            return object()
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        try:
+            return is_plain(self._reader.task)
+        except Exception as error:  # an expression that we do not know: then every state is looked at
+            logger.debug("the axes of task %s cannot be read: %r", self._reader.task.workload_key, error)
+            return False
+
+    def _may_not_build(self, states: Sequence[Any]) -> NDArray[np.bool_]:
+        if self._is_plain or not states:
+            return np.zeros(len(states), bool)
+        pairs = self._reader.schedules(states)
+        return np.array([self._may_one_not_build(schedule, state) for schedule, state in pairs], bool)
+
+    def _may_one_not_build(self, schedule: Schedule, state: Any) -> bool:
+        structure = schedule.structure()
+        try:
+            if structure not in self._uses:
+                operations = [stage.op for stage in rebuild(self._reader.task, state).stages]
+                self._uses[structure] = axis_uses(operations)
+            return may_not_build(schedule, self._uses[structure])
+        except Exception as error:  # TVM's verdict is asked then
+            logger.debug("the axes of a state of task %s cannot be read: %r", self._reader.task.workload_key, error)
+            return True

@@ -22,14 +22,15 @@ class BuiltGraphs:
         readable: bool (number of candidates,).
         scored_nodes: bool (number of nodes,): stages neither placeholder nor inlined, which `predict_stages` scores.
         resources: float64 (number of graphs, len(RESOURCES)): what each asks of a GPU.
-        inexact: bool (number of graphs,): some loop that runs has an extent that TVM gave as an expression.
+        doubtful: bool (number of graphs,): not every compiler can build it. Some loop that runs has an extent that TVM
+            gave as an expression, or a vector runs over several axes at once.
     """
 
     graphs: StageGraphBatch
     readable: NDArray[np.bool_]
     scored_nodes: NDArray[np.bool_]
     resources: NDArray[np.float64]
-    inexact: NDArray[np.bool_]
+    doubtful: NDArray[np.bool_]
 
     @staticmethod
     def of(parts: Sequence[BuiltGraphs]) -> BuiltGraphs:
@@ -39,7 +40,7 @@ class BuiltGraphs:
             np.concatenate([p.readable for p in parts]),
             np.concatenate([p.scored_nodes for p in parts]),
             np.concatenate([p.resources for p in parts]),
-            np.concatenate([p.inexact for p in parts]),
+            np.concatenate([p.doubtful for p in parts]),
         )
 
     @staticmethod

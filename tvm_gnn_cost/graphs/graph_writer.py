@@ -11,6 +11,7 @@ from tvm_gnn_cost.graphs.dynamic_features import dynamic_features
 from tvm_gnn_cost.graphs.gpu_demand import resources
 from tvm_gnn_cost.graphs.hardware import Hardware
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
+from tvm_gnn_cost.graphs.loops import Annotation, NestLoop
 from tvm_gnn_cost.graphs.stage_graph import StageGraph, StageGraphBatch
 from tvm_gnn_cost.graphs.static_features import static_edge_features, static_node_features
 
@@ -47,8 +48,8 @@ class GraphWriter:
             np.array([0, graph.edge_index.shape[1]]),
         )
         scored = np.array([not (s.is_placeholder or s.is_inlined) for s in nest.computation.stages])
-        inexact = any(not loop.exact for loops in nest.loops for loop in loops)
-        return BuiltGraphs(batch, np.array([True]), scored, resources(nest)[None], np.array([inexact]))
+        doubtful = any(_is_doubtful(loop) for loops in nest.loops for loop in loops)
+        return BuiltGraphs(batch, np.array([True]), scored, resources(nest)[None], np.array([doubtful]))
 
     def static_features(self, computation: Computation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The features of nodes and edges that all schedules of a computation share."""
@@ -57,3 +58,8 @@ class GraphWriter:
             known = static_node_features(computation), static_edge_features(computation)
             self._static[computation] = known
         return known
+
+
+def _is_doubtful(loop: NestLoop) -> bool:
+    """See `BuiltGraphs.doubtful`."""
+    return not loop.exact or (loop.annotation == Annotation.VECTORIZE and len(loop.parts) > 1)

@@ -31,4 +31,7 @@ class StageGraphSource(Protocol):
         """Their graphs. Never raises because of a bad candidate: it has no graph, and the log says so once."""
 
     def can_run(self, candidates: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
-        """Bool (number of candidates,): readable, and within the target's limits; `built` is what `build` made."""
+        """Bool (number of candidates,): whether the scheduler builds each for the target, within its limits.
+
+        `built` is what `build` made. A candidate that has no graph may run all the same.
+        """

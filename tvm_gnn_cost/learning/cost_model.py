@@ -165,7 +165,11 @@ class CostModelCore:
             self._start_from(shipped)
 
     def score(self, source: StageGraphSource, candidates: Sequence[Any]) -> Scored:
-        """What the model says of the candidates; never raises because of a bad one."""
+        """What the model says of the candidates; never raises because of a bad one.
+
+        One that can run but has no graph gets the median score of those that have: it is searched from like any other,
+        and measured by the share of each round that is taken at random, since nothing speaks for it or against it.
+        """
         built = source.build(candidates)
         can_run = source.can_run(candidates, built)
         count = len(built.graphs)
@@ -180,8 +184,17 @@ class CostModelCore:
             relative = self._generator.uniform(_SMALLEST_EXPLORING_SCORE, 1.0, count)
         scores = np.full(len(candidates), -np.inf)
         scores[built.readable] = relative
+        without_graph = can_run & ~built.readable
+        if without_graph.any():
+            scores[without_graph] = self._unknown(scores[can_run & built.readable], int(without_graph.sum()))
         scores[~can_run] = -np.inf
         return Scored(scores=scores, latency=latency, time_shares=time_shares, built=built)
+
+    def _unknown(self, others: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+        """Scores, float64 (count,), for candidates of which nothing is known but that they run beside the others."""
+        if self.is_warm and len(others):
+            return np.full(count, np.median(others))
+        return self._generator.uniform(_SMALLEST_EXPLORING_SCORE, 1.0, count)
 
     def learn(self, measured: MeasuredGraphs, skipped: int) -> None:
         """Learns from measurements; `skipped` more could not be used, and are counted in the report."""

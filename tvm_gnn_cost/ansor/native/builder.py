@@ -51,7 +51,7 @@ class Extraction(NamedTuple):
     edge_ptr: NDArray[np.int64]
     scored_nodes: NDArray[np.bool_]
     resources: NDArray[np.float64]
-    inexact: NDArray[np.bool_]
+    doubtful: NDArray[np.bool_]
     status: NDArray[np.int8]
     unregistered: NDArray[np.int64]
     first_error: str
@@ -94,7 +94,7 @@ class NativeStageGraphBuilder(StageGraphBuilder):
         readable = found.status == StateStatus.DONE
         if not readable.all():
             self._warn(states, readable, found.first_error)
-        return BuiltGraphs(StageGraphBatch(*found[:5]), readable, found.scored_nodes, found.resources, found.inexact)
+        return BuiltGraphs(StageGraphBatch(*found[:5]), readable, found.scored_nodes, found.resources, found.doubtful)
 
     def schedules(self, states: Sequence[Any]) -> list[tuple[Schedule, Any]]:
         """As StageGraphBuilder's."""

@@ -20,7 +20,7 @@ def graph_difference(native: BuiltGraphs, python: BuiltGraphs) -> str | None:
         "edge_index": (native.graphs.edge_index, python.graphs.edge_index),
         "scored_nodes": (native.scored_nodes, python.scored_nodes),
         "resources": (native.resources, python.resources),
-        "inexact": (native.inexact, python.inexact),
+        "doubtful": (native.doubtful, python.doubtful),
         "node_features": (native.graphs.node_features, python.graphs.node_features),
         "edge_features": (native.graphs.edge_features, python.graphs.edge_features),
     }

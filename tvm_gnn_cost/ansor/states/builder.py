@@ -17,7 +17,7 @@ from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.ansor.states.reader import read_schedule, state_object
 from tvm_gnn_cost.ansor.states.schedule import UNDEFINED_EXTENT, Schedule
 from tvm_gnn_cost.ansor.states.te_reader import constant
-from tvm_gnn_cost.ansor.validity import valid_states
+from tvm_gnn_cost.ansor.validity import Validity
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.computation import Computation
 from tvm_gnn_cost.graphs.graph_writer import GraphWriter
@@ -43,6 +43,8 @@ class StageGraphBuilder:
         self.flop = task_flop(task)
         self.writer = GraphWriter(self.hardware)
         self._computations = ComputationReader(task)
+        self._validity = Validity(self)
+        self._has_warned = False
         self._warn_of_symbolic_shapes()
 
     @cached_property
@@ -52,7 +54,7 @@ class StageGraphBuilder:
 
     def can_run(self, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
         """See `StageGraphSource`."""
-        return valid_states(self, states, built)
+        return self._validity.valid(states, built)
 
     def build(self, states: Sequence[Any]) -> BuiltGraphs:
         """The graphs of `states`. States that cannot be read are left out; the log says how many and why the first."""
@@ -61,7 +63,7 @@ class StageGraphBuilder:
         for i, state in enumerate(states):
             try:
                 parts.append(self.writer.built(self.loop_nest(state)))
-            except Exception as error:  # one bad state must not end the search; it is scored -inf
+            except Exception as error:  # one bad state must not end the search; TVM judges it then
                 failures.append((i, error))
                 parts.append(BuiltGraphs.unreadable(1))
         if failures:
@@ -70,8 +72,12 @@ class StageGraphBuilder:
         return BuiltGraphs.of(parts)
 
     def _warn_of_unreadable(self, count: int, number: int, first: int, reason: str) -> None:
-        logger.warning(
-            "%d of %d states of task %s cannot be read and count as invalid; the first is number %d (%s)",
+        level = logging.DEBUG if self._has_warned else logging.WARNING
+        self._has_warned = True
+        logger.log(
+            level,
+            "%d of %d states of task %s cannot be read; TVM says whether they can run, and those that can are searched "
+            "without a prediction; the first is number %d (%s)",
             count, number, self.task.workload_key, first, reason,
         )  # fmt: skip
 
