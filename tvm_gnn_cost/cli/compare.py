@@ -30,6 +30,7 @@ from tvm_gnn_cost.cli.options import (
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.records.comparison import Comparison, Run, speed_up
+from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
@@ -77,6 +78,7 @@ def compare(
     Examples:
       tvm-gnn-cost compare matmul 512 512 512
       tvm-gnn-cost compare conv2d_nhwc 1 28 28 128 128 3 1 1 --seeds 3 --trials 512 --output runs/conv
+      tvm-gnn-cost compare ops.py:my_conv 1 64 56 56 --trials 128
       tvm-gnn-cost compare --network mlp --models gnn --pretrained none
       tvm-gnn-cost compare --model encoder.pt2 --trials 1000
     """
@@ -170,6 +172,7 @@ def _run(
             seed=seed,
             search_params=search_params(settings["population"]),
             observer=display,
+            source=problem.label,
         )
     return None if result.interrupted else Run.from_result(name, seed, started, result)
 
@@ -256,3 +259,5 @@ def _set_aside(path: Path) -> None:
     while (kept := path.with_name(f"{path.stem}.old{number}{path.suffix}")).exists():
         number += 1
     path.rename(kept)
+    if tasks_path(path).exists():
+        tasks_path(path).rename(tasks_path(kept))

@@ -68,12 +68,16 @@ def tune(
       tvm-gnn-cost tune C2D 2 --trials 1000 --log-file c2d.json --resume
       tvm-gnn-cost tune --network mobilenet --layout NHWC --trials 2000
       tvm-gnn-cost tune --model net.onnx --input x=1,3,224,224 --trials 2000
+      tvm-gnn-cost tune ops.py:my_conv 1 64 56 56
       tvm-gnn-cost tune attention 12 128 64 --cost-model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
 
     `tvm-gnn-cost workloads` lists workloads with their arguments, and networks. The format of a --model FILE is found
     by its content: ONNX (needs the package onnx), torch.export.save, torch.jit.save (gives no shapes: --input), or
     NAME.json of tvm.ir.save_json with its weights, of tvm.relay.save_param_dict, in NAME.params beside it. Nothing in
     it is executed; pickled modules (torch.save) are not read.
+
+    A workload of your own is a function that returns TE tensors, inputs and outputs: FILE.py:FUNCTION, or a name that a
+    file of --register registers. Its arguments are numbers, texts and lists such as [1,2].
     """
     console = Console()
     kind = model_name(_former_option(problem) or cost_model)
@@ -93,6 +97,7 @@ def tune(
             seed=seed,
             search_params=search_params(population),
             observer=display,
+            source=asked.label,
         )
     _print_result(console, asked, result)
     if save_model is not None:
