@@ -30,7 +30,7 @@ from tvm_gnn_cost.testing.state_sources import SPECIAL
 from tvm_gnn_cost.workloads.registry import registry
 
 TARGET = "llvm -num-cores=4"
-QUICK = TuneOptions(4, 4, MeasureOptions(repeat=1, min_repeat_ms=1))
+QUICK = TuneOptions(2, 2, MeasureOptions(repeat=1, min_repeat_ms=1))
 
 
 def scaled_rows(n: int, m: int) -> list[te.Tensor]:
@@ -185,10 +185,11 @@ def test_a_resumed_log_keeps_its_tasks_and_refuses_another_computation(tmp_path:
     from tvm_gnn_cost.ansor.cost_model import GNNCostModel
 
     log = tmp_path / "log.json"
-    cold = GNNCostModel(pretrained=None)
-    tune_tasks([registered(scaled_rows)], cold, log, QUICK, source="first")
+    cold = GNNCostModel(pretrained=None, device="cpu")
+    small = {"evolutionary_search_population": 8, "sample_init_min_population": 4}
+    tune_tasks([registered(scaled_rows)], cold, log, QUICK, search_params=small)
     assert [kept.name for kept in load_saved_tasks(log)] == ["rows 32 48"]
-    tune_tasks([registered(changed_rows, "relu")], cold, log, QUICK, resume=True)
+    tune_tasks([registered(changed_rows, "relu")], cold, log, QUICK, resume=True, search_params=small)
     assert [kept.name for kept in load_saved_tasks(log)] == ["rows 32 48", "relu 32 48"]
     with pytest.raises(RecordError, match="rows 32 48 computes something else than when"):
         tune_tasks([registered(changed_rows)], cold, log, QUICK, resume=True)
