@@ -57,6 +57,11 @@ class Problem:
         return re.sub(r"[^A-Za-z0-9._-]+", "_", self.label).strip("_")
 
     @property
+    def names(self) -> list[str]:
+        """Of the tasks."""
+        return [str(task.desc) or str(i) for i, task in enumerate(self.tasks)]
+
+    @property
     def flops(self) -> float:
         return sum(count_flop(t.compute_dag) * w for t, w in zip(self.tasks, self.weights, strict=True))
 
