@@ -13,10 +13,12 @@ import pytest
 from rich.console import Console
 
 from tvm_gnn_cost.cli import main
+from tvm_gnn_cost.cli.compare import print_table
 from tvm_gnn_cost.cli.options import Problem
 from tvm_gnn_cost.cli.progress import Display
 from tvm_gnn_cost.cli.task_table import NetworkStatus, format_duration, shorten
 from tvm_gnn_cost.cli.tune_result import print_result
+from tvm_gnn_cost.records.comparison import Comparison, Run
 from tvm_gnn_cost.records.tuning_run import PhaseTimes, TaskProgress, Trial, TuneProgress, TuneResult
 
 NAMES = [
@@ -59,7 +61,7 @@ def test_the_live_table_has_every_figure_at_any_width(width: int) -> None:
         TaskProgress(64, 64, None, None),
     ]
     text = shown(width, progress(tasks, None), network())
-    for figure in ("1234", "0.001234", "100%", "64 │     64 │", "19%", "256/256", "nn_dense_add", "relu_12"):
+    for figure in ("1234", "0.001234", "100%", "64 │     64 │", "19%", "256/256", "nn_dense_add", "elu_12"):
         assert figure in text, figure
     assert "1 of 3 tasks without a latency; about 0 s left" in text
     assert "measuring  no latency yet  2 failed" in text
@@ -105,6 +107,19 @@ def test_the_result_at_80_columns_has_names_and_figures_whole() -> None:
         ["2", "0.001234", "810372.8", "0%", "100"],
         ["3", "1", "0.0", "0%", "100"],
     ]  # fmt: skip
+
+
+def test_a_comparison_at_80_columns_has_its_figures_whole() -> None:
+    def run(model: str, seed: int, latency_s: float) -> Run:
+        trials = tuple(Trial(0, latency_s, float(i)) for i in range(256))
+        return Run(model, seed, "", trials, PhaseTimes(123.4, 1234.5, 234.5, 1.0, 1592.4), (1.0,), (1e9,), "l", False)
+
+    runs = tuple(run(model, seed, (1.25 + seed / 4) * 1e-3) for model in ("gnn", "xgboost") for seed in (0, 1, 2))
+    out = io.StringIO()
+    print_table(Console(file=out, width=80), Comparison("conv2d_nhwc " + "128 " * 9, {}, {}, {}, "", runs))
+    text = out.getvalue()
+    for row in ("best latency (ms)", "1.5", "1.25 to 1.75", "666.7", "1 trials, 0 s", "1234.5", "1592.4", "XGBModel"):
+        assert row in text, text
 
 
 def test_gain_left_is_only_what_the_model_says() -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.cli.options import make_problem, model_options, problem_options
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
+from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Tracker, Workload, collect_pools
 from tvm_gnn_cost.collection.options import COLLECT_MEASURE
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
@@ -243,12 +243,10 @@ def parse_mix(text: str) -> Mix:
 
 def print_pools(console: Console, result: CollectResult) -> None:
     """One row a pool: what it holds, and how far its numbers can be trusted."""
-    table = Table(title="pools")
-    table.add_column("workload")
-    for heading in ("records", "failed", "best (ms)", "slowest/best", "noise", "agree"):
-        table.add_column(heading, justify="right")
+    headings = ("records", "failed", "best (ms)", "slowest", "noise", "agree")
+    table = figures_table("pools", "workload", headings)
     for pool in result.pools:
-        span = f"{pool.slowest_s / pool.best_s:.1f}" if pool.best_s and pool.slowest_s else "-"
+        span = f"{pool.slowest_s / pool.best_s:.1f}x" if pool.best_s and pool.slowest_s else "-"
         table.add_row(
             pool.label,
             f"{pool.records} (+{pool.added})",

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tvm_gnn_cost.cli.options import Problem
 from tvm_gnn_cost.cli.progress import Shown, TuningStatus
+from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.records.tuning_run import TaskProgress, TuneProgress
 from tvm_gnn_cost.report.formats import format_ms
 
@@ -43,7 +44,7 @@ class NetworkStatus:
         costs = weighted(progress.tasks, self._problem.weights)
         order = sorted(range(len(costs)), key=lambda i: -(costs[i] or 0.0))
         rows = max(self._console.height - _OTHER_LINES, 3)
-        table = task_table(self._problem.label, ("best (ms)", "share", "trials", "failed", "left"))
+        table = figures_table(self._problem.label, "task", ("best (ms)", "share", "trials", "failed", "left"))
         table.caption = self._caption(progress, len(order) - rows)
         total = sum(cost or 0.0 for cost in costs)
         width = max(self._console.width - _FIGURES, 8)
@@ -76,15 +77,6 @@ class NetworkStatus:
         if left is not None:
             parts.append(f"about {format_duration(left)} left")
         return "; ".join(parts)
-
-
-def task_table(title: str, headings: Sequence[str]) -> Table:
-    """A table of tasks. Where it is narrow, names are folded; figures are never cut."""
-    table = Table(title=title)
-    table.add_column("task", overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
 
 
 def weighted(tasks: Sequence[TaskProgress], weights: Sequence[float]) -> list[float | None]:

@@ -9,14 +9,15 @@ from typing import Any
 from rich.console import Console
 
 from tvm_gnn_cost.cli.options import Problem
-from tvm_gnn_cost.cli.task_table import short_name, task_table
+from tvm_gnn_cost.cli.tables import figures_table
+from tvm_gnn_cost.cli.task_table import short_name
 from tvm_gnn_cost.records.tuning_run import TuneResult
 from tvm_gnn_cost.report.formats import format_ms
 
 
 def print_result(console: Console, problem: Problem, result: TuneResult) -> None:
     """A row for each task, and the totals."""
-    table = task_table(problem.label, ("weight", "best (ms)", "GFLOP/s", "share", "trials"))
+    table = figures_table(problem.label, "task", ("weight", "best (ms)", "GFLOP/s", "share", "trials"))
     shares = _shares(result)
     for i, (name, latency) in enumerate(zip(problem.names, result.best_latency_s, strict=True)):
         table.add_row(
@@ -87,7 +88,7 @@ def result_json(problem: Problem, result: TuneResult, **about: Any) -> str:
 def print_tasks(console: Console, problem: Problem) -> None:
     """What would be tuned."""
     targets = {str(task.target) for task in problem.tasks}
-    table = task_table(problem.label, ("weight", "GFLOP", "key"))
+    table = figures_table(problem.label, "task", ("weight", "GFLOP", "key"))
     for task in _tasks(problem):
         table.add_row(short_name(task["name"]), f"{task['weight']:g}", f"{task['flop'] / 1e9:.3g}", task["key"])
     console.print(table)
