@@ -22,7 +22,7 @@ import dataclasses
 import threading
 
 from scales import SCALE
-from tvm import auto_scheduler, te, topi
+from tvm import auto_scheduler, te, tir, topi
 
 LOCK = threading.Lock()  # goes to no other process
 
@@ -104,6 +104,16 @@ def leaves(n):
     raise SystemExit(3)
 
 
+def twice(n):
+    a = te.placeholder((n,), name="a")
+    return [a, (b := topi.nn.relu(a)), b]
+
+
+def external(n):
+    a = te.placeholder((n,), name="a")
+    return [a, te.extern((n,), [a], lambda i, o: tir.call_packed("f", i[0], o[0]), name="sort")]
+
+
 def too_small(n):
     a = te.placeholder((n,), name="a")
     return [a, te.compute((n - 4,), lambda i: a[i], name="rest")]
@@ -149,6 +159,8 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         (["ops.py:free_sum", "8"], "sum reduces over the symbolic extent m"),
         (["ops.py:raises", "8"], f"ops.py, line {RAISES_ON}: ops.raises 8 fails: ZeroDivisionError: integer division"),
         (["ops.py:leaves", "8"], "ops.leaves 8 ends the program (exit status 3)"),
+        (["ops.py:twice", "8"], "returns compute twice"),
+        (["ops.py:external", "8"], "sort is a ExternOp; auto_scheduler schedules what te.compute makes"),
         (["ops.py:too_small", "4"], "rest would have the shape (0); the arguments do not fit"),
         (["column_sum", "8", "8", "--register", "ops.py"], "unknown workload 'column_sum'; did you mean column_sums"),
         (["ops.py:rows", "8", "8", "--register", "gone.py"], "gone.py cannot be run: there is no such file"),

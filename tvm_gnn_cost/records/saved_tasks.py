@@ -53,8 +53,15 @@ class SavedTask:
 
 
 def tasks_path(log: str | os.PathLike[str]) -> Path:
-    """Where the tasks of a log that is written by a tuning run are kept: beside it."""
+    """Where the tasks of a log that is written by a tuning run are kept: beside it.
+
+    Raises RecordError for a log whose name says that it is no log.
+    """
     path = Path(log)
+    if path.name.endswith(TASKS_SUFFIX):
+        raise RecordError(
+            f"{path} is no record log by its name: what ends in {TASKS_SUFFIX} keeps what the tasks of one compute"
+        )
     return path.with_name(log_stem(path) + TASKS_SUFFIX)
 
 

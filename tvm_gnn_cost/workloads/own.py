@@ -9,7 +9,7 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,8 @@ class OwnWorkload:
         file = origin(self.function)
         with users_code(file, self.label):
             result = self.function(*arguments)
+            if isinstance(result, Iterator):
+                result = list(result)
         return _checked(self.label if file is None else f"{file}: {self.label}", result)
 
 
@@ -196,8 +198,18 @@ def _checked(label: str, result: object) -> Tensors:
             raise WorkloadError(f"{label} returns {type(tensor).__name__} at place {i}, no TE tensor: {help_text}")
     if all(isinstance(tensor.op, te.PlaceholderOp) for tensor in tensors):
         raise WorkloadError(f"{label} returns no output: {'only placeholders' if tensors else 'nothing'}; {help_text}")
+    for i, tensor in enumerate(tensors):
+        if any(tensor.op == other.op and tensor.value_index == other.value_index for other in tensors[:i]):
+            raise WorkloadError(f"{label} returns {tensor.op.name} twice: {help_text}")
     given = {tensor.op for tensor in tensors}
-    for operation in _reached(given):
+    reached = _reached(given)
+    for operation in reached:
+        if not isinstance(operation, te.PlaceholderOp | te.ComputeOp):
+            raise WorkloadError(
+                f"{label}: {operation.name} is a {type(operation).__name__}; auto_scheduler schedules what te.compute "
+                "makes"
+            )
+    for operation in reached:
         _check_shapes(label, operation)
         if isinstance(operation, te.PlaceholderOp) and operation not in given:
             raise WorkloadError(f"{label} reads the placeholder {operation.name}, but does not return it: {help_text}")
