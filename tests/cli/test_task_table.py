@@ -96,7 +96,7 @@ def test_the_result_at_80_columns_has_names_and_figures_whole() -> None:
     trials = tuple(Trial(i % 3, 1e-3, 1.0) for i in range(300))
     result = TuneResult(
         trials, PhaseTimes(1, 2, 3, 1, 6), (1234.5e-3, 0.001234e-3, 1e-3), (1.0, 2.0, 3.0), (1e12, 1e9, 0.0), 0, False,
-        False, "x.json",
+        False, "x.json", left=("", "", "no schedule of it has run"),
     )  # fmt: skip
     out = io.StringIO()
     print_result(Console(file=out, width=80), network(), result)
