@@ -42,7 +42,7 @@ class Stopped(Exception):
 
 
 @dataclass
-class _TaskBook:
+class TaskBook:
     """Of one task: its trials, those of a resumed log included, and what they brought."""
 
     trials: int = 0
@@ -100,7 +100,7 @@ class TuningRun:
         self.out_of_time = False
         self._given_weights = tuple(weights)
         self._flops = tuple(count_flop(task.compute_dag) for task in tasks)
-        self._books = [_TaskBook() for _ in self.tasks]
+        self._books = [TaskBook() for _ in self.tasks]
         self._interrupts, self._options, self._log, self._observer = interrupts, options, log, observer
         self._task = 0
         self._phase = "search"
