@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.records.saved_tasks import SavedTask, load_saved_tasks, save_tasks
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
@@ -79,7 +80,7 @@ def _saved(task: SearchTask, weight: float, source: str) -> SavedTask:
         workload_key=str(task.workload_key),
         name=str(task.desc) or describe(task.workload_key),
         weight=float(weight),
-        flop=float(dag.flop_ct),
+        flop=count_flop(dag),
         target=str(task.target),
         source=source,
         computation=computation_of(dag),

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.cli.options import Problem
 from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.cli.task_table import short_name
@@ -108,7 +109,7 @@ def _tasks(problem: Problem) -> list[dict[str, Any]]:
         {
             "name": name,
             "weight": weight,
-            "flop": float(task.compute_dag.flop_ct),
+            "flop": count_flop(task.compute_dag),
             "target": str(task.target),
             "key": hashlib.sha256(str(task.workload_key).encode()).hexdigest()[:8],
             "workload_key": str(task.workload_key),
