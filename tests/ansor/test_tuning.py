@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tvm.auto_scheduler import XGBModel
 from tvm.auto_scheduler.measure_record import RecordReader
@@ -21,7 +22,7 @@ from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.ansor.tuning_hooks import make_scheduler
-from tvm_gnn_cost.ansor.tuning_run import TuningRun
+from tvm_gnn_cost.ansor.tuning_run import TaskBook, TuningRun
 from tvm_gnn_cost.learning import TrainerConfig
 from tvm_gnn_cost.records.tuning_run import EARLY_STOPPING, PER_TASK_TRIALS, MeasureOptions, TuneOptions, TuneProgress
 from tvm_gnn_cost.system.interrupts import Interrupts
@@ -267,3 +268,18 @@ def test_the_schedules_of_a_custom_rule_are_what_is_measured() -> None:
 def test_wrong_arguments_get_one_clear_error(make: Any, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         make()
+
+
+def test_what_the_model_expects_is_against_the_best_of_that_time() -> None:
+    book = TaskBook()
+    book.expect([1.5])
+    assert book.progress().gain_left is None  # nothing has run yet
+    book.count(2.0)
+    book.expect(np.array([0.5, -np.inf, 1.25]))
+    book.expect([1.0])
+    assert book.progress().expected_s == 1.6 and book.progress().gain_left == pytest.approx(0.2)
+    book.count(1.6)
+    assert book.progress().gain_left == 0.0
+    book.expect([])
+    book.expect([-np.inf])
+    assert book.progress().expected_s == 1.6

@@ -15,6 +15,7 @@ from tvm_gnn_cost.ansor.tasks import register_all
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
 from tvm_gnn_cost.records.logs import log_stem
+from tvm_gnn_cost.records.saved_tasks import saved_tasks_digest
 from tvm_gnn_cost.records.shards import Shard, ShardSource, ShardWriter, open_shard, write_shard
 from tvm_gnn_cost.records.task import StoredTask
 from tvm_gnn_cost.system.files import file_digest
@@ -73,7 +74,9 @@ def read_logs(
             logger.warning("%s holds the same as %s, and is left out", log, shards[digest].log)
             continue
         observe(0)
-        source = ShardSource(digest, SCHEMA_VERSION, registered.hexdigest())
+        known = registered.copy()
+        known.update(saved_tasks_digest(log).encode())
+        source = ShardSource(digest, SCHEMA_VERSION, known.hexdigest())
         shards[digest] = _shard(log, folder, source, observe)
         records += len(shards[digest])
     observer(ReadProgress(phase="read", done=len(logs), total=len(logs), records=records))

@@ -25,10 +25,9 @@ from tvm_gnn_cost.records.logs import find_logs, log_stem
 from tvm_gnn_cost.records.pool import Pool
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.workloads import PREFIX, canonical_key
+from tvm_gnn_cost.workloads.registry import HASH
 
 logger = logging.getLogger(__name__)
-
-_HASH = re.compile(r"[0-9a-f]{32}")  # auto_scheduler's key of a workload that has no name
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def read_pools(paths: Iterable[str | PathLike[str]]) -> Iterator[Pool]:
 def operator_name(task: Any) -> str:
     """What a task computes, without its shape: the name of its function; of a network's task, those of its stages."""
     name = str(json.loads(task.workload_key)[0])
-    if not _HASH.fullmatch(name):
+    if not HASH.fullmatch(name):
         return name.removeprefix(PREFIX)
     operations = [re.sub(r"[._]?\d+$", "", str(op.name)) for op in task.compute_dag.ops if hasattr(op, "body")]
     return "+".join(operations) or name
@@ -132,6 +131,6 @@ def _names(stem: str, tasks: Sequence[Any]) -> list[str]:
 
 def _short(task: Any) -> str:
     name, *arguments = json.loads(task.workload_key)
-    if _HASH.fullmatch(str(name)):
+    if HASH.fullmatch(str(name)):
         return f"{operator_name(task)} {str(name)[:8]}"
     return " ".join([str(name).removeprefix(PREFIX), *map(str, arguments)])

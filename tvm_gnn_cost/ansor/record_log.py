@@ -19,7 +19,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from tvm_gnn_cost.ansor.older_records import RecordUpgrade
 from tvm_gnn_cost.ansor.record_format import check_format, check_steps_fit, parse_record
+from tvm_gnn_cost.ansor.task_store import computation_of, is_registered, register_saved_tasks
 from tvm_gnn_cost.errors import RecordError, last_line
+from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.system.files import write_atomically
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
@@ -110,7 +112,7 @@ def _collect(records: Iterable[_Judged]) -> RecordLog:
 def _judged(path: str | os.PathLike[str], rebuild: bool) -> Iterator[_Judged]:
     """Each record of a log, good or bad."""
     auto_scheduler = require_auto_scheduler()
-    workloads, upgrade = _Workloads(), RecordUpgrade(path)
+    workloads, upgrade = _Workloads(path), RecordUpgrade(path)
     for number, text, problem in _record_lines(path):
         reason, record = (problem, None) if problem is not None else parse_record(text)
         inp = res = None
@@ -215,32 +217,39 @@ def append_records(
 
 
 class _Workloads:
-    """The workloads met in a log; each is built once."""
+    """The workloads met in a log; each is built once. Those that are kept beside the log are registered."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: str | os.PathLike[str]) -> None:
+        self._log = log
+        self._computations = register_saved_tasks(log)
         self._built: dict[str, tuple[str | None, tuple[bool, ...]]] = {}
 
     def problem(self, key: str, steps: Sequence[Sequence[Any]]) -> str | None:
         """Why the steps cannot be replayed on the workload, or None."""
         if key not in self._built:
-            self._built[key] = _build(key)
+            self._built[key] = self._build(key)
         reason, is_compute = self._built[key]
         return reason or check_steps_fit(steps, is_compute)
 
-
-def _build(key: str) -> tuple[str | None, tuple[bool, ...]]:
-    """Why the workload cannot be built, or None; and for each of its stages whether it computes."""
-    auto_scheduler = require_auto_scheduler()
-    registry = auto_scheduler.workload_registry.WORKLOAD_FUNC_REGISTRY
-    name = json.loads(key)[0]
-    if key not in registry and name not in registry:
-        return f"workload {name!r} is not registered (register it, or extract the network's tasks, before reading)", ()
-    try:
-        dag: ComputeDAG = auto_scheduler.ComputeDAG(key)
-        stages = dag.get_init_state().stages
-    except Exception as error:  # the user's function may raise anything
-        return f"workload {key} cannot be built: {last_line(error)}", ()
-    return None, tuple(hasattr(stage.op, "axis") for stage in stages)
+    def _build(self, key: str) -> tuple[str | None, tuple[bool, ...]]:
+        """Why the workload cannot be built, or None; and for each of its stages whether it computes."""
+        auto_scheduler = require_auto_scheduler()
+        if not is_registered(key):
+            beside = tasks_path(self._log)
+            lacks = "lacks it" if beside.exists() else "is not beside the log"
+            return (
+                f"workload {json.loads(key)[0]!r} is not registered, and {beside.name}, which keeps a log's tasks, "
+                f"{lacks}: copy it there, name a file that registers the workload (`definitions`), or extract the "
+                "network's tasks before reading"
+            ), ()
+        try:
+            dag: ComputeDAG = auto_scheduler.ComputeDAG(key)
+            stages = dag.get_init_state().stages
+        except Exception as error:  # the user's function may raise anything
+            return f"workload {key} cannot be built: {last_line(error)}", ()
+        if key in self._computations and self._computations[key] != computation_of(dag):
+            return f"workload {key} computes something else here than when it was measured", ()
+        return None, tuple(hasattr(stage.op, "axis") for stage in stages)
 
 
 def _record_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str, str | None]]:

@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.history import History
 from tvm_gnn_cost.ansor.record_log import read_records, repair_log
+from tvm_gnn_cost.ansor.task_store import keep_tasks
 from tvm_gnn_cost.ansor.tuning_hooks import batch_callback, budgeted, make_scheduler, timed_model
 from tvm_gnn_cost.ansor.tuning_run import Stopped, TuningRun
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.system.interrupts import Interrupts
@@ -53,6 +55,7 @@ def tune_tasks(
     search_params: dict[str, Any] | None = None,
     init_search_callbacks: SearchCallbacks | None = None,
     observer: Observer[TuneProgress] = unobserved,
+    source: str = "",
 ) -> TuneResult:
     """Tune tasks that share a cost model, writing every measurement to `log_file`.
 
@@ -71,6 +74,7 @@ def tune_tasks(
         search_params: `SketchPolicy` parameters that differ from TVM's defaults.
         init_search_callbacks: see `make_search_policies`.
         observer: told of every change of phase and every measured batch.
+        source: what the tasks come from, such as a network: kept beside the log, see `records.saved_tasks`.
 
     Raises InvalidArgumentError for arguments that do not fit, RecordError for a log that cannot be read or written.
     """
@@ -88,6 +92,7 @@ def tune_tasks(
         raise InvalidArgumentError(f"log file {log} already holds records: resume from it, or name another")
     if has_log:
         repair_log(log)
+    keep_tasks(tasks_path(log), tasks, weights, source, resumed=has_log)
 
     interrupts = Interrupts(lambda: logger.warning(_STOPPING))
     run = TuningRun(tasks, weights, options, log, observer, interrupts)

@@ -28,6 +28,8 @@ def timed_model(model: PythonBasedModel, run: TuningRun) -> PythonBasedModel:
         def predict(self, task: Any, states: Any) -> Any:
             with run.in_model("search"):
                 scores = model.predict(task, states)
+            if getattr(model, "is_warm", False):  # only a model that has it promises what its scores mean
+                run.expect(scores)
             return scores
 
         def predict_stages(self, task: Any, states: Any) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tvm_gnn_cost.records.tuning_run import (
     NOTHING_LEFT,
     PER_TASK_TRIALS,
     PhaseTimes,
+    TaskProgress,
     Trial,
     TuneOptions,
     TuneProgress,
@@ -40,13 +42,25 @@ class Stopped(Exception):
 
 
 @dataclass
-class _TaskBook:
+class TaskBook:
     """Of one task: its trials, those of a resumed log included, and what they brought."""
 
     trials: int = 0
     since_best: int = 0
     best_s: float | None = None
     left: str = ""
+    measured: int = 0  # in this run
+    failed: int = 0
+    expected_s: float | None = None
+
+    def progress(self) -> TaskProgress:
+        return TaskProgress(self.measured, self.failed, self.best_s, self.expected_s)
+
+    def expect(self, scores: Sequence[float]) -> None:
+        """Take in the model's scores: throughput against the best that was measured."""
+        highest = max(scores, default=0.0)
+        if self.best_s is not None and 0.0 < highest < math.inf:
+            self.expected_s = min(self.best_s / highest, self.expected_s or math.inf)
 
     def count(self, latency: float | None) -> None:
         self.trials += 1
@@ -86,7 +100,7 @@ class TuningRun:
         self.out_of_time = False
         self._given_weights = tuple(weights)
         self._flops = tuple(count_flop(task.compute_dag) for task in tasks)
-        self._books = [_TaskBook() for _ in self.tasks]
+        self._books = [TaskBook() for _ in self.tasks]
         self._interrupts, self._options, self._log, self._observer = interrupts, options, log, observer
         self._task = 0
         self._phase = "search"
@@ -158,6 +172,7 @@ class TuningRun:
     def select(self, task: int) -> None:
         """A round of one task begins."""
         self._task = task
+        self._books[task].expected_s = None
         self.check_stop()
         self.begin("search")
 
@@ -187,6 +202,10 @@ class TuningRun:
             self._score_s += self._model_end - begin
         self.check_stop()
 
+    def expect(self, scores: Sequence[float]) -> None:
+        """What a cost model that promises what its scores mean says of schedules of the task at hand."""
+        self._books[self._task].expect(scores)
+
     def measured(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
         """Take in a measured batch of the task that was selected.
 
@@ -201,7 +220,10 @@ class TuningRun:
         elapsed = time.perf_counter() - self._start
         for result in results:
             latency = measured_latency(result)
-            self._books[self._task].count(latency)
+            book = self._books[self._task]
+            book.count(latency)
+            book.measured += 1
+            book.failed += latency is None
             self._failed += latency is None
             at = min(max(float(result.timestamp) - self._start_wall, 0.0), elapsed)
             self.trials.append(Trial(self.distinct.first[self._task], latency, at, int(result.error_no)))
@@ -250,5 +272,12 @@ class TuningRun:
                 latency_s=weighted_latency([book.best_s for book in self._books], self.weights),
                 elapsed_s=time.perf_counter() - self._start,
                 task=self.distinct.first[self._task],
+                tasks=self._in_progress(),
             )
         )
+
+    def _in_progress(self) -> tuple[TaskProgress, ...]:
+        """Where each in the user's list stands; the trials of one that is there twice are its first place's."""
+        each = self._in_list([book.progress() for book in self._books])
+        first = set(self.distinct.first)
+        return tuple(task if i in first else replace(task, trials=0, failed=0) for i, task in enumerate(each))

@@ -44,10 +44,18 @@ def cli(context: click.Context, verbose: bool) -> None:
     """
     context.obj = verbose
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False, markup=False)
+    handler.setFormatter(_WithOptions())
     root = logging.getLogger("tvm_gnn_cost")
     root.handlers = [handler]
     root.propagate = False
     root.setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+class _WithOptions(logging.Formatter):
+    """Warnings of the library, in terms of the command line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return with_options(super().format(record))
 
 
 cli.add_command(tune)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.cli.options import make_problem, model_options, problem_options
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
+from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Tracker, Workload, collect_pools
 from tvm_gnn_cost.collection.options import COLLECT_MEASURE
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
@@ -158,6 +159,7 @@ def collect(
       matmul 512 512 512
       conv2d_nhwc 1 28 28 128 128 3 1 1
       C2D 2               # a shape of the Ansor paper
+      ops.py:my_conv 1 64 56 56   # your own function; the file is found from here
 
     Measured here, nothing else should run: builds and measurements take turns, and before each batch a check (CPU time
     of other programs and of the hypervisor's other guests, spread of a short loop) waits for a quiet machine, then goes
@@ -213,7 +215,7 @@ def find_workloads(file: str | None, **problem: Any) -> list[Workload]:
         try:
             words = shlex.split(line, comments=True)
             if words:
-                for workload in _named(**problem | {"workload": words}):
+                for workload in _named(**problem | {"workload": words, "folder": Path(file).parent}):
                     found.setdefault(workload.name, workload)
         except ValueError as error:  # WorkloadError is one
             raise WorkloadError(f"{file}, line {number}: {error}") from error
@@ -241,12 +243,10 @@ def parse_mix(text: str) -> Mix:
 
 def print_pools(console: Console, result: CollectResult) -> None:
     """One row a pool: what it holds, and how far its numbers can be trusted."""
-    table = Table(title="pools")
-    table.add_column("workload")
-    for heading in ("records", "failed", "best (ms)", "slowest/best", "noise", "agree"):
-        table.add_column(heading, justify="right")
+    headings = ("records", "failed", "best (ms)", "slowest", "noise", "agree")
+    table = figures_table("pools", "workload", headings)
     for pool in result.pools:
-        span = f"{pool.slowest_s / pool.best_s:.1f}" if pool.best_s and pool.slowest_s else "-"
+        span = f"{pool.slowest_s / pool.best_s:.1f}x" if pool.best_s and pool.slowest_s else "-"
         table.add_row(
             pool.label,
             f"{pool.records} (+{pool.added})",
@@ -283,12 +283,22 @@ def _named(**problem: Any) -> list[Workload]:
     if asked.network is None:
         (task,) = asked.tasks
         name, *arguments = [word for word in describe(task.workload_key).split() if word != "float32"]
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{name}-{'x'.join(arguments)}")
-        return [Workload(stem, " ".join([name, *arguments]), task)]
+        return [Workload(_stem(name, arguments), " ".join([name, *arguments]), task)]
     workloads = []
     for task in asked.tasks:
         # tasks have no names, and their order may change with TVM's passes
-        short = hashlib.sha256(task.workload_key.encode()).hexdigest()[:8]
+        short = _short(task.workload_key)
         label = f"{asked.label} {task.desc or 'task'} {short}"
         workloads.append(Workload(f"{asked.file_stem}-{short}", label, task, asked.network.source))
     return workloads
+
+
+def _stem(name: str, arguments: Sequence[str]) -> str:
+    """`matmul-512x512x512`; with a hash where characters that a file's name should not have make it ambiguous."""
+    text = f"{name}-{'x'.join(arguments)}"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", text)
+    return stem if stem == text else f"{stem.strip('_')}-{_short(text)}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -10,7 +10,6 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.ansor.tuning import tune_tasks
@@ -28,8 +27,10 @@ from tvm_gnn_cost.cli.options import (
     split_names,
 )
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
+from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.records.comparison import Comparison, Run, speed_up
+from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
@@ -77,6 +78,7 @@ def compare(
     Examples:
       tvm-gnn-cost compare matmul 512 512 512
       tvm-gnn-cost compare conv2d_nhwc 1 28 28 128 128 3 1 1 --seeds 3 --trials 512 --output runs/conv
+      tvm-gnn-cost compare ops.py:my_conv 1 64 56 56 --trials 128
       tvm-gnn-cost compare --network mlp --models gnn --pretrained none
       tvm-gnn-cost compare --model encoder.pt2 --trials 1000
     """
@@ -103,24 +105,20 @@ def compare(
 
 
 def print_table(console: Console, comparison: Comparison) -> None:
-    """The summary of a comparison: one row a model, medians over its seeds."""
-    table = Table(title=comparison.workload)
-    table.add_column("model", no_wrap=True)
-    headings = ("best latency (ms)", "GFLOP/s", "reached after", "search (s)", "measure (s)", "train (s)", "total (s)")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for row in comparison.summaries():
-        latency = "-" if row.latency_s is None else format_ms(row.latency_s)
-        if row.runs > 1 and row.latency_range_s is not None:
-            latency += f" [{format_ms(row.latency_range_s[0])}, {format_ms(row.latency_range_s[1])}]"
-        reached = "-" if row.trials_to_best is None else f"{row.trials_to_best:g} trials, {row.seconds_to_best:.0f} s"
+    """The summary of a comparison: a column for each model, medians over its seeds."""
+    rows = comparison.summaries()
+    table = figures_table(comparison.workload, "", [LABELS.get(row.model, row.model) for row in rows])
+    table.add_row("best latency (ms)", *("-" if row.latency_s is None else format_ms(row.latency_s) for row in rows))
+    if any(row.runs > 1 for row in rows):
+        ranges = [row.latency_range_s for row in rows]
         table.add_row(
-            LABELS.get(row.model, row.model),
-            latency.replace("[", r"\["),
-            "-" if row.gflops is None else f"{row.gflops:.1f}",
-            reached,
-            *(f"{seconds:.1f}" for seconds in (row.search_s, row.measure_s, row.train_s, row.total_s)),
+            "of all seeds", *("-" if r is None else f"{format_ms(r[0])} to {format_ms(r[1])}" for r in ranges)
         )
+    table.add_row("GFLOP/s", *("-" if row.gflops is None else f"{row.gflops:.1f}" for row in rows))
+    reached = [None if r.trials_to_best is None else (r.trials_to_best, r.seconds_to_best) for r in rows]
+    table.add_row("reached after", *("-" if r is None else f"{r[0]:g} trials, {r[1]:.0f} s" for r in reached))
+    for phase in ("search", "measure", "train", "total"):
+        table.add_row(f"{phase} (s)", *(f"{getattr(row, f'{phase}_s'):.1f}" for row in rows))
     console.print(table)
     _print_speed_up(console, comparison)
 
@@ -170,6 +168,7 @@ def _run(
             seed=seed,
             search_params=search_params(settings["population"]),
             observer=display,
+            source=problem.label,
         )
     return None if result.interrupted else Run.from_result(name, seed, started, result)
 
@@ -256,3 +255,5 @@ def _set_aside(path: Path) -> None:
     while (kept := path.with_name(f"{path.stem}.old{number}{path.suffix}")).exists():
         number += 1
     path.rename(kept)
+    if tasks_path(path).exists():
+        tasks_path(path).rename(tasks_path(kept))

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from tvm_gnn_cost.cli.hints import with_options
-from tvm_gnn_cost.cli.options import split_names
+from tvm_gnn_cost.cli.options import register_option, split_names
 from tvm_gnn_cost.cli.progress import Display, Shown
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.system.interrupts import Interrupts
@@ -197,13 +197,7 @@ _config_options = _grouped(
     help="What gnn starts from, instead of a network trained here [default, without training logs: the shipped one].",
 )
 @_config_options
-@click.option(
-    "--register",
-    type=click.Path(exists=True, dir_okay=False),
-    multiple=True,
-    metavar="FILE.py",
-    help="Run this file first: it registers the workloads of your logs. May be given more than once.",
-)
+@register_option
 @click.option("--device", default="auto", show_default=True, help="Where networks run: auto, cpu, cuda.")
 @click.option(
     "--output",

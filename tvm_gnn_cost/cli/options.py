@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -16,8 +19,9 @@ from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 if TYPE_CHECKING:
-    from tvm.auto_scheduler import SearchTask
+    from tvm.auto_scheduler import HardwareParams, SearchTask
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
+    from tvm.target import Target
 
     from tvm_gnn_cost.networks import Network
 
@@ -25,6 +29,18 @@ MODELS = ("gnn", "xgboost")
 _FORMER_NAMES = {"xgb": "xgboost"}
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+workload_argument = click.argument("workload", nargs=-1, metavar="[WORKLOAD [ARGUMENT]...]")
+"""What is scheduled, by name or as FILE.py:FUNCTION, with its arguments."""
+
+register_option = click.option(
+    "--register",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    metavar="FILE.py",
+    help="Run this file first: it registers workloads of your own, with auto_scheduler.register_workload. Repeatable.",
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,11 @@ class Problem:
         return re.sub(r"[^A-Za-z0-9._-]+", "_", self.label).strip("_")
 
     @property
+    def names(self) -> list[str]:
+        """Of the tasks."""
+        return [str(task.desc) or str(i) for i, task in enumerate(self.tasks)]
+
+    @property
     def flops(self) -> float:
         return sum(count_flop(t.compute_dag) * w for t, w in zip(self.tasks, self.weights, strict=True))
 
@@ -48,9 +69,10 @@ class Problem:
 def problem_options(function: F) -> F:
     """The arguments and options that name a workload or a network, and the target."""
     decorators = [
-        click.argument("workload", nargs=-1, metavar="[WORKLOAD [ARGUMENT]...]"),
+        workload_argument,
         *NETWORK_OPTIONS,
         click.option("--target", default="host", show_default=True, help='As in "llvm -mcpu=znver4 -num-cores=8".'),
+        register_option,
     ]
     return _apply(decorators, function)
 
@@ -120,14 +142,18 @@ def model_options(function: F) -> F:
     return _apply(decorators, function)
 
 
-def make_problem(workload: Sequence[str], target: str, **network: Any) -> Problem:
+def make_problem(
+    workload: Sequence[str], target: str, register: Sequence[str] = (), folder: Path | None = None, **network: Any
+) -> Problem:
     """The tasks that a command line asks for; `network` are the fields of `NetworkChoice`.
 
-    Raises WorkloadError for what is unknown or does not fit.
+    FILE.py in a WORKLOAD is relative to `folder`. Raises WorkloadError for what is unknown or does not fit.
     """
     from tvm_gnn_cost.ansor.networks import network_tasks
-    from tvm_gnn_cost.ansor.tasks import make_task
-    from tvm_gnn_cost.workloads import parse_target
+    from tvm_gnn_cost.workloads import parse_target, run_definitions
+
+    for file in register:
+        run_definitions(file)
 
     choice = NetworkChoice(**network)
     if bool(choice) == bool(workload):
@@ -136,12 +162,27 @@ def make_problem(workload: Sequence[str], target: str, **network: Any) -> Proble
         )
     parsed = parse_target(target)
     if not choice:
-        name, args = workload[0], [parse_argument(text) for text in workload[1:]]
-        task = make_task(name, args, parsed)
-        return Problem(" ".join(workload), [task], [1.0])
+        task = make_named_task(workload, parsed, folder=folder)
+        return Problem(workload_label(workload, task), [task], [1.0])
     net = choice.load()
     tasks, weights = network_tasks(net, parsed)
     return Problem(choice.label, tasks, [float(w) for w in weights], net)
+
+
+def make_named_task(
+    words: Sequence[str], target: Target, params: HardwareParams | None = None, folder: Path | None = None
+) -> SearchTask:
+    """The task of a WORKLOAD with its ARGUMENTs, as a command line or a line of a file has them."""
+    from tvm_gnn_cost.ansor.tasks import make_task
+
+    return make_task(words[0], [parse_argument(text) for text in words[1:]], target, params, folder)
+
+
+def workload_label(words: Sequence[str], task: SearchTask) -> str:
+    """A WORKLOAD in titles and names of files: as it was typed, without the path of a file."""
+    from tvm_gnn_cost.workloads import describe
+
+    return describe(str(task.workload_key)) if ".py:" in words[0] else " ".join(words)
 
 
 def search_params(population: int) -> dict[str, int]:
@@ -179,16 +220,26 @@ def split_names(text: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def parse_argument(text: str) -> int | float | str:
-    """An argument of a workload: a number where it is one."""
+def parse_argument(text: str) -> int | float | str | list[Any]:
+    """An argument of a workload: a number where it is one, a list for JSON such as [1,2], else the text.
+
+    Raises WorkloadError for what begins as a list and is none.
+    """
+    if text.startswith("["):
+        try:
+            parsed = json.loads(text)
+        except ValueError as error:
+            raise WorkloadError(f"argument {text!r} is no list in JSON, such as [1,2] or '[\"same\",1]'") from error
+        return list(parsed)
     try:
         return int(text)
     except ValueError:
         pass
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return text
+    return number if math.isfinite(number) else text  # a mode may be called "inf"
 
 
 def _apply(decorators: Sequence[Callable[[Any], Any]], function: F) -> F:

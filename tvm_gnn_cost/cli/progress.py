@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from tvm_gnn_cost.records.tuning_run import TuneProgress
 from tvm_gnn_cost.report.formats import format_ms
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _MOST_BARS = 6
 """Finished ones are hidden beyond so many."""
+_WIDE = 110
+"""In a terminal of fewer columns the status has a line of its own, where it is not cut."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Shown:
         status: what else there is to say beside the bar.
         line: what is printed where there is no terminal; "": nothing that is worth a line.
         announced: whether the line is printed in a terminal as well.
+        table: what stands above the bars in a terminal, until the run ends.
     """
 
     title: str = ""
@@ -38,6 +43,7 @@ class Shown:
     status: str = ""
     line: str = ""
     announced: bool = False
+    table: RenderableType | None = None
 
 
 class Display(Generic[P]):
@@ -52,26 +58,38 @@ class Display(Generic[P]):
         self._console, self._show = console, show
         self._tasks: dict[str, TaskID] = {}
         self._bars = None
+        self._table: RenderableType | None = None
+        self._status = ""
         if console.is_terminal:
+            status = [TextColumn("{task.fields[status]}")] if console.width >= _WIDE else []
             self._bars = Bars(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=24 if status else 12),
                 TextColumn("{task.fields[count]}"),
-                TextColumn("{task.fields[status]}"),
+                *status,
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=console,
-                refresh_per_second=2,  # a redraw takes time from what is being measured
+                auto_refresh=False,
             )
+            # a redraw takes time from what is being measured
+            self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
 
     def __enter__(self) -> Self:
         if self._bars is not None:
-            self._bars.start()
+            self._live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._bars is not None:
-            self._bars.stop()
+            self._table, self._status = None, ""  # what they said, the result says
+            self._live.stop()
+
+    def _render(self) -> RenderableType:
+        parts = [part for part in (self._table, self._bars) if part is not None]
+        if self._console.width < _WIDE and self._status:
+            parts.append(Text(self._status))
+        return Group(*parts)
 
     def __call__(self, progress: P) -> None:
         shown = self._show(progress)
@@ -79,6 +97,7 @@ class Display(Generic[P]):
             self._console.print(shown.line, highlight=False, soft_wrap=True, markup=False)
         if self._bars is None or not shown.title:
             return
+        self._table, self._status = shown.table or self._table, shown.status
         if shown.title not in self._tasks:
             for task in self._tasks.values():
                 self._bars.stop_task(task)

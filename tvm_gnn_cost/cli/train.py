@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from tvm_gnn_cost.ansor.log_shards import ReadProgress
-from tvm_gnn_cost.cli.options import split_names
+from tvm_gnn_cost.cli.options import register_option, split_names
 from tvm_gnn_cost.cli.progress import Display, Shown
+from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.system.progress import Progress
 from tvm_gnn_cost.training.pretraining import PretrainProgress
 
@@ -42,8 +42,7 @@ _LINE_SECONDS = 5.0  # without a terminal: a line of reading no more often
               help="The peak rate.")  # fmt: skip
 @click.option("--keep-records", type=click.IntRange(0), default=2000, show_default=True,
               help="Records that the checkpoint carries, so that tuning does not make it forget them.")  # fmt: skip
-@click.option("--register", multiple=True, type=click.Path(dir_okay=False), metavar="FILE.py",
-              help="Run this file first: it registers the workloads of your logs. Repeatable.")  # fmt: skip
+@register_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
               help="Of the network, the batches and what is held out.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="Where it trains: auto, cpu, cuda.")
@@ -118,10 +117,7 @@ def _print_result(console: Console, result: TrainResult, folder: Path) -> None:
 
     card = result.card
     if card["scores"]:
-        table = Table(title="held-out workloads")
-        table.add_column("operator")
-        for heading in ("tasks", "records", "pairwise", "top-1", "top-5"):
-            table.add_column(heading, justify="right")
+        table = figures_table("held-out workloads", "operator", ("tasks", "records", "pairwise", "top-1", "top-5"))
         for name, row in card["scores"].items():
             table.add_row(name, str(row["tasks"]), str(row["records"]), *(show_score(row[score]) for score in SCORES))
         console.print(table)

@@ -8,12 +8,10 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli.options import (
     MODELS,
-    Problem,
     budget_options,
     is_model,
     make_model,
@@ -25,9 +23,10 @@ from tvm_gnn_cost.cli.options import (
     search_params,
 )
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
+from tvm_gnn_cost.cli.task_table import NetworkStatus
+from tvm_gnn_cost.cli.tune_result import print_result, print_tasks, result_json, tasks_json
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneResult
-from tvm_gnn_cost.report.formats import format_ms
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 
 @click.command(short_help="Tune a workload or a network.")
@@ -39,6 +38,8 @@ from tvm_gnn_cost.report.formats import format_ms
 @model_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the search.")
 @click.option("--save-model", type=click.Path(dir_okay=False), help="Where to save the trained model.")
+@click.option("--dry-run", is_flag=True, help="List the tasks, and measure nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; progress goes to stderr.")
 @measure_options
 def tune(
     budget: TuneOptions,
@@ -49,6 +50,8 @@ def tune(
     device: str,
     seed: int,
     save_model: str | None,
+    dry_run: bool,
+    as_json: bool,
     repeat: int,
     min_repeat_ms: int,
     build_timeout: int,
@@ -67,22 +70,37 @@ def tune(
       tvm-gnn-cost tune C2D 2 --trials 500 --log-file c2d.json
       tvm-gnn-cost tune C2D 2 --trials 1000 --log-file c2d.json --resume
       tvm-gnn-cost tune --network mobilenet --layout NHWC --trials 2000
+      tvm-gnn-cost tune --network mobilenet --layout NHWC --dry-run
       tvm-gnn-cost tune --model net.onnx --input x=1,3,224,224 --trials 2000
+      tvm-gnn-cost tune ops.py:my_conv 1 64 56 56
       tvm-gnn-cost tune attention 12 128 64 --cost-model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
 
     `tvm-gnn-cost workloads` lists workloads with their arguments, and networks. The format of a --model FILE is found
     by its content: ONNX (needs the package onnx), torch.export.save, torch.jit.save (gives no shapes: --input), or
     NAME.json of tvm.ir.save_json with its weights, of tvm.relay.save_param_dict, in NAME.params beside it. Nothing in
     it is executed; pickled modules (torch.save) are not read.
+
+    A workload of your own is a function that returns TE tensors, inputs and outputs: FILE.py:FUNCTION, or a name that a
+    file of --register registers. Its arguments are numbers, texts and lists such as [1,2].
+
+    In a terminal a network's tasks are shown as they are tuned, the costliest first: best latency, share of the total,
+    trials, and "left", the share of its time that the cost model still expects to save, going by the best score among
+    the schedules that it saw last (it leans to the hopeful side; xgboost makes no such promise, and "-" stands there).
     """
-    console = Console()
+    console = Console(stderr=as_json)
     kind = model_name(_former_option(problem) or cost_model)
     asked = make_problem(**problem)
+    if dry_run:
+        if as_json:
+            click.echo(tasks_json(asked))
+        else:
+            print_tasks(console, asked)
+        return 0
     log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
     options = replace(budget, measure=MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
     model = make_model(kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
-    status = TuningStatus(lambda _: kind, lambda _: asked.flops)
-    with Display(console, status) as display:
+    one = TuningStatus(lambda _: kind, lambda _: asked.flops)
+    with Display(console, NetworkStatus(console, asked, kind) if len(asked.tasks) > 1 else one) as display:
         result = tune_tasks(
             asked.tasks,
             model,
@@ -93,16 +111,20 @@ def tune(
             seed=seed,
             search_params=search_params(population),
             observer=display,
+            source=asked.label,
         )
-    _print_result(console, asked, result)
+    print_result(console, asked, result)
     if save_model is not None:
         model.save(save_model)
         console.print(f"model: {save_model}", highlight=False, soft_wrap=True)
     if result.interrupted:
         console.print(f"Stopped early; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
-        return 130
     if result.out_of_time:
         console.print(f"The time is up; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
+    if as_json:
+        click.echo(result_json(asked, result, model=kind, seed=seed, saved_model=save_model))
+    if result.interrupted:
+        return 130
     return 0 if any(latency is not None for latency in result.best_latency_s) else 1
 
 
@@ -121,39 +143,3 @@ def _former_option(problem: dict[str, Any]) -> str | None:
             f"{', '.join(MODELS)}"
         )
     return None
-
-
-def _print_result(console: Console, problem: Problem, result: TuneResult) -> None:
-    table = Table(title=problem.label)
-    table.add_column("task")
-    for heading in ("weight", "best latency (ms)", "GFLOP/s", "trials"):
-        table.add_column(heading, justify="right")
-    for i, task in enumerate(problem.tasks):
-        latency = result.best_latency_s[i]
-        table.add_row(
-            task.desc or str(i),
-            f"{result.weights[i]:g}",
-            format_ms(latency) if latency is not None else "-",
-            f"{result.flops[i] / latency / 1e9:.1f}" if latency else "-",
-            str(sum(trial.task == i for trial in result.trials)),
-        )
-    console.print(table)
-    times = result.times
-    total = result.total_latency_s
-    failed = sum(trial.latency_s is None for trial in result.trials)
-    lines = [
-        f"{len(result.trials)} trials measured ({failed} failed), {result.resumed} from the log",
-        f"{times.total_s:.0f} s: search {times.search_s:.0f}, measure {times.measure_s:.0f}, train {times.train_s:.0f}",
-        f"log: {result.log_file}",
-    ]
-    if result.other_records:
-        lines.insert(1, f"{result.other_records} records of the log are of other tasks or targets, and do not count")
-    if total is not None and len(problem.tasks) > 1:
-        lines.insert(0, f"all tasks, weighted: {format_ms(total)} ms")
-    if result.exhausted:
-        lines.insert(0, "the search found no further schedule to measure")
-    else:
-        left = zip(problem.tasks, result.left, strict=True)
-        lines[:0] = [f"{task.desc or i} was left: {why}" for i, (task, why) in enumerate(left) if why]
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)

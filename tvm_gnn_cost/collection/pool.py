@@ -1,7 +1,8 @@
 """A pool on disk: a record log in TVM's own format, and beside it what the log does not say.
 
 `FOLDER/NAME.json` is the log. `FOLDER/about/NAME.json`, its description, says on what and how it was measured, where
-each schedule came from, whether the machine was quiet, and what measuring schedules a second time gave.
+each schedule came from, whether the machine was quiet, and what measuring schedules a second time gave. Where the
+package does not know the workload, `FOLDER/about/NAME.tasks.json` keeps what it computes.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any
 from tvm_gnn_cost.ansor.measurements import measured_latency, readings
 from tvm_gnn_cost.ansor.record_log import append_records, read_records, repair_log, write_atomically
 from tvm_gnn_cost.ansor.task_identity import TaskIdentities, identity_of
+from tvm_gnn_cost.ansor.task_store import keep_tasks
 from tvm_gnn_cost.collection.options import CollectOptions, PoolResult, Workload
 from tvm_gnn_cost.collection.program import READINGS_S
 from tvm_gnn_cost.collection.quietness import Quietness
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
 from tvm_gnn_cost.records.description import SCHEMA, about_path
 from tvm_gnn_cost.records.noise import Noise, noise_of, remeasured_pairs
+from tvm_gnn_cost.records.saved_tasks import pool_tasks_path
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
 
@@ -56,7 +59,9 @@ class Pool:
         self.results: list[Any] = []
         self.lines: list[int] = []
         self._about = check_pool(folder, workload, options)
-        if self.path.exists() and self.path.stat().st_size > 0:
+        has_records = self.path.exists() and self.path.stat().st_size > 0
+        keep_tasks(pool_tasks_path(self.path), [workload.task], [1.0], workload.label, resumed=has_records)
+        if has_records:
             repair_log(self.path)
             self._read()
         self._next_line = _count_lines(self.path) + 1

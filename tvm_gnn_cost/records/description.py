@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.records.logs import log_stem
+from tvm_gnn_cost.records.logs import ABOUT, log_stem
 from tvm_gnn_cost.records.noise import remeasured_pairs
 
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
-ABOUT = "about"
-"""The folder of the descriptions, beside the logs."""
 
 
 def about_path(log: Path) -> Path:

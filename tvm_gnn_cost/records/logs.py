@@ -9,20 +9,36 @@ from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
 
+ABOUT = "about"
+"""The folder of pools' descriptions, beside the logs."""
+
+TASKS_SUFFIX = ".tasks.json"
+"""How the file ends that says what the tasks of a log compute (`saved_tasks`): it is no log itself."""
+
+
+def is_log_name(name: str) -> bool:
+    """Whether a file in a folder of logs is one, by its name."""
+    return name.endswith((".json", ".json.gz")) and not name.endswith(TASKS_SUFFIX)
+
 
 def find_logs(paths: Iterable[str | PathLike[str]]) -> list[Path]:
     """The logs among files and folders (there `*.json` and `*.json.gz`), in order. Raises RecordError if none."""
     found: list[Path] = []
-    for path in map(Path, paths):
+    named = list(map(Path, paths))
+    for path in named:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.name.endswith((".json", ".json.gz")))
+            inside = sorted(p for p in path.iterdir() if is_log_name(p.name))
             if not inside:
                 raise RecordError(f"{path} holds no record log (*.json or *.json.gz)")
             found += inside
+        elif path.name.endswith(TASKS_SUFFIX):
+            continue  # beside the logs of a pattern such as *.json
         elif path.exists():
             found.append(path)
         else:
             raise RecordError(f"{path}: no such record log or folder")
+    if named and not found:
+        raise RecordError("no record log is named: files that end in .tasks.json only say what the tasks of one are")
     return list(dict.fromkeys(found))
 
 

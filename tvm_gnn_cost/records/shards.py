@@ -57,7 +57,7 @@ class ShardSource:
     Attributes:
         digest: of the log.
         schema: version of the features.
-        definitions: digest of the files that registered workloads.
+        definitions: digest of the files that registered workloads, and of the tasks kept beside the log.
     """
 
     digest: str

@@ -146,6 +146,33 @@ class TuneResult:
         return weighted_latency(self.best_latency_s, self.weights)
 
 
+@dataclass(frozen=True)
+class TaskProgress:
+    """Where one task of a tuning run stands.
+
+    Attributes:
+        trials: measured in this run.
+        failed: how many of them failed.
+        best_s: the best latency in seconds, those of a resumed log included; None where nothing ran.
+        expected_s: the latency that the cost model predicts for the best schedule that it scored in the task's last
+            round: its best score against the best that was measured until then. It picks the highest of thousands of
+            predictions, and so leans to the hopeful side. None where the model has learnt nothing yet, or promises no
+            such scale.
+    """
+
+    trials: int = 0
+    failed: int = 0
+    best_s: float | None = None
+    expected_s: float | None = None
+
+    @property
+    def gain_left(self) -> float | None:
+        """The share of the best latency that the model still expects to save, 0 to 1; None where it says nothing."""
+        if self.best_s is None or self.expected_s is None:
+            return None
+        return max(0.0, 1.0 - self.expected_s / self.best_s)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TuneProgress(Progress):
     """A moment of a tuning run or of a collection; `done` and `total` are trials, resumed ones included.
@@ -158,12 +185,14 @@ class TuneProgress(Progress):
         latency_s: the weighted sum of the best latencies so far; None until each task has one.
         elapsed_s: seconds since the run's start.
         task: the index of the task at hand.
+        tasks: where each task of a tuning run stands; a collection says nothing of others.
     """
 
     failed: int
     latency_s: float | None
     elapsed_s: float
     task: int
+    tasks: tuple[TaskProgress, ...] = ()
 
 
 def weighted_latency(latencies_s: Sequence[float | None], weights: Sequence[float]) -> float | None:

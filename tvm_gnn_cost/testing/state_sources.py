@@ -15,7 +15,7 @@ from tvm_gnn_cost.ansor.measurements import result_latency
 from tvm_gnn_cost.ansor.record_log import read_records, recover
 from tvm_gnn_cost.ansor.tasks import make_task, register_all
 from tvm_gnn_cost.networks import load_network, without_downloads
-from tvm_gnn_cost.records.logs import find_logs
+from tvm_gnn_cost.records.logs import find_logs, is_log_name
 from tvm_gnn_cost.testing.schedules import on_hardware
 from tvm_gnn_cost.workloads import run_definitions
 
@@ -220,7 +220,7 @@ def _logs(pools: Path | None, folders: Sequence[Path]) -> Iterator[Source]:
     for folder in folders:
         if (folder / "workloads.py").exists():
             run_definitions(folder / "workloads.py")
-        found += [(folder, path) for path in sorted(folder.rglob("*.json*"))]
+        found += [(folder, path) for path in sorted(folder.rglob("*.json*")) if is_log_name(path.name)]
     for folder, path in found:
         first = read_records(path, 1)
         if len(first):

@@ -6,6 +6,7 @@ Importing this loads no TVM; the first call that needs it does.
 from __future__ import annotations
 
 from tvm_gnn_cost.workloads.definitions import run_definitions
+from tvm_gnn_cost.workloads.own import OwnWorkload, find_own, own_names
 from tvm_gnn_cost.workloads.registry import (
     PREFIX,
     canonical_key,
@@ -19,10 +20,13 @@ from tvm_gnn_cost.workloads.targets import host_target, parse_target
 
 __all__ = [
     "PREFIX",
+    "OwnWorkload",
     "canonical_key",
     "describe",
+    "find_own",
     "host_target",
     "key_of_log",
+    "own_names",
     "parse_target",
     "resolve",
     "run_definitions",

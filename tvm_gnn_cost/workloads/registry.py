@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,7 +17,14 @@ from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 PREFIX = "tvm_gnn_cost."
 
-Argument = int | float | str
+HASH = re.compile(r"[0-9a-f]{32}")
+"""auto_scheduler's name of a workload that has none."""
+
+Argument = int | float | str | list[Any]
+"""What an argument may be: what a log's workload key can hold."""
+
+Registry = dict[str, Any]
+"""auto_scheduler's: name -> function of a registered workload, workload key -> tensors of one without a name."""
 
 _TE_WORKLOADS = (
     "batch_matmul_nkkm",
@@ -38,6 +46,12 @@ _TE_WORKLOADS = (
     "max_pool2d_nchw",
     "softmax_mn",
 )
+
+
+def registry() -> Registry:
+    """auto_scheduler's registry of workloads, to read and to add to."""
+    found: Registry = require_auto_scheduler().workload_registry.WORKLOAD_FUNC_REGISTRY
+    return found
 
 
 def workload_names() -> list[str]:
@@ -71,7 +85,7 @@ def resolve(name: str, args: Sequence[Argument] = ()) -> tuple[str, tuple[Argume
             )
         return resolve(function_name, shapes[index])
     if name not in functions:
-        raise WorkloadError(_unknown("workload", name, [*functions, *configurations]))
+        raise WorkloadError(unknown("workload", name, [*functions, *configurations]))
     return name, _check_arguments(name, functions[name], args)
 
 
@@ -125,9 +139,14 @@ def describe(workload_key: str) -> str:
         name, *args = json.loads(workload_key)
     except (ValueError, TypeError):
         return workload_key
-    if not isinstance(name, str) or any(isinstance(arg, list | dict) for arg in args):
+    if not isinstance(name, str) or HASH.fullmatch(name) or any(isinstance(arg, dict) for arg in args):
         return workload_key
-    return " ".join([name.removeprefix(PREFIX), *map(str, args)])
+    return " ".join([name.removeprefix(PREFIX), *map(_word, args)])
+
+
+def _word(argument: object) -> str:
+    """An argument as it is given on a command line."""
+    return json.dumps(argument, separators=(",", ":")) if isinstance(argument, list) else str(argument)
 
 
 def signature_of(function: Callable[..., Any]) -> str:
@@ -183,7 +202,7 @@ def _wanted_type(parameter: inspect.Parameter) -> type:
     return int
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """'unknown KIND NAME', with the close matches or, where none is close, all names."""
     names = list(known)
     lower = {n.lower(): n for n in names}
