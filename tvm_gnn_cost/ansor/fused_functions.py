@@ -30,6 +30,7 @@ class FusedFunction:
         workload_key: under which its tensors are registered with auto_scheduler; None where TVM makes no task of it.
         is_complex: whether it reduces, which is what makes it worth tuning.
         free_is_constant: whether every input whose layout a schedule may choose is a constant of the network.
+        constants: names of those of its parameters that are constants of the network in its first call.
         problem: why it has no workload, where an operator of it cannot be scheduled; None otherwise.
     """
 
@@ -39,6 +40,7 @@ class FusedFunction:
     workload_key: str | None
     is_complex: bool
     free_is_constant: bool
+    constants: tuple[str, ...]
     problem: str | None = None
 
 
@@ -93,18 +95,19 @@ def _fused_functions(mod: Any, params: dict[str, Any], target: Target) -> list[F
 def _describe(name: str, calls: list[Any], target: Target) -> FusedFunction:
     """One function, given all calls of it."""
     auto_scheduler = require_auto_scheduler()
-    function = calls[0].op
+    function, constants = calls[0].op, _constants(calls[0])
     try:
         outputs = _outputs(function, target)
         tensors, _, is_complex = auto_scheduler.relay_integration.traverse_to_get_io_tensors(outputs)
         if not tensors:
-            return FusedFunction(name, function, len(calls), None, False, False)
+            return FusedFunction(name, function, len(calls), None, False, False, constants)
         key = auto_scheduler.ComputeDAG(tensors).workload_key()
         key = auto_scheduler.workload_registry.register_workload_tensors(key, tensors)
     except Exception as error:  # what the operators' own definitions raise
-        return FusedFunction(name, function, len(calls), None, False, False, last_line(error))
-    constant = all(_is_constant(call, tensor) for tensor in layout_free_inputs(outputs) for call in calls)
-    return FusedFunction(name, function, len(calls), key, is_complex, constant)
+        return FusedFunction(name, function, len(calls), None, False, False, constants, last_line(error))
+    free = {tensor.op.name for tensor in layout_free_inputs(outputs)}
+    is_constant = all(free <= set(_constants(call)) for call in calls)
+    return FusedFunction(name, function, len(calls), key, is_complex, is_constant, constants)
 
 
 def _outputs(function: Any, target: Target) -> list[Any]:
@@ -133,12 +136,12 @@ def _flat(relay_type: Any) -> list[Any]:
     return [relay_type] if fields is None else [leaf for field in fields for leaf in _flat(field)]
 
 
-def _is_constant(call: Any, tensor: Any) -> bool:
-    """Whether the input of a fused function, as its tensors name it, is a constant in this call of it."""
+def _constants(call: Any) -> tuple[str, ...]:
+    """The parameters of a fused function, named as its tensors are, that are constants in this call of it."""
     from tvm import relay
 
-    names = [param.name_hint for param in call.op.params]
-    return tensor.op.name in names and isinstance(call.args[names.index(tensor.op.name)], relay.Constant)
+    arguments = zip(call.op.params, call.args, strict=True)
+    return tuple(str(param.name_hint) for param, argument in arguments if isinstance(argument, relay.Constant))
 
 
 def _operators(function: Any) -> list[str]:

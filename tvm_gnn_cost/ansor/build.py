@@ -1,0 +1,294 @@
+"""Compiling a network with the best records of a log, so that it is never slower than untuned.
+
+1. The network's functions are found, and the best record of each one's workload (`relay_records.best_records`).
+2. The network is compiled untuned, and with the records; both must compute the same.
+3. Each task is timed in the tuned build, and compiled alone without its record. Records that are slower are left out,
+   and the network is compiled once more.
+4. Both builds are timed in turn. Should the tuned one be slower, the untuned one is kept.
+
+Where the target's code does not run on this machine, steps 3 and 4 are left out, and outputs are not compared.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tvm_gnn_cost.ansor.fused_functions import FusedFunction, fused_functions
+from tvm_gnn_cost.ansor.network_runs import (
+    TOLERANCES,
+    Runner,
+    alternated,
+    difference,
+    random_inputs,
+    random_tensor,
+    why_not_here,
+)
+from tvm_gnn_cost.ansor.networks import Network, without_downloads
+from tvm_gnn_cost.ansor.relay_records import (
+    Compiled,
+    TaskRecord,
+    best_records,
+    compile_untuned,
+    compile_with_records,
+)
+from tvm_gnn_cost.errors import BuildError, WorkloadError, last_line
+from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
+from tvm_gnn_cost.workloads.targets import parse_target
+
+if TYPE_CHECKING:
+    from tvm.target import Target
+
+logger = logging.getLogger("tvm_gnn_cost")
+
+RECORD, NO_RECORD, SLOWER = "record", "no record", "record slower than untuned"
+
+
+@dataclass(frozen=True)
+class BuiltTask:
+    """A task of a network as it was compiled.
+
+    Attributes:
+        name: of its functions.
+        workload_key: its workload.
+        uses: how often the network runs it.
+        schedule: RECORD, NO_RECORD or SLOWER: by what it is scheduled; the latter two stay untuned.
+        record_s: latency of its best record, as it was measured in tuning; None without one.
+        tuned_s: of one call of it by that record, in the network's build, run by itself; None where it was not timed.
+        untuned_s: of one call of it compiled alone, without its record and without moves of data to another layout; None
+            where it was not timed.
+        share: of the time of all functions of the build, each run by itself; None where it was not timed.
+    """
+
+    name: str
+    workload_key: str
+    uses: int
+    schedule: str
+    record_s: float | None
+    tuned_s: float | None
+    untuned_s: float | None
+    share: float | None
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A compiled network.
+
+    Attributes:
+        library: what `relay.build` returns; `export` writes it.
+        target: for which it was compiled.
+        is_tuned: whether the build with records was kept; the other is the untuned one.
+        tasks: in order of their first call.
+        tuned_s: of one run of the build with records; None where it was not timed.
+        untuned_s: of one run of the untuned build; None where it was not timed.
+        difference: largest between outputs of the two builds, as a part of the largest value; None where not compared.
+        unchecked: why the builds were neither compared nor timed, or None.
+        inputs: name -> (shape, data type).
+    """
+
+    library: Any
+    target: str
+    is_tuned: bool
+    tasks: tuple[BuiltTask, ...]
+    tuned_s: float | None
+    untuned_s: float | None
+    difference: float | None
+    unchecked: str | None
+    inputs: dict[str, tuple[tuple[int, ...], str]]
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the library with its parameters, for `tvm.runtime.load_module`. Raises BuildError."""
+        target = Path(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.library.export_library(str(target))
+        except Exception as error:  # the linker's and the file system's
+            raise BuildError(
+                f"{target} cannot be written: {last_line(error)}; a name that ends in .tar gets object files, to be "
+                "linked where they are used"
+            ) from error
+
+
+def build_network(
+    network: Network,
+    log_file: str | os.PathLike[str],
+    target: str | Target = "host",
+    *,
+    seed: int = 0,
+    observer: Observer[Progress] = unobserved,
+) -> BuildResult:
+    """Compile a network with the best records of a log for the target.
+
+    Args:
+        network: its inputs are those of its module's main function that are no parameters.
+        log_file: a record log, as `tune_tasks` writes it.
+        target: a target, its string, or "host" for this machine's CPU.
+        seed: of the random inputs on which outputs are compared.
+        observer: told of each step; phases are "functions", "build", "tasks" and "time".
+
+    Raises RecordError for a log that cannot be read or holds no record of the network for the target, WorkloadError for a
+    network that cannot be compiled, BuildError where the tuned build computes something else.
+    """
+    parsed = parse_target(target)
+    with without_downloads():
+        builder = _Builder(network, parsed, seed, observer)
+        return builder.build(builder.records(log_file))
+
+
+class _Builder:
+    """One call of `build_network`."""
+
+    def __init__(self, network: Network, target: Target, seed: int, observer: Observer[Progress]) -> None:
+        self._network, self._target, self._seed, self._observer = network, target, seed, observer
+        self._inputs = random_inputs(network.mod, network.params, seed)
+        self._tell("functions", 0, 1)
+        self._functions: dict[str, list[FusedFunction]] = {}
+        try:
+            functions = fused_functions(network.mod, network.params, target)
+        except Exception as error:  # Relay raises its own errors, of many kinds
+            raise WorkloadError(f"{network.name} cannot be compiled for {target}: {last_line(error)}") from error
+        for function in functions:
+            if function.is_complex and function.workload_key is not None:
+                self._functions.setdefault(function.workload_key, []).append(function)
+
+    def records(self, log_file: str | os.PathLike[str]) -> dict[str, TaskRecord]:
+        return best_records(log_file, list(self._functions), self._target, self._network.name)
+
+    def build(self, records: dict[str, TaskRecord]) -> BuildResult:
+        import tvm
+
+        self._tell("build", 0, 2, "untuned")
+        untuned = compile_untuned(self._network.mod, self._network.params, self._target)
+        self._tell("build", 1, 2, "with records")
+        tuned = self._compile(records)
+        unchecked = why_not_here(tuned.library, self._target)
+        if unchecked is not None:
+            return self._result(tuned.library, True, self._tasks(records, records), unchecked=unchecked)
+        device = tvm.device(self._target.kind.name)
+        runners = [Runner(library, device, self._inputs) for library in (untuned, tuned.library)]
+        apart = self._compare(runners)
+        alone = self._untuned_tasks(device)
+        in_build = _by_workload(runners[1].functions(), tuned)
+        kept = {
+            key: record
+            for key, record in records.items()
+            if key not in in_build or alone.get(key) is None or in_build[key] <= (alone[key] or 0.0)
+        }
+        if kept and len(kept) < len(records):
+            self._tell("build", 1, 2, f"without {len(records) - len(kept)} slower records")
+            tuned = self._compile(kept)
+            runners[1] = Runner(tuned.library, device, self._inputs)
+            apart = self._compare(runners)
+        self._tell("time", 0, 1)
+        untuned_s, tuned_s = alternated(runners)
+        is_tuned = bool(kept) and tuned_s < untuned_s
+        calls = runners[is_tuned].functions()
+        total = sum(map(sum, calls.values()))
+        now = _by_workload(calls, tuned) if is_tuned else {}
+        tasks = self._tasks(records, kept if is_tuned else {}, in_build | now, alone, total)
+        library = tuned.library if is_tuned else untuned
+        return self._result(library, is_tuned, tasks, tuned_s=tuned_s, untuned_s=untuned_s, apart=apart)
+
+    def _compile(self, records: dict[str, TaskRecord]) -> Compiled:
+        return compile_with_records(self._network.mod, self._network.params, self._target, records)
+
+    def _compare(self, runners: Sequence[Runner]) -> float:
+        """The largest difference of outputs. Raises BuildError where it is too large."""
+        expected, ours = (runner.outputs() for runner in runners)
+        apart = [difference(a, b) for a, b in zip(ours, expected, strict=True)]
+        for i, (distance, output) in enumerate(zip(apart, expected, strict=True)):
+            allowed = TOLERANCES.get(str(output.dtype), 0.0)
+            if distance > allowed:
+                raise BuildError(
+                    f"{self._network.name} computes something else with the records: output {i} differs from the untuned "
+                    f"build's by {distance:.2g} of its largest value, and {allowed:g} is allowed for {output.dtype}"
+                )
+        return max(apart, default=0.0)
+
+    def _untuned_tasks(self, device: Any) -> dict[str, float | None]:
+        """Seconds of one call of each task, compiled alone and untuned; None where that fails."""
+        seconds: dict[str, float | None] = {}
+        for i, (key, functions) in enumerate(self._functions.items()):
+            self._tell("tasks", i, len(self._functions), functions[0].name)
+            try:
+                seconds[key] = self._untuned_seconds(functions[0], device)
+            except Exception as error:  # TVM's: then the record is not questioned
+                logger.debug("%s is not timed untuned: %s", functions[0].name, last_line(error))
+                seconds[key] = None
+        return seconds
+
+    def _untuned_seconds(self, function: FusedFunction, device: Any) -> float:
+        import tvm
+        from tvm import relay
+
+        # Relay calls the parameters of a build p0, p1, ..., as it calls those of a fused function: other names for these
+        params = {var: relay.var(f"of_{var.name_hint}", var.checked_type) for var in function.function.params}
+        alone = relay.Function(list(params.values()), relay.bind(function.function.body, params))
+        mod = relay.transform.InferType()(tvm.IRModule.from_expr(alone))
+        random = np.random.default_rng(self._seed)
+        values = {var.name_hint: random_tensor(var.checked_type, random) for var in mod["main"].params}
+        constants = {f"of_{name}": tvm.nd.array(values.pop(f"of_{name}")) for name in function.constants}
+        runner = Runner(compile_untuned(mod, constants, self._target), device, values)
+        calls = runner.functions()
+        return sum(sum(times) for name, times in calls.items() if not name.endswith("fused_layout_transform"))
+
+    def _tasks(
+        self,
+        records: dict[str, TaskRecord],
+        kept: dict[str, TaskRecord],
+        tuned: dict[str, float] | None = None,
+        untuned: dict[str, float | None] | None = None,
+        total: float = 0.0,
+    ) -> tuple[BuiltTask, ...]:
+        tasks = []
+        for key, functions in self._functions.items():
+            uses = sum(function.uses for function in functions)
+            record = records.get(key)
+            tuned_s, untuned_s = (tuned or {}).get(key), (untuned or {}).get(key)
+            now = tuned_s if key in kept else untuned_s
+            tasks.append(
+                BuiltTask(
+                    name=", ".join(function.name for function in functions),
+                    workload_key=key,
+                    uses=uses,
+                    schedule=RECORD if key in kept else NO_RECORD if record is None else SLOWER,
+                    record_s=None if record is None else record.latency_s,
+                    tuned_s=tuned_s,
+                    untuned_s=untuned_s,
+                    share=uses * now / total if now is not None and total else None,
+                )
+            )
+        return tuple(tasks)
+
+    def _result(
+        self,
+        library: Any,
+        is_tuned: bool,
+        tasks: tuple[BuiltTask, ...],
+        *,
+        tuned_s: float | None = None,
+        untuned_s: float | None = None,
+        apart: float | None = None,
+        unchecked: str | None = None,
+    ) -> BuildResult:
+        inputs = {name: (value.shape, str(value.dtype)) for name, value in self._inputs.items()}
+        return BuildResult(
+            library, str(self._target), is_tuned, tasks, tuned_s, untuned_s, apart, unchecked, inputs
+        )
+
+    def _tell(self, phase: str, done: int, total: int, note: str = "") -> None:
+        self._observer(Progress(phase=phase, done=done, total=total, note=note))
+
+
+def _by_workload(calls: dict[str, list[float]], compiled: Compiled) -> dict[str, float]:
+    """Seconds of one call of each workload that a record schedules."""
+    times: dict[str, list[float]] = {}
+    for name, key in compiled.functions.items():
+        times.setdefault(key, []).extend(calls.get(name, []))
+    return {key: sum(each) / len(each) for key, each in times.items() if each}
