@@ -10,8 +10,10 @@ import tvm
 from tvm import auto_scheduler, relay
 from tvm.auto_scheduler import LayoutRewriteOption
 
-from tvm_gnn_cost.ansor.networks import Network, network_tasks
+from tvm_gnn_cost.ansor.networks import network_tasks
 from tvm_gnn_cost.ansor.relay_axes import tunable_axes
+from tvm_gnn_cost.networks import Network
+from tvm_gnn_cost.networks.network import make_network as checked_network
 from tvm_gnn_cost.testing.schedules import sample_states
 from tvm_gnn_cost.workloads import parse_target
 
@@ -23,7 +25,7 @@ def make_network(body: relay.Expr, weights: dict[str, tuple[int, ...]]) -> Netwo
     mod = relay.transform.InferType()(tvm.IRModule.from_expr(relay.Function(relay.analysis.free_vars(body), body)))
     random = np.random.default_rng(0)
     params = {name: tvm.nd.array(random.standard_normal(shape).astype("float32")) for name, shape in weights.items()}
-    return Network("made", mod, params, "x", tuple(mod["main"].params[0].type_annotation.shape))
+    return checked_network("made", mod, params)
 
 
 def var(name: str, *shape: int) -> Any:
@@ -127,4 +129,4 @@ def test_a_function_that_cannot_be_scheduled_is_named(caplog: pytest.LogCaptureF
     body = relay.nn.dense(relay.reshape(strange, (4, 6)), var("w", 8, 6))
     tasks, _ = network_tasks(make_network(body, {"c": (4, 4, 3), "w": (8, 6)}), TARGET)
     assert len(tasks) == 1 and products(tasks[0])
-    assert "fused_nn_conv1d" in caplog.text and "CNW" in caplog.text
+    assert "nn.conv1d" in caplog.text and "CNW" in caplog.text

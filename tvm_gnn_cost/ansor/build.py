@@ -30,7 +30,6 @@ from tvm_gnn_cost.ansor.network_runs import (
     random_tensor,
     why_not_here,
 )
-from tvm_gnn_cost.ansor.networks import Network, without_downloads
 from tvm_gnn_cost.ansor.relay_records import (
     Compiled,
     TaskRecord,
@@ -39,6 +38,7 @@ from tvm_gnn_cost.ansor.relay_records import (
     compile_with_records,
 )
 from tvm_gnn_cost.errors import BuildError, WorkloadError, last_line
+from tvm_gnn_cost.networks import Network, without_downloads
 from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
 from tvm_gnn_cost.workloads.targets import parse_target
 
@@ -126,7 +126,7 @@ def build_network(
     """Compile a network with the best records of a log for the target.
 
     Args:
-        network: its inputs are those of its module's main function that are no parameters.
+        network: what to compile.
         log_file: a record log, as `tune_tasks` writes it.
         target: a target, its string, or "host" for this machine's CPU.
         seed: of the random inputs on which outputs are compared.
@@ -149,11 +149,7 @@ class _Builder:
         self._inputs = random_inputs(network.mod, network.params, seed)
         self._tell("functions", 0, 1)
         self._functions: dict[str, list[FusedFunction]] = {}
-        try:
-            functions = fused_functions(network.mod, network.params, target)
-        except Exception as error:  # Relay raises its own errors, of many kinds
-            raise WorkloadError(f"{network.name} cannot be compiled for {target}: {last_line(error)}") from error
-        for function in functions:
+        for function in fused_functions(network.mod, network.params, target, network.name):
             if function.is_complex and function.workload_key is not None:
                 self._functions.setdefault(function.workload_key, []).append(function)
 
@@ -164,7 +160,11 @@ class _Builder:
         import tvm
 
         self._tell("build", 0, 2, "untuned")
-        untuned = compile_untuned(self._network.mod, self._network.params, self._target)
+        try:
+            untuned = compile_untuned(self._network.mod, self._network.params, self._target)
+        except Exception as error:  # Relay raises its own errors, of many kinds
+            name, reason = self._network.name, last_line(error)
+            raise WorkloadError(f"{name} cannot be compiled for {self._target}: {reason}") from error
         self._tell("build", 1, 2, "with records")
         tuned = self._compile(records)
         unchecked = why_not_here(tuned.library, self._target)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.layout_rewrite import layout_free_inputs
 from tvm_gnn_cost.ansor.relay_axes import tunable_axes
-from tvm_gnn_cost.errors import last_line
+from tvm_gnn_cost.errors import WorkloadError, last_line
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class FusedFunction:
 
     Attributes:
         name: of its operators, as in "fused_nn_dense_add", with a number where the network has several of that name.
+        operators: of which it is made, as in "nn.dense + add".
         function: the primitive `relay.Function`.
         uses: how often the network calls it.
         workload_key: under which its tensors are registered with auto_scheduler; None where TVM makes no task of it.
@@ -35,6 +36,7 @@ class FusedFunction:
     """
 
     name: str
+    operators: str
     function: Any
     uses: int
     workload_key: str | None
@@ -44,11 +46,18 @@ class FusedFunction:
     problem: str | None = None
 
 
-def fused_functions(mod: Any, params: dict[str, Any], target: Target) -> list[FusedFunction]:
+def fused_functions(mod: Any, params: dict[str, Any], target: Target, network: str) -> list[FusedFunction]:
     """The functions that a network is made of when auto_scheduler compiles it, in order of their first call.
 
-    Their workloads are registered with auto_scheduler, the axes named as in `relay_axes`. Raises what Relay raises for a
-    network that it cannot compile.
+    Their workloads are registered with auto_scheduler, the axes named as in `relay_axes`.
+
+    Args:
+        mod: a Relay module; its `main` takes inputs and parameters.
+        params: name -> `tvm.nd.NDArray`.
+        target: for which it is compiled.
+        network: what it is called in messages.
+
+    Raises WorkloadError for a module that Relay cannot compile for the target.
     """
     functions: list[FusedFunction] = []
     errors: list[BaseException] = []
@@ -64,18 +73,16 @@ def fused_functions(mod: Any, params: dict[str, Any], target: Target) -> list[Fu
     thread.start()
     thread.join()
     if errors:
-        raise errors[0]
+        reason = last_line(errors[0])
+        raise WorkloadError(f"{network} cannot be compiled for {target}: {reason}") from errors[0]
     return functions
 
 
 def _fused_functions(mod: Any, params: dict[str, Any], target: Target) -> list[FusedFunction]:
-    import tvm
     from tvm import relay
 
-    config = {"relay.backend.use_auto_scheduler": True, "relay.backend.tir_converter": _CONVERTER}
-    disabled = ["AutoSchedulerLayoutRewrite"]
-    with tunable_axes(), tvm.transform.PassContext(opt_level=3, config=config, disabled_pass=disabled):
-        optimised, _ = relay.optimize(mod, target, params)
+    with tunable_axes():
+        optimised = _optimised(mod, params, target)
         calls: dict[Any, list[Any]] = {}
 
         def visit(node: Any) -> None:
@@ -86,28 +93,66 @@ def _fused_functions(mod: Any, params: dict[str, Any], target: Target) -> list[F
         names: Counter[str] = Counter()
         described = []
         for same in calls.values():
-            name = "_".join(["fused", *_operators(same[0].op)])
+            name = "_".join(["fused", *_operators(same[0].op)]).replace(".", "_")
             described.append(_describe(f"{name}_{names[name]}" if names[name] else name, same, target))
             names[name] += 1
         return described
 
 
+def _optimised(mod: Any, params: dict[str, Any], target: Target) -> Any:
+    """The module after the compiler's passes; without the one that asks operators for layouts where that fails."""
+    from tvm import relay
+
+    try:
+        with _passes():
+            return relay.optimize(mod, target, params)[0]
+    except Exception:  # an operator without a schedule for the target, for one
+        with _passes("AlterOpLayout"):
+            return relay.optimize(mod, target, params)[0]
+
+
+def _passes(*disabled: str) -> Any:
+    """The passes of `auto_scheduler.extract_tasks` but for those disabled."""
+    import tvm
+
+    config = {"relay.backend.use_auto_scheduler": True, "relay.backend.tir_converter": _CONVERTER}
+    return tvm.transform.PassContext(
+        opt_level=3, config=config, disabled_pass=["AutoSchedulerLayoutRewrite", *disabled]
+    )
+
+
 def _describe(name: str, calls: list[Any], target: Target) -> FusedFunction:
     """One function, given all calls of it."""
-    auto_scheduler = require_auto_scheduler()
-    function, constants = calls[0].op, _constants(calls[0])
+    function = calls[0].op
+    key, problem, is_complex, free_is_constant = None, None, False, False
     try:
         outputs = _outputs(function, target)
-        tensors, _, is_complex = auto_scheduler.relay_integration.traverse_to_get_io_tensors(outputs)
-        if not tensors:
-            return FusedFunction(name, function, len(calls), None, False, False, constants)
-        key = auto_scheduler.ComputeDAG(tensors).workload_key()
-        key = auto_scheduler.workload_registry.register_workload_tensors(key, tensors)
+        key, is_complex = _workload(outputs)
+        free = {tensor.op.name for tensor in layout_free_inputs(outputs)}
+        free_is_constant = all(free <= set(_constants(call)) for call in calls)
     except Exception as error:  # what the operators' own definitions raise
-        return FusedFunction(name, function, len(calls), None, False, False, constants, last_line(error))
-    free = {tensor.op.name for tensor in layout_free_inputs(outputs)}
-    is_constant = all(free <= set(_constants(call)) for call in calls)
-    return FusedFunction(name, function, len(calls), key, is_complex, is_constant, constants)
+        problem = last_line(error)
+    return FusedFunction(
+        name=name,
+        operators=" + ".join(_operators(function)),
+        function=function,
+        uses=len(calls),
+        workload_key=key,
+        is_complex=is_complex,
+        free_is_constant=free_is_constant,
+        constants=_constants(calls[0]),
+        problem=problem,
+    )
+
+
+def _workload(outputs: list[Any]) -> tuple[str | None, bool]:
+    """The key under which the tensors are registered, None for such as TVM makes no task of; whether they reduce."""
+    auto_scheduler = require_auto_scheduler()
+    tensors, _, is_complex = auto_scheduler.relay_integration.traverse_to_get_io_tensors(outputs)
+    if not tensors:
+        return None, False
+    key = auto_scheduler.ComputeDAG(tensors).workload_key()
+    return str(auto_scheduler.workload_registry.register_workload_tensors(key, tensors)), bool(is_complex)
 
 
 def _outputs(function: Any, target: Target) -> list[Any]:
@@ -122,7 +167,8 @@ def _outputs(function: Any, target: Target) -> list[Any]:
 
     tvm._ffi.register_func(f"relay.backend.tir_converter.{_CONVERTER}", take, override=True)
     try:
-        tvm.relay.backend.te_compiler.lower_to_primfunc(function, target)
+        with _passes():
+            tvm.relay.backend.te_compiler.lower_to_primfunc(function, target)
     finally:
         tvm._ffi.registry.remove_global_func(f"relay.backend.tir_converter.{_CONVERTER}")
     computed = [tensor for tensor in taken if not isinstance(tensor.op, tvm.te.PlaceholderOp)]
@@ -151,7 +197,7 @@ def _operators(function: Any) -> list[str]:
 
     def visit(node: Any) -> None:
         if isinstance(node, relay.Call):
-            names.append(node.op.name.replace(".", "_"))
+            names.append(str(node.op.name))
 
     relay.analysis.post_order_visit(function.body, visit)
     return names

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tvm_gnn_cost.ansor.build import BuildResult, BuiltTask, build_network
-from tvm_gnn_cost.cli.options import make_network, network_options
+from tvm_gnn_cost.cli.network_options import NetworkChoice
+from tvm_gnn_cost.cli.options import network_options
 from tvm_gnn_cost.cli.progress import Display, Shown
+from tvm_gnn_cost.errors import WorkloadError
 from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.system.progress import Progress
 
@@ -40,9 +42,13 @@ def build(log_file: str, output: str, seed: int, as_json: bool, target: str, **a
     \b
     Examples:
       tvm-gnn-cost tune --network resnet-18 --layout NHWC --trials 2000
+      tvm-gnn-cost build --model encoder.onnx --log encoder.onnx.json -o encoder.so
       tvm-gnn-cost build --network resnet-18 --layout NHWC --log resnet-18_batch_1_NHWC.json -o resnet-18.so
     """
-    network = make_network(**asked)
+    choice = NetworkChoice(**asked)
+    if not choice:
+        raise WorkloadError("name a network with --network or --model")
+    network = choice.load()
     with Display(Console(stderr=True), _show) as display:
         result = build_network(network, log_file, target, seed=seed, observer=display)
     result.export(output)

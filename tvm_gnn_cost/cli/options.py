@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MODELS = ("gnn", "xgboost")
 _FORMER_NAMES = {"xgb": "xgboost"}
 
+_TARGET = click.option("--target", default="host", show_default=True, help='As in "llvm -mcpu=znver4 -num-cores=8".')
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -50,7 +52,7 @@ def problem_options(function: F) -> F:
     decorators = [
         click.argument("workload", nargs=-1, metavar="[WORKLOAD [ARGUMENT]...]"),
         *NETWORK_OPTIONS,
-        click.option("--target", default="host", show_default=True, help='As in "llvm -mcpu=znver4 -num-cores=8".'),
+        _TARGET,
     ]
     return _apply(decorators, function)
 
@@ -90,6 +92,11 @@ def budget_options(function: F) -> F:
         return function(*args, budget=budget, **options)
 
     return _apply(decorators, cast(F, with_budget))
+
+
+def network_options(function: F) -> F:
+    """The options that name a network, and the target."""
+    return _apply([*NETWORK_OPTIONS, _TARGET], function)
 
 
 def measure_options(function: F) -> F:
