@@ -278,9 +278,7 @@ class _Builder:
         unchecked: str | None = None,
     ) -> BuildResult:
         inputs = {name: (value.shape, str(value.dtype)) for name, value in self._inputs.items()}
-        return BuildResult(
-            library, str(self._target), is_tuned, tasks, tuned_s, untuned_s, apart, unchecked, inputs
-        )
+        return BuildResult(library, str(self._target), is_tuned, tasks, tuned_s, untuned_s, apart, unchecked, inputs)
 
     def _tell(self, phase: str, done: int, total: int, note: str = "") -> None:
         self._observer(Progress(phase=phase, done=done, total=total, note=note))

@@ -34,7 +34,6 @@ Signature = tuple[str, str, tuple[Any, ...]]
 
 _MOST_ROUNDS = 8
 _SCHEDULE = "auto_scheduler.relay_integration.auto_schedule_topi_compute"
-_LOWER = "relay.backend.lower_call"
 _lock = threading.RLock()
 
 
@@ -153,6 +152,7 @@ class _Dispatch:
         self._records, self._plain = records, plain
         self._packed: dict[str, str] = {}
         self._found: set[str] = set()
+        self._selected: Signature | None = None
         self._operators: set[Signature] = set()
         self.functions: dict[str, str] = {}
         self.without_record: set[Signature] = set()
@@ -193,11 +193,11 @@ class _Dispatch:
             self.without_record |= operators
         return None
 
-    def select(self, original: Any, lowering: bool, arguments: Sequence[Any], use_autotvm: bool) -> Any:
+    def select(self, original: Any, arguments: Sequence[Any], use_autotvm: bool) -> Any:
         """As TVM's `select_implementation`: the definition of an operator."""
-        import tvm
+        from tvm.relay.backend import te_compiler
 
-        compiler = tvm.relay.backend.te_compiler
+        self._selected = None
         if not require_auto_scheduler().relay_integration.is_auto_scheduler_enabled():
             return original(*arguments, use_autotvm)
         signature = _signature(*arguments[:3])
@@ -205,12 +205,16 @@ class _Dispatch:
             with _auto_scheduler_off():
                 return original(*arguments, use_autotvm)
         implementation, outputs = original(*arguments, use_autotvm)
-        if lowering:
-            with _auto_scheduler_off():
-                untuned = max(compiler.get_valid_implementations(*arguments), key=lambda one: one.plevel)
-            if untuned.name != implementation.name:
-                self._operators.add(signature)
+        with _auto_scheduler_off():
+            untuned = max(te_compiler.get_valid_implementations(*arguments), key=lambda one: one.plevel)
+        if untuned.name != implementation.name:
+            self._selected = signature
         return implementation, outputs
+
+    def lowered(self) -> None:
+        """The operator selected last is part of a function that Relay lowers (it also asks in order to change layouts)."""
+        if self._selected is not None:
+            self._operators.add(self._selected)
 
 
 @contextmanager
@@ -222,27 +226,22 @@ def _records(records: Mapping[str, TaskRecord], plain: set[Signature]) -> Iterat
     from tvm.relay.backend import te_compiler
 
     asked = _Dispatch(records, plain)
-    select, lower, lowering = te_compiler.select_implementation, te_compiler.lower_call, threading.local()
+    select, lowered = te_compiler.select_implementation, te_compiler.LoweredOutput
 
     def select_implementation(*arguments: Any, use_autotvm: bool = True) -> Any:
-        return asked.select(select, getattr(lowering, "now", False), arguments[:5], use_autotvm)
+        return asked.select(select, arguments[:5], use_autotvm)
 
-    def lower_call(*arguments: Any) -> Any:
-        lowering.now = True
-        try:
-            return lower(*arguments)
-        finally:
-            lowering.now = False
+    def lowered_output(*arguments: Any) -> Any:  # the end of te_compiler.lower_call, which C++ knows for good
+        asked.lowered()
+        return lowered(*arguments)
 
     with _lock, tunable_axes():
         register_func(_SCHEDULE, asked.schedule, override=True)
-        register_func(_LOWER, lower_call, override=True)
-        te_compiler.select_implementation = select_implementation
+        te_compiler.select_implementation, te_compiler.LoweredOutput = select_implementation, lowered_output
         try:
             yield asked
         finally:
-            te_compiler.select_implementation = select
-            register_func(_LOWER, lower, override=True)
+            te_compiler.select_implementation, te_compiler.LoweredOutput = select, lowered
             register_func(_SCHEDULE, auto_schedule_topi, override=True)
 
 
@@ -259,6 +258,6 @@ def _auto_scheduler_off() -> Iterator[None]:
 
 
 def _signature(operator: Any, attributes: Any, inputs: Sequence[Any]) -> Signature:
-    names = [] if attributes is None else sorted(str(name) for name in attributes.keys())  # noqa: SIM118 - no dict
+    names = [] if attributes is None else sorted(str(name) for name in attributes.keys())
     values = ", ".join(f"{name}={attributes[name]}" for name in names)
     return operator.name, values, tuple((tuple(map(str, tensor.shape)), str(tensor.dtype)) for tensor in inputs)

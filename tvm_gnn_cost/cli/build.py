@@ -106,7 +106,9 @@ def _verdict(result: BuildResult) -> list[str]:
     lines = [f"without a record: {', '.join(missing)}"] if missing else []
     if result.unchecked is not None or result.tuned_s is None or result.untuned_s is None:
         return [*lines, f"neither compared with the untuned build nor timed: {result.unchecked}"]
-    lines.append(f"outputs agree with the untuned build (largest difference {result.difference:.1g} of the largest value)")
+    lines.append(
+        f"outputs agree with the untuned build (largest difference {result.difference:.1g} of the largest value)"
+    )
     times = f"untuned {format_ms(result.untuned_s)} ms, tuned {format_ms(result.tuned_s)} ms"
     if result.is_tuned:
         return [*lines, f"{times}: {result.untuned_s / result.tuned_s:.2f} times as fast"]
