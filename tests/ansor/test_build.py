@@ -29,7 +29,7 @@ from tvm_gnn_cost.workloads import host_target
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    """Two layers, the first of them tuned easily: a dense layer with a constant weight, and a product of activations."""
+    """Two tasks: a dense layer with a constant weight, and a product of what the network computes."""
     x = var("x", 16, 32)
     hidden = relay.nn.relu(relay.nn.dense(x, var("w", 48, 32)))
     scores = relay.nn.batch_matmul(relay.expand_dims(hidden, 0), relay.expand_dims(hidden, 0))

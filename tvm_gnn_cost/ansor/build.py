@@ -61,8 +61,8 @@ class BuiltTask:
         schedule: RECORD, NO_RECORD or SLOWER: by what it is scheduled; the latter two stay untuned.
         record_s: latency of its best record, as it was measured in tuning; None without one.
         tuned_s: of one call of it by that record, in the network's build, run by itself; None where it was not timed.
-        untuned_s: of one call of it compiled alone, without its record and without moves of data to another layout; None
-            where it was not timed.
+        untuned_s: of one call of it compiled alone, without its record; moves of data to another layout do not count.
+            None where it was not timed.
         share: of the time of all functions of the build, each run by itself; None where it was not timed.
     """
 
@@ -132,8 +132,8 @@ def build_network(
         seed: of the random inputs on which outputs are compared.
         observer: told of each step; phases are "functions", "build", "tasks" and "time".
 
-    Raises RecordError for a log that cannot be read or holds no record of the network for the target, WorkloadError for a
-    network that cannot be compiled, BuildError where the tuned build computes something else.
+    Raises RecordError for a log that cannot be read or holds no record of the network for the target, WorkloadError
+    for a network that cannot be compiled, BuildError where the tuned build computes something else.
     """
     parsed = parse_target(target)
     with without_downloads():
@@ -206,8 +206,8 @@ class _Builder:
             allowed = TOLERANCES.get(str(output.dtype), 0.0)
             if distance > allowed:
                 raise BuildError(
-                    f"{self._network.name} computes something else with the records: output {i} differs from the untuned "
-                    f"build's by {distance:.2g} of its largest value, and {allowed:g} is allowed for {output.dtype}"
+                    f"{self._network.name} computes something else with the records: output {i} differs from the "
+                    f"untuned build's by {distance:.2g} of its largest value; {output.dtype} is allowed {allowed:g}"
                 )
         return max(apart, default=0.0)
 
@@ -227,7 +227,7 @@ class _Builder:
         import tvm
         from tvm import relay
 
-        # Relay calls the parameters of a build p0, p1, ..., as it calls those of a fused function: other names for these
+        # Other names than p0, p1, ..., which are those of a fused function, and of the constants of a build as well.
         params = {var: relay.var(f"of_{var.name_hint}", var.checked_type) for var in function.function.params}
         alone = relay.Function(list(params.values()), relay.bind(function.function.body, params))
         mod = relay.transform.InferType()(tvm.IRModule.from_expr(alone))

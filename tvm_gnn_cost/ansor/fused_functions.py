@@ -68,7 +68,7 @@ def fused_functions(mod: Any, params: dict[str, Any], target: Target, network: s
         except BaseException as error:
             errors.append(error)
 
-    # In a thread of its own, as TVM's extraction: folding constants starts TVM's thread pool, which no later fork survives.
+    # In a thread of its own, as TVM does it: folding constants starts TVM's thread pool, which no later fork survives.
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()

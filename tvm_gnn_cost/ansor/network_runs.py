@@ -143,7 +143,7 @@ def alternated(runners: Sequence[Runner], rounds: int = 7) -> list[float]:
 
 
 def difference(ours: NDArray[Any], expected: NDArray[Any]) -> float:
-    """The largest difference, as a part of the largest expected value; inf where one has nan, inf or a shape of its own."""
+    """The largest difference, as a part of the largest expected value; inf where nan, inf, shape or type differ."""
     if ours.shape != expected.shape or ours.dtype != expected.dtype:
         return float("inf")
     if not expected.size:

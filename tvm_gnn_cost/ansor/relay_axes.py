@@ -1,9 +1,9 @@
 """Relay's matrix products with axes that TVM can tell apart, so that their weights can be packed.
 
-TVM packs a weight to suit a schedule ("layout rewrite"). It writes the new layout as a text such as "8j256k16j" and finds
-the axes in it by name (`ParseKernelLayout`, `IndexRewriter` in `src/auto_scheduler/compute_dag.cc`). topi calls the axes of
-its matmul `i0` and `i1`; their digits are read as extents, and every schedule fails. So, while Relay makes the tasks and
-while it compiles with their records, matmul and dense are stated here, the same but for the names.
+TVM packs a weight to suit a schedule ("layout rewrite"). It writes the new layout as a text such as "8j256k16j" and
+finds the axes in it by name (`ParseKernelLayout`, `IndexRewriter` in `src/auto_scheduler/compute_dag.cc`). topi calls
+the axes of its matmul `i0` and `i1`; their digits are read as extents, and every schedule fails. So, while Relay makes
+the tasks and while it compiles with their records, matmul and dense are stated here, the same but for the names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 from tvm_gnn_cost.ansor.layout_rewrite import rewrites_layouts
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
-_NAMES = {(True, True): "T_matmul_TT", (True, False): "T_matmul_TN", (False, True): "T_matmul_NT", (False, False): "T_matmul_NN"}  # fmt: skip
 _BATCH_AXES = "b" + "".join(letter for letter in string.ascii_lowercase if letter not in "bijk")
 _lock = threading.RLock()
 
@@ -114,7 +113,8 @@ def _named_matmul(a: Any, b: Any, dtype: str, transpose_a: bool, transpose_b: bo
 
     def of(tensor: Any, dims: Sequence[Any], own: int, indices: Sequence[Any], last: tuple[Any, Any]) -> Any:
         axes = [axis if int(dim) != 1 else 0 for axis, dim in zip(indices, dims, strict=True)]
-        return tensor[(*axes[ndim - own :], *last)].astype(dtype)
+        index = (*axes[ndim - own :], *last)
+        return tensor[index].astype(dtype)
 
     def product(*indices: Any) -> Any:
         *outermost, i, j = indices
@@ -127,7 +127,7 @@ def _named_matmul(a: Any, b: Any, dtype: str, transpose_a: bool, transpose_b: bo
     result = te.compute(
         (*batch, inner, outer),
         product,
-        name=_NAMES[transpose_a, transpose_b],
+        name="T_matmul_" + "NT"[transpose_a] + "NT"[transpose_b],
         tag="dense" if (transpose_a, transpose_b) == (False, True) else "matmul",
         attrs={"layout_free_placeholders": [b]} if free else {},
         varargs_names=[*_BATCH_AXES[:ndim], "i", "j"],

@@ -1,10 +1,10 @@
 """Compiling a Relay network with records: what has one is scheduled by it, the rest stays as it would be untuned.
 
-TVM's own way (`ApplyHistoryBest` with `relay.backend.use_auto_scheduler`) is all or nothing: auto_scheduler's definitions
-of operators are taken for the whole network, and an operator without a record gets their naive schedule, which can be
-ten times slower than what TVM compiles untuned. Here each operator is asked for. Those of functions without a record
-are lowered as if auto_scheduler were off; which they are shows only once the network has been divided into functions,
-so the network is compiled again until no function is left with auto_scheduler's definition and without a record.
+TVM's own way (`ApplyHistoryBest` with `relay.backend.use_auto_scheduler`) is all or nothing: auto_scheduler's
+definitions of operators are taken for the whole network, and an operator without a record gets their naive schedule,
+which can be ten times slower than what TVM compiles untuned. Here each operator is asked for. Those of functions
+without a record are lowered as if auto_scheduler were off; which they are shows only once the network has been divided
+into functions, so it is compiled again until no function is left with auto_scheduler's definition and no record.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def best_records(
     total, where = len(log) + len(log.skipped), os.fspath(log_file)
     if not targets:
         raise RecordError(
-            f"{where}: none of its {total} records belongs to a task of {network}; it is the log of another network, or "
-            "of another layout, batch size or shape"
+            f"{where}: none of its {total} records belongs to a task of {network}; it is the log of another network, "
+            "or of another layout, batch size or shape"
         )
     if failed:
         raise RecordError(f"{where}: all {failed} measurements of tasks of {network} for {target} failed")
@@ -212,7 +212,7 @@ class _Dispatch:
         return implementation, outputs
 
     def lowered(self) -> None:
-        """The operator selected last is part of a function that Relay lowers (it also asks in order to change layouts)."""
+        """The operator selected last is one that Relay lowers; it asks for others in order to change layouts."""
         if self._selected is not None:
             self._operators.add(self._selected)
 

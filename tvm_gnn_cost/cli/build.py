@@ -36,8 +36,8 @@ _DOING = {
 def build(log_file: str, output: str, seed: int, as_json: bool, target: str, **asked: Any) -> None:
     """Compile a network with the best records of a log, check that it computes the same, and time it.
 
-    What has no record, or one that is slower than what TVM compiles untuned, stays untuned; so the network is never slower
-    than the untuned one. Outputs are compared on random inputs; if they differ, nothing is written.
+    What has no record, or one that is slower than what TVM compiles untuned, stays untuned; so the network is never
+    slower than the untuned one. Outputs are compared on random inputs; if they differ, nothing is written.
 
     \b
     Examples:
