@@ -15,7 +15,8 @@ from tvm.contrib import graph_executor
 
 from tvm_gnn_cost import RecordError, WorkloadError
 from tvm_gnn_cost.ansor import build as building
-from tvm_gnn_cost.ansor.build import NO_RECORD, RECORD, SLOWER, BuildResult, build_network
+from tvm_gnn_cost.ansor.build import build_network
+from tvm_gnn_cost.ansor.build_result import NO_RECORD, RECORD, SLOWER, BuildResult
 from tvm_gnn_cost.ansor.fused_functions import fused_functions
 from tvm_gnn_cost.ansor.network_runs import difference, random_inputs
 from tvm_gnn_cost.ansor.networks import network_tasks
@@ -152,7 +153,7 @@ def test_slower_records_are_left_out(
 ) -> None:
     dense, product = tasks
     alone = {dense.workload_key: 1e-12, product.workload_key: 1.0}
-    monkeypatch.setattr(building._Builder, "_untuned_tasks", lambda *_: alone)
+    monkeypatch.setattr(building._Builder, "_time_tasks", lambda *_: (alone, dict.fromkeys(alone, 1e-3)))
     monkeypatch.setattr(building, "alternated", lambda runners: [2.0, 1.0])
     result = build_network(network, write_log(tmp_path / "log.json", tasks))
     assert [task.schedule for task in result.tasks] == [SLOWER, RECORD] and result.is_tuned
@@ -162,7 +163,7 @@ def test_slower_records_are_left_out(
 def test_a_slower_build_is_not_kept(
     network: Network, tasks: list[Any], plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building._Builder, "_untuned_tasks", lambda *_: {})
+    monkeypatch.setattr(building._Builder, "_time_tasks", lambda *_: ({}, {}))
     monkeypatch.setattr(building, "alternated", lambda runners: [1.0, 2.0])
     result: BuildResult = build_network(network, write_log(tmp_path / "log.json", tasks[:1]))
     assert not result.is_tuned and (result.untuned_s, result.tuned_s) == (1.0, 2.0)

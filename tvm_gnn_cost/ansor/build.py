@@ -14,12 +14,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tvm_gnn_cost.ansor.build_result import NO_RECORD, RECORD, SLOWER, BuildResult, BuiltTask
 from tvm_gnn_cost.ansor.fused_functions import FusedFunction, fused_functions
 from tvm_gnn_cost.ansor.network_runs import (
     TOLERANCES,
@@ -38,7 +37,7 @@ from tvm_gnn_cost.ansor.relay_records import (
     compile_with_records,
 )
 from tvm_gnn_cost.errors import BuildError, WorkloadError, last_line
-from tvm_gnn_cost.networks import Network, without_downloads
+from tvm_gnn_cost.networks import Network, without_downloads, without_remarks
 from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
 from tvm_gnn_cost.workloads.targets import parse_target
 
@@ -47,72 +46,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tvm_gnn_cost")
 
-RECORD, NO_RECORD, SLOWER = "record", "no record", "record slower than untuned"
-
-
-@dataclass(frozen=True)
-class BuiltTask:
-    """A task of a network as it was compiled.
-
-    Attributes:
-        name: of its functions.
-        workload_key: its workload.
-        uses: how often the network runs it.
-        schedule: RECORD, NO_RECORD or SLOWER: by what it is scheduled; the latter two stay untuned.
-        record_s: latency of its best record, as it was measured in tuning; None without one.
-        tuned_s: of one call of it by that record, in the network's build, run by itself; None where it was not timed.
-        untuned_s: of one call of it compiled alone, without its record; moves of data to another layout do not count.
-            None where it was not timed.
-        share: of the time of all functions of the build, each run by itself; None where it was not timed.
-    """
-
-    name: str
-    workload_key: str
-    uses: int
-    schedule: str
-    record_s: float | None
-    tuned_s: float | None
-    untuned_s: float | None
-    share: float | None
-
-
-@dataclass(frozen=True)
-class BuildResult:
-    """A compiled network.
-
-    Attributes:
-        library: what `relay.build` returns; `export` writes it.
-        target: for which it was compiled.
-        is_tuned: whether the build with records was kept; the other is the untuned one.
-        tasks: in order of their first call.
-        tuned_s: of one run of the build with records; None where it was not timed.
-        untuned_s: of one run of the untuned build; None where it was not timed.
-        difference: largest between outputs of the two builds, as a part of the largest value; None where not compared.
-        unchecked: why the builds were neither compared nor timed, or None.
-        inputs: name -> (shape, data type).
-    """
-
-    library: Any
-    target: str
-    is_tuned: bool
-    tasks: tuple[BuiltTask, ...]
-    tuned_s: float | None
-    untuned_s: float | None
-    difference: float | None
-    unchecked: str | None
-    inputs: dict[str, tuple[tuple[int, ...], str]]
-
-    def export(self, path: str | os.PathLike[str]) -> None:
-        """Write the library with its parameters, for `tvm.runtime.load_module`. Raises BuildError."""
-        target = Path(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self.library.export_library(str(target))
-        except Exception as error:  # the linker's and the file system's
-            raise BuildError(
-                f"{target} cannot be written: {last_line(error)}; a name that ends in .tar gets object files, to be "
-                "linked where they are used"
-            ) from error
+_READINGS = 3
+"""Of each task, by its record and untuned in turn."""
 
 
 def build_network(
@@ -136,7 +71,7 @@ def build_network(
     for a network that cannot be compiled, BuildError where the tuned build computes something else.
     """
     parsed = parse_target(target)
-    with without_downloads():
+    with without_downloads(), without_remarks():
         builder = _Builder(network, parsed, seed, observer)
         return builder.build(builder.records(log_file))
 
@@ -173,12 +108,11 @@ class _Builder:
         device = tvm.device(self._target.kind.name)
         runners = [Runner(library, device, self._inputs) for library in (untuned, tuned.library)]
         apart = self._compare(runners)
-        alone = self._untuned_tasks(device)
-        in_build = _by_workload(runners[1].functions(), tuned)
+        alone, in_build = self._time_tasks(device, runners[1], tuned.functions)
         kept = {
             key: record
             for key, record in records.items()
-            if key not in in_build or alone.get(key) is None or in_build[key] <= (alone[key] or 0.0)
+            if key not in in_build or key not in alone or in_build[key] <= alone[key]
         }
         if kept and len(kept) < len(records):
             self._tell("build", 1, 2, f"without {len(records) - len(kept)} slower records")
@@ -190,7 +124,7 @@ class _Builder:
         is_tuned = bool(kept) and tuned_s < untuned_s
         calls = runners[is_tuned].functions()
         total = sum(map(sum, calls.values()))
-        now = _by_workload(calls, tuned) if is_tuned else {}
+        now = _by_workload(calls, tuned.functions) if is_tuned else {}
         tasks = self._tasks(records, kept if is_tuned else {}, in_build | now, alone, total)
         library = tuned.library if is_tuned else untuned
         return self._result(library, is_tuned, tasks, tuned_s=tuned_s, untuned_s=untuned_s, apart=apart)
@@ -211,19 +145,33 @@ class _Builder:
                 )
         return max(apart, default=0.0)
 
-    def _untuned_tasks(self, device: Any) -> dict[str, float | None]:
-        """Seconds of one call of each task, compiled alone and untuned; None where that fails."""
-        seconds: dict[str, float | None] = {}
-        for i, (key, functions) in enumerate(self._functions.items()):
-            self._tell("tasks", i, len(self._functions), functions[0].name)
-            try:
-                seconds[key] = self._untuned_seconds(functions[0], device)
-            except Exception as error:  # TVM's: then the record is not questioned
-                logger.debug("%s is not timed untuned: %s", functions[0].name, last_line(error))
-                seconds[key] = None
-        return seconds
+    def _time_tasks(
+        self, device: Any, build: Runner, functions: dict[str, str]
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Seconds of one call of each task compiled alone and untuned, and by its record in the build, by workload.
 
-    def _untuned_seconds(self, function: FusedFunction, device: Any) -> float:
+        The two are read in turn, as other work on the machine may slow one of them down. A task that cannot be compiled
+        alone is left out.
+        """
+        untuned: dict[str, float] = {}
+        tuned: dict[str, float] = {}
+        for i, (key, same) in enumerate(self._functions.items()):
+            self._tell("tasks", i, len(self._functions), same[0].name)
+            of_record = {name: key for name, owner in functions.items() if owner == key}
+            try:
+                alone = self._alone(same[0], device)
+            except Exception as error:  # TVM's: then the record is not questioned
+                logger.debug("%s is not timed untuned: %s", same[0].name, last_line(error))
+                continue
+            for _ in range(_READINGS):
+                calls = alone.functions()
+                moves = [name for name in calls if name.endswith("fused_layout_transform")]
+                _keep_least(untuned, {key: sum(sum(times) for name, times in calls.items() if name not in moves)})
+                _keep_least(tuned, _by_workload(build.functions(of_record), of_record))
+        return untuned, tuned
+
+    def _alone(self, function: FusedFunction, device: Any) -> Runner:
+        """A function compiled by itself and untuned."""
         import tvm
         from tvm import relay
 
@@ -234,16 +182,14 @@ class _Builder:
         random = np.random.default_rng(self._seed)
         values = {var.name_hint: random_tensor(var.checked_type, random) for var in mod["main"].params}
         constants = {f"of_{name}": tvm.nd.array(values.pop(f"of_{name}")) for name in function.constants}
-        runner = Runner(compile_untuned(mod, constants, self._target), device, values)
-        calls = runner.functions()
-        return sum(sum(times) for name, times in calls.items() if not name.endswith("fused_layout_transform"))
+        return Runner(compile_untuned(mod, constants, self._target), device, values)
 
     def _tasks(
         self,
         records: dict[str, TaskRecord],
         kept: dict[str, TaskRecord],
         tuned: dict[str, float] | None = None,
-        untuned: dict[str, float | None] | None = None,
+        untuned: dict[str, float] | None = None,
         total: float = 0.0,
     ) -> tuple[BuiltTask, ...]:
         tasks = []
@@ -284,9 +230,14 @@ class _Builder:
         self._observer(Progress(phase=phase, done=done, total=total, note=note))
 
 
-def _by_workload(calls: dict[str, list[float]], compiled: Compiled) -> dict[str, float]:
+def _keep_least(times: dict[str, float], new: dict[str, float]) -> None:
+    for key, seconds in new.items():
+        times[key] = min(seconds, times.get(key, seconds))
+
+
+def _by_workload(calls: dict[str, list[float]], functions: dict[str, str]) -> dict[str, float]:
     """Seconds of one call of each workload that a record schedules."""
     times: dict[str, list[float]] = {}
-    for name, key in compiled.functions.items():
+    for name, key in functions.items():
         times.setdefault(key, []).extend(calls.get(name, []))
     return {key: sum(each) / len(each) for key, each in times.items() if each}

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,7 @@ class Runner:
 
         self._library, self._device, self._inputs = library, device, inputs
         self._module = graph_executor.GraphModule(library["default"](device))
+        self._single: Any = None
         _set_inputs(self._module, inputs, device)
 
     def outputs(self) -> list[NDArray[Any]]:
@@ -110,23 +111,29 @@ class Runner:
         evaluator = self._module.module.time_evaluator("run", self._device, number=1, min_repeat_ms=_READING_MS)
         return float(evaluator().mean)
 
-    def functions(self) -> dict[str, list[float]]:
-        """Seconds of each call of each function, timed one after another, by the function's name."""
+    def functions(self, only: Collection[str] | None = None) -> dict[str, list[float]]:
+        """Seconds of each call of each function, or of these, timed one after another, by the function's name."""
+        graph = self._library.get_graph_json()
+        module = self._debugger(graph)
+        calls: dict[str, list[float]] = {}
+        for i, node in enumerate(json.loads(graph)["nodes"]):
+            name = str(node.get("attrs", {}).get("func_name"))
+            if node["op"] == "tvm_op" and name != "__nop" and (only is None or name in only):
+                readings = module.run_individual_node(i, number=1, repeat=3, min_repeat_ms=5).results
+                calls.setdefault(name, []).append(min(readings))
+        return calls
+
+    def _debugger(self, graph: str) -> Any:
+        """TVM's executor of single functions, made at the first call; it has run once, so that they have inputs."""
         from tvm.contrib.debugger.debug_executor import GraphModuleDebug
 
-        graph = self._library.get_graph_json()
-        with tempfile.TemporaryDirectory() as folder:
-            create = self._library["debug_create"]
-            module = GraphModuleDebug(create("default", self._device), [self._device], graph, folder)
-            _set_inputs(module, self._inputs, self._device)
-            module.module["run"]()  # sets what one function hands to the next
-            calls: dict[str, list[float]] = {}
-            for i, node in enumerate(json.loads(graph)["nodes"]):
-                name = node.get("attrs", {}).get("func_name")
-                if node["op"] == "tvm_op" and name != "__nop":
-                    readings = module.run_individual_node(i, number=1, repeat=3, min_repeat_ms=5).results
-                    calls.setdefault(str(name), []).append(min(readings))
-        return calls
+        if self._single is None:
+            with tempfile.TemporaryDirectory() as folder:
+                create = self._library["debug_create"]
+                self._single = GraphModuleDebug(create("default", self._device), [self._device], graph, folder)
+            _set_inputs(self._single, self._inputs, self._device)
+            self._single.module["run"]()
+        return self._single
 
 
 def _set_inputs(module: Any, inputs: dict[str, NDArray[Any]], device: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tvm_gnn_cost.ansor.fused_functions import fused_functions
 from tvm_gnn_cost.ansor.relay_tasks import tuning_tasks
 from tvm_gnn_cost.errors import WorkloadError
-from tvm_gnn_cost.networks import Network, without_downloads
+from tvm_gnn_cost.networks import Network, without_downloads, without_remarks
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.workloads.targets import parse_target
 
@@ -30,7 +30,7 @@ def network_tasks(network: Network, target: str | Target = "host") -> tuple[list
     """
     require_auto_scheduler()
     parsed = parse_target(target)
-    with without_downloads():
+    with without_downloads(), without_remarks():
         functions = fused_functions(network.mod, network.params, parsed, network.name)
         tasks, weights = tuning_tasks(functions, parsed)
     failed = "; ".join(dict.fromkeys(f"{one.operators} ({one.problem})" for one in functions if one.problem))

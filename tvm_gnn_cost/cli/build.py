@@ -11,7 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tvm_gnn_cost.ansor.build import BuildResult, BuiltTask, build_network
+from tvm_gnn_cost.ansor.build import build_network
+from tvm_gnn_cost.ansor.build_result import NO_RECORD, BuildResult, BuiltTask
 from tvm_gnn_cost.cli.network_options import NetworkChoice
 from tvm_gnn_cost.cli.options import network_options
 from tvm_gnn_cost.cli.progress import Display, Shown
@@ -81,7 +82,7 @@ def _facts(result: BuildResult, output: str) -> dict[str, Any]:
 
 def _print(console: Console, name: str, result: BuildResult, output: str) -> None:
     table = Table(title=f"{name}: each function run by itself")
-    table.add_column("task")
+    table.add_column("task", overflow="fold")
     for heading in ("calls", "share", "tuned (ms)", "untuned (ms)"):
         table.add_column(heading, justify="right")
     table.add_column("scheduled by")
@@ -102,7 +103,7 @@ def _row(task: BuiltTask) -> tuple[str, ...]:
 
 
 def _verdict(result: BuildResult) -> list[str]:
-    missing = [task.name for task in result.tasks if task.schedule == "no record"]
+    missing = [task.name for task in result.tasks if task.schedule == NO_RECORD]
     lines = [f"without a record: {', '.join(missing)}"] if missing else []
     if result.unchecked is not None or result.tuned_s is None or result.untuned_s is None:
         return [*lines, f"neither compared with the untuned build nor timed: {result.unchecked}"]
