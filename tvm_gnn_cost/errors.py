@@ -35,6 +35,10 @@ class WorkloadError(TVMGNNCostError, ValueError):
     """An unknown workload, network or target, or arguments that do not fit it."""
 
 
+class BuildError(TVMGNNCostError):
+    """A compiled network computes something else than its untuned build, or cannot be written."""
+
+
 class TuningInterrupted(TVMGNNCostError, KeyboardInterrupt):
     """Ctrl-C while TVM's search was calling the cost model.
 

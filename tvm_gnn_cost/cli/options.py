@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MODELS = ("gnn", "xgboost")
 _FORMER_NAMES = {"xgb": "xgboost"}
 
+_TARGET = click.option("--target", default="host", show_default=True, help='As in "llvm -mcpu=znver4 -num-cores=8".')
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -71,7 +73,7 @@ def problem_options(function: F) -> F:
     decorators = [
         workload_argument,
         *NETWORK_OPTIONS,
-        click.option("--target", default="host", show_default=True, help='As in "llvm -mcpu=znver4 -num-cores=8".'),
+        _TARGET,
         register_option,
     ]
     return _apply(decorators, function)
@@ -112,6 +114,11 @@ def budget_options(function: F) -> F:
         return function(*args, budget=budget, **options)
 
     return _apply(decorators, cast(F, with_budget))
+
+
+def network_options(function: F) -> F:
+    """The options that name a network, and the target."""
+    return _apply([*NETWORK_OPTIONS, _TARGET], function)
 
 
 def measure_options(function: F) -> F:

@@ -61,8 +61,9 @@ def tune(
 ) -> int:
     """Tune a WORKLOAD, given by name and arguments, or all tasks of a network: --network NAME or --model FILE.
 
-    Every measurement goes to the log file at once, in TVM's own format: apply it with auto_scheduler.ApplyHistoryBest
-    or SearchTask.apply_best. Ctrl-C stops at the next safe point and loses nothing; --resume goes on.
+    Every measurement goes to the log file at once, in TVM's own format: apply a workload's with SearchTask.apply_best,
+    compile a network with `tvm-gnn-cost build`. Ctrl-C stops at the next safe point and loses nothing; --resume goes
+    on.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ from tvm_gnn_cost.networks.inputs import InputSpec
 from tvm_gnn_cost.networks.layouts import with_layout
 from tvm_gnn_cost.networks.named import load_network, network_names
 from tvm_gnn_cost.networks.network import Network
-from tvm_gnn_cost.networks.offline import without_downloads
+from tvm_gnn_cost.networks.offline import without_downloads, without_remarks
 
 __all__ = [
     "InputSpec",
@@ -20,4 +20,5 @@ __all__ = [
     "network_names",
     "with_layout",
     "without_downloads",
+    "without_remarks",
 ]

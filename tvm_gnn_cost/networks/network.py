@@ -8,6 +8,7 @@ from typing import Any
 
 from tvm_gnn_cost.errors import WorkloadError, last_line
 from tvm_gnn_cost.networks.inputs import InputSpec
+from tvm_gnn_cost.networks.products import shared_weights
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def make_network(name: str, mod: Any, params: dict[str, Any], source: dict[str, 
         mod = relay.transform.InferType()(_one_of_each(mod))
         if _dynamic(mod):
             mod = relay.transform.InferType()(relay.transform.DynamicToStatic()(mod))
+        mod = shared_weights(mod)
     except Exception as error:  # Relay's type inference raises its own errors
         raise WorkloadError(f"{name}: its types do not fit together: {last_line(error)}") from error
     if dynamic := _dynamic(mod):

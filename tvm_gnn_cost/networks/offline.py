@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,3 +34,20 @@ def without_downloads() -> Iterator[None]:
             os.environ.pop(_TOPHUB_LOCATION, None)
         else:
             os.environ[_TOPHUB_LOCATION] = location
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Keeps Relay from remarking, while it compiles, what AutoTVM has not tuned or has no template for."""
+    require_tvm()
+    from tvm import autotvm
+
+    silent, autotvm.GLOBAL_SCOPE.silent = autotvm.GLOBAL_SCOPE.silent, True
+    strategy = logging.getLogger("strategy")
+    level = strategy.level
+    strategy.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        autotvm.GLOBAL_SCOPE.silent = silent
+        strategy.setLevel(level)
