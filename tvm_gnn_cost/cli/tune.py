@@ -15,6 +15,7 @@ from tvm_gnn_cost.cli.options import (
     MODELS,
     Problem,
     budget_options,
+    check_target,
     is_model,
     make_model,
     make_problem,
@@ -22,6 +23,7 @@ from tvm_gnn_cost.cli.options import (
     model_name,
     model_options,
     problem_options,
+    search_options,
     search_params,
 )
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
@@ -39,7 +41,8 @@ from tvm_gnn_cost.report.formats import format_ms
 @model_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the search.")
 @click.option("--save-model", type=click.Path(dir_okay=False), help="Where to save the trained model.")
-@measure_options
+@search_options
+@measure_options(MeasureOptions())
 def tune(
     budget: TuneOptions,
     log_file: str | None,
@@ -49,11 +52,8 @@ def tune(
     device: str,
     seed: int,
     save_model: str | None,
-    repeat: int,
-    min_repeat_ms: int,
-    build_timeout: int,
-    run_timeout: int,
     population: int,
+    measure: MeasureOptions,
     **problem: Any,
 ) -> int:
     """Tune a WORKLOAD, given by name and arguments, or all tasks of a network: --network NAME or --model FILE.
@@ -68,6 +68,7 @@ def tune(
       tvm-gnn-cost tune C2D 2 --trials 1000 --log-file c2d.json --resume
       tvm-gnn-cost tune --network mobilenet --layout NHWC --trials 2000
       tvm-gnn-cost tune --model net.onnx --input x=1,3,224,224 --trials 2000
+      tvm-gnn-cost tune C2D 2 --rpc pi5@192.168.1.10:9190 --target "llvm -mtriple=aarch64-linux-gnu -mcpu=cortex-a76"
       tvm-gnn-cost tune attention 12 128 64 --cost-model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
 
     `tvm-gnn-cost workloads` lists workloads with their arguments, and networks. The format of a --model FILE is found
@@ -77,9 +78,10 @@ def tune(
     """
     console = Console()
     kind = model_name(_former_option(problem) or cost_model)
+    check_target(problem["target"], measure.tracker)
     asked = make_problem(**problem)
     log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
-    options = replace(budget, measure=MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
+    options = replace(budget, measure=measure)
     model = make_model(kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
     status = TuningStatus(lambda _: kind, lambda _: asked.flops)
     with Display(console, status) as display:
