@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-NEED_TVM = ("ansor", "collection", "cli", "networks")
+NEED_TVM = ("ansor", "collection", "cli", "measuring", "networks")
 """Folders whose tests run TVM's auto_scheduler."""
 
 sys.path.insert(0, str(TESTS))

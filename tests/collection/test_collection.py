@@ -12,29 +12,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from rpc_sessions import Sessions
 from tvm import auto_scheduler
 from tvm.auto_scheduler.measure_record import RecordReader
 
 from tvm_gnn_cost import InvalidArgumentError, MeasurementError
+from tvm_gnn_cost.ansor.measurer import Measurer
 from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.cli.collect import find_workloads
-from tvm_gnn_cost.collection import CollectOptions, Mix, Tracker, Workload, collect_pools
+from tvm_gnn_cost.collection import CollectOptions, Mix, Workload, collect_pools
 from tvm_gnn_cost.collection import loop as collection_loop
 from tvm_gnn_cost.collection.loop import choose_again
-from tvm_gnn_cost.collection.measurer import Measurer, count_servers
 from tvm_gnn_cost.collection.pool import Pool
 from tvm_gnn_cost.collection.quietness import Quietness, check_quiet, wait_until_quiet
-from tvm_gnn_cost.collection.workers import WorkerPool
+from tvm_gnn_cost.measuring.workers import WorkerPool
 from tvm_gnn_cost.records.noise import noise_of
+from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneProgress
+from tvm_gnn_cost.testing.rpc_rig import running_rig, wait_for
 
 MEASURE = MeasureOptions(repeat=3, min_repeat_ms=1, number=1, build_timeout_s=30, run_timeout_s=10)
 FLAGS = ["--repeat", "3", "--min-repeat-ms", "1", "--build-timeout", "30", "--batch", "6", "--population", "16"]
@@ -249,7 +253,7 @@ def test_runaway_builds_and_runs_are_killed() -> None:
         auto_scheduler.MeasureInput(large, large.compute_dag.get_init_state()),
     ]
     results: dict[int, Any] = {}
-    with Measurer(MeasureOptions(build_timeout_s=6, run_timeout_s=1)) as measurer:
+    with Measurer(MeasureOptions(build_timeout_s=6, run_timeout_s=1), [small.target]) as measurer:
         built = measurer.build(inputs)
         measurer.measure(inputs, built, results.__setitem__, lambda: None)
         assert [results[i].error_no for i in (0, 1)] == [6, 7]
@@ -334,55 +338,29 @@ def test_a_worker_finds_what_its_parent_finds_and_leaves_nothing(
     assert "heard" not in "".join(capfd.readouterr())
 
 
-def wait_for(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-@pytest.fixture
-def tracker() -> Iterator[Tracker]:
-    """A tracker with two servers."""
-    from tvm.rpc.server import Server
-    from tvm.rpc.tracker import Tracker as TVMTracker
-
-    with contextlib.ExitStack() as stack:
-        running = TVMTracker("127.0.0.1", port=29190, port_end=29290, silent=True)
-        stack.callback(running.terminate)
-        for _ in range(2):
-            address = ("127.0.0.1", running.port)
-            server = Server("127.0.0.1", 29300, 29400, key="board", tracker_addr=address, silent=True)
-            stack.callback(server.terminate)
-        found = Tracker("board", "127.0.0.1", running.port)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with contextlib.suppress(MeasurementError):
-                if count_servers(found) == 2:
-                    break
-            time.sleep(0.05)
-        yield found
-
-
 @pytest.mark.slow
-def test_rpc_servers_measure_in_parallel(tracker: Tracker, tmp_path: Path) -> None:
-    (pool,) = collect_pools([matmul()], tmp_path, options(6, tracker=tracker, pretrained=None)).pools
-    assert (pool.records, pool.failed) == (6, 0)
-    assert pool.noise is not None and pool.noise.schedules == 6
+def test_rpc_servers_measure_in_parallel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = Sessions(monkeypatch)
+    with running_rig() as rig:
+        rig.start(2)
+        measure = replace(MEASURE, tracker=rig.tracker, min_repeat_ms=150)
+        sessions.at(3, lambda address: rig.server(address).kill())
+        (pool,) = collect_pools([matmul()], tmp_path, options(6, measure=measure, pretrained=None)).pools
+        assert (pool.records, pool.failed) == (6, 0), "what the killed server had was measured again"
+        assert pool.noise is not None and pool.noise.schedules == 6
+        assert set(sessions.addresses) == {server.address for server in rig.servers}
     found = about(tmp_path)
     assert found["machine"] == {"rpc_key": "board", "target": found["target"]}
+    assert "tracker" not in found["measure"]
     assert [batch["quiet"] for batch in found["batches"]] == [None]
-    with Measurer(MEASURE, tracker) as measurer:
-        assert measurer.num_devices == 2
     with pytest.raises(InvalidArgumentError, match="the key of the RPC servers was 'board', here it is None"):
         collect_pools([matmul()], tmp_path, options(8))
-    with pytest.raises(MeasurementError, match=r"no free server with the key 'bord'; its keys: board \(2 free\)"):
-        collect_pools([matmul()], tmp_path / "other", options(8, tracker=Tracker("bord", "127.0.0.1", tracker.port)))
 
 
 def test_a_missing_tracker_is_one_clear_error(tmp_path: Path) -> None:
+    measure = replace(MEASURE, tracker=Tracker("board", "127.0.0.1", 1))
     with pytest.raises(MeasurementError, match="127.0.0.1:1 does not answer"):
-        collect_pools([matmul()], tmp_path, options(8, tracker=Tracker("board", "127.0.0.1", 1)))
+        collect_pools([matmul()], tmp_path, options(8, measure=measure))
 
 
 def test_noise_of_known_numbers() -> None:

@@ -13,7 +13,6 @@ A task that is in the list twice is tuned once, with the sum of the weights.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -22,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.history import History
 from tvm_gnn_cost.ansor.record_log import read_records, repair_log
+from tvm_gnn_cost.ansor.runners import Measuring, open_measuring
 from tvm_gnn_cost.ansor.task_store import keep_tasks
 from tvm_gnn_cost.ansor.tuning_hooks import batch_callback, budgeted, make_scheduler, timed_model
 from tvm_gnn_cost.ansor.tuning_run import Stopped, TuningRun
-from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
 from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -76,7 +76,8 @@ def tune_tasks(
         observer: told of every change of phase and every measured batch.
         source: what the tasks come from, such as a network: kept beside the log, see `records.saved_tasks`.
 
-    Raises InvalidArgumentError for arguments that do not fit, RecordError for a log that cannot be read or written.
+    Raises InvalidArgumentError for arguments that do not fit, RecordError for a log that cannot be read or written,
+    MeasurementError where `options.measure.tracker` has no server that fits, or none that answers any more.
     """
     require_auto_scheduler()
     options = options or TuneOptions()
@@ -101,9 +102,14 @@ def tune_tasks(
     if not run.remaining():
         return run.result()
     # A KeyboardInterrupt must not reach TVM's callbacks: its FFI swallows it, and goes on with what was never computed.
-    with interrupts, interrupts.held():
-        with contextlib.suppress(Stopped):
-            _tune(run, tasks, model, options, seed, search_params, init_search_callbacks)
+    targets = [task.target for task in run.tasks]
+    with interrupts, interrupts.held(), open_measuring(options.measure, targets, run.is_stopping) as measuring:
+        try:
+            _tune(run, tasks, model, options, measuring, seed, search_params, init_search_callbacks)
+        except Stopped:
+            pass
+        except MeasurementError as error:
+            raise MeasurementError(f"{error}. What was measured is in {log}; go on with `resume`") from error
         return run.result()
 
 
@@ -119,6 +125,7 @@ def _tune(
     tasks: list[SearchTask],
     model: PythonBasedModel,
     options: TuneOptions,
+    measuring: Measuring,
     seed: int,
     search_params: dict[str, Any] | None,
     init_search_callbacks: SearchCallbacks | None,
@@ -126,21 +133,13 @@ def _tune(
     auto_scheduler = require_auto_scheduler()
     from tvm_gnn_cost.ansor.policies import policies_of
 
-    measure = options.measure
     tune_option = auto_scheduler.TuningOptions(
         # TaskScheduler refuses a budget below one trial for each task; `budgeted` holds to the real one
         num_measure_trials=max(run.remaining(), len(run.tasks)),
         num_measures_per_round=options.trials_per_round,
-        builder=auto_scheduler.LocalBuilder(timeout=measure.build_timeout_s),
-        runner=auto_scheduler.LocalRunner(
-            timeout=measure.run_timeout_s,
-            number=measure.number,
-            repeat=measure.repeat,
-            min_repeat_ms=measure.min_repeat_ms,
-            cooldown_interval=measure.cooldown_s,
-            enable_cpu_cache_flush=measure.flush_cache,
-        ),
-        measure_callbacks=[batch_callback(run)],
+        builder=measuring.builder,
+        runner=measuring.runner,
+        measure_callbacks=[batch_callback(run, measuring)],
         verbose=0,
     )
     timed = timed_model(model, run)

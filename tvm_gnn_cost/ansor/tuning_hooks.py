@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tvm_gnn_cost.ansor.runners import Measuring
 from tvm_gnn_cost.ansor.tuning_run import TuningRun
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
@@ -101,13 +102,14 @@ def make_scheduler(run: TuningRun) -> TaskScheduler:
     return Scheduler(run.tasks, run.weights, load_log_file="known" if history is not None else None, callbacks=[])
 
 
-def batch_callback(run: TuningRun) -> Any:
-    """The measure callback that hands every measured batch to the run."""
+def batch_callback(run: TuningRun, measuring: Measuring) -> Any:
+    """The measure callback that hands to the run what was measured of every batch."""
     from tvm.auto_scheduler.measure import PythonBasedMeasureCallback
 
     class BatchCallback(PythonBasedMeasureCallback):  # type: ignore[misc]
         def callback(self, policy: Any, inputs: Any, results: Any) -> None:
-            run.measured(list(inputs), list(results))
+            run.measured(*measuring.measured(inputs, results))
+            measuring.check()
 
     return BatchCallback()
 

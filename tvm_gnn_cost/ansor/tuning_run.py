@@ -178,12 +178,17 @@ class TuningRun:
 
     def check_stop(self) -> None:
         """A safe point: raises Stopped after Ctrl-C, and where the time is up before the trials are."""
-        if self._interrupts.requested:
+        if self.is_stopping():
             raise Stopped
+
+    def is_stopping(self) -> bool:
+        """Whether the next safe point ends the run."""
         minutes = self._options.minutes
+        if self._interrupts.requested:
+            return True
         if minutes is not None and self.remaining() and time.perf_counter() - self._start >= 60 * minutes:
             self.out_of_time = True
-            raise Stopped
+        return self.out_of_time
 
     @contextlib.contextmanager
     def in_model(self, phase: str) -> Iterator[None]:

@@ -13,10 +13,10 @@ import click
 from rich.console import Console
 
 from tvm_gnn_cost.ansor.states.work import count_flop
-from tvm_gnn_cost.cli.options import make_problem, model_options, problem_options
+from tvm_gnn_cost.cli.options import check_target, make_problem, measure_options, model_options, problem_options
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
 from tvm_gnn_cost.cli.tables import figures_table
-from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Tracker, Workload, collect_pools
+from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Workload, collect_pools
 from tvm_gnn_cost.collection.options import COLLECT_MEASURE
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
@@ -72,35 +72,7 @@ _DEFAULT = CollectOptions()
 )
 @model_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the sampling.")
-@click.option(
-    "--repeat",
-    type=click.IntRange(1),
-    default=COLLECT_MEASURE.repeat,
-    show_default=True,
-    help="Readings of each schedule, all recorded; a slow one gets those that fit into a second.",
-)
-@click.option(
-    "--min-repeat-ms",
-    type=click.IntRange(0),
-    default=COLLECT_MEASURE.min_repeat_ms,
-    show_default=True,
-    help="The least duration of a reading, in milliseconds.",
-)
-@click.option(
-    "--build-timeout",
-    type=click.IntRange(1),
-    default=COLLECT_MEASURE.build_timeout_s,
-    show_default=True,
-    help="Seconds after which a build is killed.",
-)
-@click.option(
-    "--run-timeout",
-    type=click.IntRange(1),
-    default=COLLECT_MEASURE.run_timeout_s,
-    show_default=True,
-    help="Seconds after which a run is killed.",
-)
-@click.option("--flush-cache", is_flag=True, help="Flush the CPU's caches before each reading, then of a single run.")
+@measure_options(COLLECT_MEASURE)
 @click.option(
     "--remeasure",
     type=click.FloatRange(0, 1),
@@ -115,7 +87,6 @@ _DEFAULT = CollectOptions()
     show_default=True,
     help="Seconds to wait, before a batch, for a machine that is not quiet.",
 )
-@click.option("--rpc", metavar="KEY@HOST:PORT", help="Measure on the servers of an RPC tracker that have this key.")
 def collect(
     file: str | None,
     output: str,
@@ -127,14 +98,9 @@ def collect(
     pretrained: str,
     device: str,
     seed: int,
-    repeat: int,
-    min_repeat_ms: int,
-    build_timeout: int,
-    run_timeout: int,
-    flush_cache: bool,
     remeasure: float,
     wait_quiet: float,
-    rpc: str | None,
+    measure: MeasureOptions,
     **problem: Any,
 ) -> int:
     """Measure a pool of schedules for a WORKLOAD, for each line of a --workloads file, or for each task of a network
@@ -174,15 +140,13 @@ def collect(
         mix=parse_mix(mix),
         remeasure=remeasure,
         population=population,
-        measure=MeasureOptions(
-            repeat, min_repeat_ms, COLLECT_MEASURE.number, build_timeout, run_timeout, flush_cache=flush_cache
-        ),
+        measure=measure,
         pretrained=None if pretrained == "none" else pretrained,
         device=device,
         seed=seed,
         wait_quiet_s=wait_quiet,
-        tracker=parse_tracker(rpc) if rpc else None,
     )
+    check_target(problem["target"], measure.tracker)
     workloads = find_workloads(file, **problem)
     status = TuningStatus(
         lambda progress: f"{progress.task + 1}/{len(workloads)} {workloads[progress.task].label}",
@@ -222,14 +186,6 @@ def find_workloads(file: str | None, **problem: Any) -> list[Workload]:
     if not found:
         raise WorkloadError(f"{file} names no workload")
     return list(found.values())
-
-
-def parse_tracker(text: str) -> Tracker:
-    """`KEY@HOST:PORT`. Raises InvalidArgumentError."""
-    match = re.fullmatch(r"(?P<key>.+)@(?P<host>[^@]+):(?P<port>\d{1,5})", text)
-    if match is None or not 0 < int(match["port"]) < 65536:
-        raise InvalidArgumentError(f"--rpc is {text!r}; it is like epyc@192.168.1.10:9190 (KEY@HOST:PORT)")
-    return Tracker(match["key"], match["host"].strip("[]"), int(match["port"]))
 
 
 def parse_mix(text: str) -> Mix:

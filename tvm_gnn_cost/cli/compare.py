@@ -17,12 +17,14 @@ from tvm_gnn_cost.cli.options import (
     MODELS,
     Problem,
     budget_options,
+    check_target,
     make_model,
     make_problem,
     measure_options,
     model_name,
     model_options,
     problem_options,
+    search_options,
     search_params,
     split_names,
 )
@@ -31,6 +33,7 @@ from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.records.comparison import Comparison, Run, speed_up
 from tvm_gnn_cost.records.saved_tasks import tasks_path
+from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
@@ -50,7 +53,8 @@ LABELS = {"gnn": "GNNCostModel", "xgboost": "XGBModel"}
               help="The folder for the result, the plot and the logs.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Begin anew, where the folder already holds a comparison.")
 @model_options
-@measure_options
+@search_options
+@measure_options(MeasureOptions())
 def compare(
     models: str,
     seeds: int,
@@ -59,11 +63,8 @@ def compare(
     restart: bool,
     pretrained: str,
     device: str,
-    repeat: int,
-    min_repeat_ms: int,
-    build_timeout: int,
-    run_timeout: int,
     population: int,
+    measure: MeasureOptions,
     **problem: Any,
 ) -> int:
     """Tune a WORKLOAD (or a network: --network, --model) with each of several cost models: same trials, same seeds,
@@ -84,11 +85,12 @@ def compare(
     """
     console = Console()
     names = _model_names(models)
+    check_target(problem["target"], measure.tracker)
     asked = make_problem(**problem)
-    options = replace(budget, measure=MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
+    options = replace(budget, measure=measure)
     folder = Path(output)
     settings = _settings(asked, options, population, pretrained, device)
-    comparison = _open(folder, asked, settings, restart)
+    comparison = _open(folder, asked, settings, restart, measure.tracker)
     for seed in range(seeds):
         for name in names if seed % 2 == 0 else reversed(names):
             if comparison.has(name, seed):
@@ -190,10 +192,12 @@ def _report(console: Console, comparison: Comparison, folder: Path) -> None:
         console.print(f"log:    {run.log_file}", highlight=False, soft_wrap=True)
 
 
-def _open(folder: Path, problem: Problem, settings: dict[str, Any], restart: bool) -> Comparison:
+def _open(
+    folder: Path, problem: Problem, settings: dict[str, Any], restart: bool, tracker: Tracker | None
+) -> Comparison:
     """The comparison that the folder holds, or a new one. Raises InvalidArgumentError where it is another one."""
     folder.mkdir(parents=True, exist_ok=True)
-    machine = describe_machine()
+    machine = describe_machine() if tracker is None else {"cpu": f"RPC servers with the key {tracker.key}"}
     fresh = Comparison(
         problem.label,
         settings,
@@ -212,7 +216,8 @@ def _open(folder: Path, problem: Problem, settings: dict[str, Any], restart: boo
         )
     unknown = {"hardware"} - found.settings.keys()  # comparisons of earlier releases do not say
     keys = [key for key in dict.fromkeys([*settings, *_BOUNDS]) if key not in unknown]
-    different = [key for key in keys if found.settings.get(key) != settings.get(key)]
+    former = MeasureOptions().readings()  # what earlier releases did not write down
+    different = [key for key in keys if found.settings.get(key, former.get(key)) != settings.get(key)]
     if different:
         changes = ", ".join(f"{key} was {found.settings.get(key)}, now {settings.get(key)}" for key in different)
         raise InvalidArgumentError(f"{path} was made otherwise ({changes}): name another --output, or --restart")
@@ -220,7 +225,6 @@ def _open(folder: Path, problem: Problem, settings: dict[str, Any], restart: boo
 
 
 def _settings(problem: Problem, options: TuneOptions, population: int, pretrained: str, device: str) -> dict[str, Any]:
-    measure = options.measure
     file = {} if problem.network is None else {k: v for k, v in problem.network.source.items() if k == "sha256"}
     return file | {
         "target": str(problem.tasks[0].target),
@@ -229,11 +233,7 @@ def _settings(problem: Problem, options: TuneOptions, population: int, pretraine
         "trials_per_round": options.trials_per_round,
         # not there in comparisons of earlier releases, which had no such bounds
         **{name: bound for name in _BOUNDS if (bound := getattr(options, name)) is not None},
-        "repeat": measure.repeat,
-        "min_repeat_ms": measure.min_repeat_ms,
-        "number": measure.number,
-        "build_timeout_s": measure.build_timeout_s,
-        "run_timeout_s": measure.run_timeout_s,
+        **options.measure.readings(),
         "population": population,
         "pretrained": pretrained,
         "device": device,

@@ -15,6 +15,9 @@ OPTION_OF: Mapping[str, str] = MappingProxyType(
         "replay.round": "--round",
         "training": "--train, --split or --hold-out",
         "restart": "--restart",
+        "resume": "--resume",
+        "tracker": "--rpc",
+        "compiler": "--cross-compiler",
         "start_from": "--start-from",
     }
 )

@@ -16,6 +16,7 @@ import click
 from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.cli.network_options import NETWORK_OPTIONS, NetworkChoice
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
+from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 if TYPE_CHECKING:
@@ -121,22 +122,70 @@ def network_options(function: F) -> F:
     return _apply([*NETWORK_OPTIONS, _TARGET], function)
 
 
-def measure_options(function: F) -> F:
-    """The options that say how to measure."""
-    default = MeasureOptions()
+def search_options(function: F) -> F:
+    """The options of a tuning run's search."""
+    population = click.option(
+        "--population", type=click.IntRange(8), default=2048, show_default=True,
+        help="Schedules in each generation of the search; 2048 is TVM's own.",
+    )  # fmt: skip
+    return _apply([population], function)
+
+
+def measure_options(default: MeasureOptions) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options that say how and where to measure; the command gets them as one, `measure`."""
     decorators = [
         click.option("--repeat", type=click.IntRange(1), default=default.repeat, show_default=True,
-                     help="Readings of each schedule; the best counts."),
+                     help="Readings of each schedule, all logged; the best counts."),
         click.option("--min-repeat-ms", type=click.IntRange(0), default=default.min_repeat_ms, show_default=True,
                      help="The least duration of a reading, in milliseconds."),
+        click.option("--number", type=click.IntRange(1), default=default.number, show_default=True,
+                     help="The least number of runs in a reading."),
+        click.option("--flush-cache", is_flag=True,
+                     help="Flush the CPU's caches before each reading, then of a single run."),
         click.option("--build-timeout", type=click.IntRange(1), default=default.build_timeout_s, show_default=True,
                      help="Seconds after which a build is killed."),
         click.option("--run-timeout", type=click.IntRange(1), default=default.run_timeout_s, show_default=True,
-                     help="Seconds after which a run is killed."),
-        click.option("--population", type=click.IntRange(8), default=2048, show_default=True,
-                     help="Schedules in each generation of the search; 2048 is TVM's own."),
+                     help="Seconds after which a run is killed; with --rpc, upload and linking count."),
+        click.option("--rpc", metavar="KEY@HOST:PORT",
+                     help="Measure on all servers of an RPC tracker that have this key; needs their --target."),
+        click.option("--server-wait", type=click.FloatRange(0, min_open=True), default=default.server_wait_minutes,
+                     show_default=True, help="With --rpc: minutes to wait where no server answers any more."),
+        click.option("--cross-compiler", metavar="PROGRAM",
+                     help="With --rpc: a C++ compiler here that links for the servers, such as aarch64-linux-gnu-g++; "
+                          "without, each server links with its own."),
     ]  # fmt: skip
-    return _apply(decorators, function)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def with_measure(
+            *,
+            repeat: int,
+            min_repeat_ms: int,
+            number: int,
+            flush_cache: bool,
+            build_timeout: int,
+            run_timeout: int,
+            rpc: str | None,
+            server_wait: float,
+            cross_compiler: str | None,
+            **others: Any,
+        ) -> Any:
+            measure = MeasureOptions(
+                repeat=repeat,
+                min_repeat_ms=min_repeat_ms,
+                number=number,
+                build_timeout_s=build_timeout,
+                run_timeout_s=run_timeout,
+                flush_cache=flush_cache,
+                tracker=None if rpc is None else Tracker.parse(rpc),
+                server_wait_minutes=server_wait,
+                compiler=cross_compiler,
+            )
+            return function(measure=measure, **others)
+
+        return _apply(decorators, with_measure)
+
+    return decorate
 
 
 def model_options(function: F) -> F:
@@ -190,6 +239,19 @@ def workload_label(words: Sequence[str], task: SearchTask) -> str:
     from tvm_gnn_cost.workloads import describe
 
     return describe(str(task.workload_key)) if ".py:" in words[0] else " ".join(words)
+
+
+def check_target(target: str, tracker: Tracker | None) -> None:
+    """Raises InvalidArgumentError for "host" with RPC servers: it is this machine, and others measure."""
+    from tvm_gnn_cost.measuring.server_target import server_target
+    from tvm_gnn_cost.workloads.targets import HOST_NAMES
+
+    if tracker is not None and target.strip() in HOST_NAMES:
+        found = server_target(tracker) or "llvm -mtriple=... -mcpu=..."
+        raise InvalidArgumentError(
+            f'--target is "host", which is this machine, but --rpc measures on others: name their target, such as '
+            f'"{found} -num-cores=..."'
+        )
 
 
 def search_params(population: int) -> dict[str, int]:

@@ -13,6 +13,7 @@ from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli.options import (
     MODELS,
     budget_options,
+    check_target,
     is_model,
     make_model,
     make_problem,
@@ -20,6 +21,7 @@ from tvm_gnn_cost.cli.options import (
     model_name,
     model_options,
     problem_options,
+    search_options,
     search_params,
 )
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
@@ -40,7 +42,8 @@ from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 @click.option("--save-model", type=click.Path(dir_okay=False), help="Where to save the trained model.")
 @click.option("--dry-run", is_flag=True, help="List the tasks, and measure nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; progress goes to stderr.")
-@measure_options
+@search_options
+@measure_options(MeasureOptions())
 def tune(
     budget: TuneOptions,
     log_file: str | None,
@@ -52,11 +55,8 @@ def tune(
     save_model: str | None,
     dry_run: bool,
     as_json: bool,
-    repeat: int,
-    min_repeat_ms: int,
-    build_timeout: int,
-    run_timeout: int,
     population: int,
+    measure: MeasureOptions,
     **problem: Any,
 ) -> int:
     """Tune a WORKLOAD, given by name and arguments, or all tasks of a network: --network NAME or --model FILE.
@@ -74,6 +74,7 @@ def tune(
       tvm-gnn-cost tune --network mobilenet --layout NHWC --dry-run
       tvm-gnn-cost tune --model net.onnx --input x=1,3,224,224 --trials 2000
       tvm-gnn-cost tune ops.py:my_conv 1 64 56 56
+      tvm-gnn-cost tune C2D 2 --rpc pi5@192.168.1.10:9190 --target "llvm -mtriple=aarch64-linux-gnu -mcpu=cortex-a76"
       tvm-gnn-cost tune attention 12 128 64 --cost-model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
 
     `tvm-gnn-cost workloads` lists workloads with their arguments, and networks. The format of a --model FILE is found
@@ -90,6 +91,7 @@ def tune(
     """
     console = Console(stderr=as_json)
     kind = model_name(_former_option(problem) or cost_model)
+    check_target(problem["target"], measure.tracker)
     asked = make_problem(**problem)
     if dry_run:
         if as_json:
@@ -98,7 +100,7 @@ def tune(
             print_tasks(console, asked)
         return 0
     log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
-    options = replace(budget, measure=MeasureOptions(repeat, min_repeat_ms, 3, build_timeout, run_timeout))
+    options = replace(budget, measure=measure)
     model = make_model(kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
     one = TuningStatus(lambda _: kind, lambda _: asked.flops)
     with Display(console, NetworkStatus(console, asked, kind) if len(asked.tasks) > 1 else one) as display:

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from tvm_gnn_cost.collection.loop import collect_pools
 from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, Mix, PoolResult, Workload
-from tvm_gnn_cost.collection.program import Tracker
 
-__all__ = ["CollectOptions", "CollectResult", "Mix", "PoolResult", "Tracker", "Workload", "collect_pools"]
+__all__ = ["CollectOptions", "CollectResult", "Mix", "PoolResult", "Workload", "collect_pools"]

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from tvm_gnn_cost.ansor.measurer import Measurer
 from tvm_gnn_cost.collection.exploration import Explorer
-from tvm_gnn_cost.collection.measurer import Measurer
 from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolResult, Workload
 from tvm_gnn_cost.collection.pool import Pool, check_pool
 from tvm_gnn_cost.collection.quietness import Quietness, wait_until_quiet
@@ -62,7 +62,7 @@ def collect_pools(
         observer: told of every change of phase and every record; `TuneProgress.task` is the workload's index.
 
     Raises InvalidArgumentError where a pool was measured on another machine, for another target or with another TVM,
-    RecordError where a file is unusable, MeasurementError where there is no RPC server.
+    RecordError where a file is unusable, MeasurementError where there is no RPC server that fits, or none that answers.
     """
     require_auto_scheduler()
     options = options or CollectOptions()
@@ -72,7 +72,7 @@ def collect_pools(
         try:
             for workload in workloads:  # all of them, before the first is measured
                 check_pool(folder, workload, options)
-            with Measurer(options.measure, options.tracker) as measurer:
+            with Measurer(options.measure, [workload.task.target for workload in workloads]) as measurer:
                 run = _Run(options, measurer, interrupts, observer)
                 for i, workload in enumerate(workloads):
                     try:
@@ -196,7 +196,7 @@ class _Run:
 
     def _wait(self, index: int, pool: Pool) -> Quietness | None:
         """Wait for a quiet machine; None where others measure."""
-        if self._options.tracker is not None:
+        if self._options.measure.tracker is not None:
             return None
         self._tell("wait", index, pool)
         limit = self._options.wait_quiet_s

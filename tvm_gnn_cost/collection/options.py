@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_gnn_cost.collection.program import Tracker
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.noise import Noise
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
@@ -71,12 +70,11 @@ class CollectOptions:
         remeasure: the share of each pool that is measured twice, once the pool is complete; at least
             `MIN_REMEASURED` schedules, and none for 0.
         population: schedules in each generation of the evolution.
-        measure: how to build and measure.
+        measure: how to build and measure, and where.
         pretrained: what the model starts from, as `GNNCostModel` takes it.
         device: where the model runs.
         seed: of the model and the sampling.
         wait_quiet_s: how long to wait, before a batch, for a machine that is not quiet.
-        tracker: the RPC tracker and the key of the servers that measure; None measures here.
     """
 
     trials: int = 128
@@ -90,7 +88,6 @@ class CollectOptions:
     device: str = "auto"
     seed: int = 0
     wait_quiet_s: float = 60.0
-    tracker: Tracker | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("trials", 1), ("batch", 1), ("population", 8), ("seed", 0)):

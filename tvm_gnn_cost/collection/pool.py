@@ -21,9 +21,9 @@ from tvm_gnn_cost.ansor.record_log import append_records, read_records, repair_l
 from tvm_gnn_cost.ansor.task_identity import TaskIdentities, identity_of
 from tvm_gnn_cost.ansor.task_store import keep_tasks
 from tvm_gnn_cost.collection.options import CollectOptions, PoolResult, Workload
-from tvm_gnn_cost.collection.program import READINGS_S
 from tvm_gnn_cost.collection.quietness import Quietness
 from tvm_gnn_cost.errors import InvalidArgumentError, RecordError
+from tvm_gnn_cost.measuring.program import READINGS_S
 from tvm_gnn_cost.records.description import SCHEMA, about_path
 from tvm_gnn_cost.records.noise import Noise, noise_of, remeasured_pairs
 from tvm_gnn_cost.records.saved_tasks import pool_tasks_path
@@ -178,7 +178,7 @@ def check_pool(folder: Path, workload: Workload, options: CollectOptions) -> dic
 
 def describe(workload: Workload, options: CollectOptions) -> dict[str, Any]:
     """The description of a new pool. Measured over RPC, the machine is known by the servers' key alone."""
-    tracker, target = options.tracker, str(workload.task.target)
+    tracker, target = options.measure.tracker, str(workload.task.target)
     identity = identity_of(workload.task)
     machine: Mapping[str, Any] = describe_machine() if tracker is None else {"rpc_key": tracker.key, "target": target}
     return {
@@ -191,7 +191,7 @@ def describe(workload: Workload, options: CollectOptions) -> dict[str, Any]:
         "layout": identity.layout,
         "machine": dict(machine),
         "versions": {"tvm": str(require_tvm().__version__), **describe_versions()},
-        "measure": {**asdict(options.measure), "readings_s": READINGS_S},
+        "measure": {**options.measure.readings(), "readings_s": READINGS_S},
         "options": {
             "mix": asdict(options.mix),
             "batch": options.batch,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.system.progress import Progress
 
 EARLY_STOPPING = "no better schedule for a long time"
@@ -28,6 +30,9 @@ class MeasureOptions:
         run_timeout_s: a run is killed after so many seconds.
         cooldown_s: pause after each schedule, in seconds.
         flush_cache: flush the CPU's caches between readings; a reading is then a single run.
+        tracker: measure on all RPC servers of its key, as they come and go; None measures here.
+        server_wait_minutes: how long to wait for an RPC server where none answers any more.
+        compiler: a C++ compiler on this machine that links for the RPC servers; None leaves it to the servers.
     """
 
     repeat: int = 3
@@ -37,6 +42,9 @@ class MeasureOptions:
     run_timeout_s: int = 10
     cooldown_s: float = 0.0
     flush_cache: bool = False
+    tracker: Tracker | None = None
+    server_wait_minutes: float = 10.0
+    compiler: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("repeat", "number", "build_timeout_s", "run_timeout_s"):
@@ -44,6 +52,15 @@ class MeasureOptions:
         _require_int("min_repeat_ms", self.min_repeat_ms, 0)
         if not self.cooldown_s >= 0:
             raise InvalidArgumentError(f"cooldown_s is {self.cooldown_s!r}; it must be at least 0 seconds")
+        if not self.server_wait_minutes > 0:
+            raise InvalidArgumentError(f"server_wait_minutes is {self.server_wait_minutes!r}; it must be above 0")
+        if self.compiler is not None and shutil.which(self.compiler) is None:
+            raise InvalidArgumentError(f"`compiler` is {self.compiler!r}; there is no such program on this machine")
+
+    def readings(self) -> dict[str, float]:
+        """What readings depend on, by name: all but where they are taken."""
+        elsewhere = ("tracker", "server_wait_minutes", "compiler")
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in elsewhere}
 
 
 @dataclass(frozen=True)

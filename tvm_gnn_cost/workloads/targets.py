@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 HOST = "host"
+HOST_NAMES = (HOST, "native")
 
 
 def host_target() -> Target:
@@ -47,7 +48,7 @@ def parse_target(target: str | Target) -> Target:
     if not isinstance(target, str) or not target.strip():
         raise WorkloadError(f'a target is a string such as "host", "llvm -mcpu=znver4" or "cuda", not {target!r}')
     text = target.strip()
-    if text in (HOST, "native"):
+    if text in HOST_NAMES:
         return host_target()
     kinds = list(tvm.target.Target.list_kinds())
     kind = text.split()[0]

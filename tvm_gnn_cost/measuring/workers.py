@@ -38,8 +38,8 @@ class WorkerPool:
 
     def __init__(self, size: int) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-", ignore_cleanup_errors=True)
-        self._workers = [_Worker(Path(self._folder.name)) for _ in range(size)]
-        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._workers = [Worker(Path(self._folder.name)) for _ in range(size)]
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="tvm-gnn-cost-worker")
@@ -78,8 +78,12 @@ class WorkerPool:
             self._idle.put(worker)
 
 
-class _Worker:
-    """A process and the socket to it. All but `retire` belongs to the thread that makes the call."""
+class Worker:
+    """A process and the socket to it. All but `retire` belongs to the thread that makes the call.
+
+    Args:
+        folder: where the process has its temporary files.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -89,19 +93,48 @@ class _Worker:
         self._retired = False
 
     def call(self, function: Callable[..., Any], args: Sequence[Any], timeout_s: float) -> Any:
+        """As `WorkerPool.submit`."""
+        self.send(function, args)
+        try:
+            return self.receive(timeout_s)
+        except TimeoutError:
+            self.end()
+            raise TimeoutError(f"killed after {timeout_s:g} s") from None
+
+    def start(self) -> None:
+        """Have the process ready; it takes seconds. Raises ChildProcessError where it cannot start."""
+        try:
+            self._started()
+        except (EOFError, OSError) as error:
+            raise self._died() from error
+
+    def send(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
+        """Begin a call; `receive` gets what it returns. Raises ChildProcessError where the process died."""
         import cloudpickle
 
         call = cloudpickle.dumps((function, args))
         try:
-            socket = self._started()  # takes none of the call's time
-            socket.send_bytes(call)
-            answer = socket.recv_bytes() if socket.poll(timeout_s) else None
+            self._started().send_bytes(call)  # starting takes none of the call's time
         except (EOFError, OSError) as error:
-            code = self.end()
-            raise ChildProcessError(f"the worker process died, exit status {code}") from error
-        if answer is None:
-            self.end()
-            raise TimeoutError(f"killed after {timeout_s:g} s")
+            raise self._died() from error
+
+    def receive(self, timeout_s: float) -> Any:
+        """What the call that was begun returns, or the error that it raises.
+
+        Raises TimeoutError where it takes longer, and it goes on; ChildProcessError where the process died.
+        """
+        import cloudpickle
+
+        try:
+            if self._socket is None:
+                raise EOFError("no call was begun")
+            if not self._socket.poll(timeout_s):
+                raise TimeoutError(f"no answer within {timeout_s:g} s")
+            answer = self._socket.recv_bytes()
+        except TimeoutError:
+            raise
+        except (EOFError, OSError) as error:
+            raise self._died() from error
         result, raised, trace = cloudpickle.loads(answer)
         if raised is not None:
             raise raised from RuntimeError(f"in the worker process:\n{trace}")
@@ -124,6 +157,9 @@ class _Worker:
             return None
         _kill_tree(process)
         return process.wait()
+
+    def _died(self) -> ChildProcessError:
+        return ChildProcessError(f"the worker process died, exit status {self.end()}")
 
     def _started(self) -> Connection:
         if self._process is not None and self._process.poll() is not None:  # died between two calls

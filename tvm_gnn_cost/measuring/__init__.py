@@ -1,0 +1,1 @@
+"""Running built schedules, on this machine or on the servers of an RPC tracker."""
