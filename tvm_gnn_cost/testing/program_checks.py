@@ -139,10 +139,10 @@ def _check_graphs(task: Any, states: Sequence[Any], native: BuiltGraphs, checked
 
 
 def _doubtful_first(built: BuiltGraphs) -> NDArray[np.intp]:
-    """The positions of the states, those with extents that TVM gave as expressions before the others."""
-    exact = np.ones(len(built.readable), bool)
-    exact[np.flatnonzero(built.readable)[built.inexact]] = False
-    return np.argsort(exact, kind="stable")
+    """The positions of the states, those that not every compiler can build before the others."""
+    sure = np.ones(len(built.readable), bool)
+    sure[np.flatnonzero(built.readable)[built.doubtful]] = False
+    return np.argsort(sure, kind="stable")
 
 
 def _check_search(task: Any, seed: int, checked: Checked) -> None:
