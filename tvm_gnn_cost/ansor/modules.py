@@ -100,5 +100,6 @@ def tune_module(
         seed=seed,
         search_params=search_params,
         observer=observer,
+        source=network.name,
     )
     return TunedModule(network, tuple(tasks), tuning)
