@@ -7,7 +7,9 @@ python -m pytest -m "not slow"      without what tunes, collects or trains for m
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.tvm)
         if item.path.name.startswith("test_native"):
             item.add_marker(pytest.mark.native)
+
+
+@pytest.fixture(autouse=True)
+def _package_logger() -> Iterator[None]:
+    """The command line takes the package's log messages over, in a process of its own; the next test wants them too."""
+    logger = logging.getLogger("tvm_gnn_cost")
+    before = logger.handlers, logger.propagate, logger.level
+    yield
+    logger.handlers, logger.propagate = before[:2]
+    logger.setLevel(before[2])
 
 
 def _folder(path: Path) -> str:

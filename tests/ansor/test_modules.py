@@ -17,6 +17,7 @@ from tvm.auto_scheduler import XGBModel
 import tvm_gnn_cost
 from tvm_gnn_cost import InvalidArgumentError, WorkloadError, tune_module
 from tvm_gnn_cost.ansor.networks import network_tasks
+from tvm_gnn_cost.ansor.relay_axes import tunable_axes
 from tvm_gnn_cost.networks import load_network
 from tvm_gnn_cost.networks.network import Network, make_network
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
@@ -41,7 +42,8 @@ def odd_network(*layouts: str) -> Network:
 def test_the_tasks_are_those_that_tvm_extracts() -> None:
     network = load_network("mlp")
     found, weights = network_tasks(network, TARGET)
-    tasks, expected = auto_scheduler.extract_tasks(network.mod, network.params, tvm.target.Target(TARGET))
+    with tunable_axes():
+        tasks, expected = auto_scheduler.extract_tasks(network.mod, network.params, tvm.target.Target(TARGET))
     assert {t.workload_key: w for t, w in zip(found, weights, strict=True)} == {
         t.workload_key: w for t, w in zip(tasks, expected, strict=True)
     }

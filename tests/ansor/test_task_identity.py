@@ -160,4 +160,4 @@ def test_the_tasks_of_a_log_are_pools_with_names_of_their_own(tmp_path: Path) ->
     from tvm_gnn_cost.cli.inspect import _best_index
 
     with pytest.raises(RecordError, match="holds 3 tasks"):
-        _best_index("log.json", read_records(tmp_path / "log.json"))
+        _best_index("log.json", read_records(tmp_path / "log.json"), None, {})

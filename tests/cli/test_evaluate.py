@@ -183,7 +183,7 @@ auto_scheduler.register_workload("my_softmax", f=functions["tvm_gnn_cost.softmax
     assert json.loads(Path("evaluation/evaluation.json").read_text())["pools"][0]["operator"] == "my_softmax"
     Path("mine.py").write_text("import nothing_of_the_kind")
     assert main([*command, "--register", "mine.py"]) == 2
-    assert "mine.py fails: ModuleNotFoundError" in capsys.readouterr().err
+    assert "mine.py, line 1: running it fails: ModuleNotFoundError" in capsys.readouterr().err
 
 
 def test_ctrl_c_keeps_what_is_finished(logs: Path) -> None:

@@ -81,6 +81,16 @@ class Rig:
 
     def keep(self, count: int) -> Rig:
         """With just so many servers, whatever a test before did to them."""
+        try:
+            self._settle(count)
+        except TimeoutError:  # the tracker knows of some that are no more
+            for server in self.servers:
+                server.kill()
+            self.servers = []
+            self._settle(count)
+        return self
+
+    def _settle(self, count: int) -> None:
         alive = [server for server in self.servers if server.address in self.listed()]
         for server in self.servers:
             server.go_on()
@@ -89,8 +99,7 @@ class Rig:
         self.servers = alive[:count]
         if len(alive) < count:
             self.start(count - len(alive))
-        wait_for(lambda: len(self.listed()) == list_servers(self.tracker).free == count)
-        return self
+        wait_for(lambda: len(self.listed()) == list_servers(self.tracker).free == count, 20.0)
 
     def server(self, address: str) -> Server:
         return next(server for server in self.servers if server.address == address)
