@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import programs
 import pytest
 from tvm import auto_scheduler
 
@@ -13,7 +15,7 @@ from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.ansor.tasks import make_task as make_workload
 from tvm_gnn_cost.graphs.gpu_demand import RESOURCES, limits, verdicts
-from tvm_gnn_cost.testing.schedules import make_task, on_hardware, sample_states, stock_verdict
+from tvm_gnn_cost.testing.schedules import make_task, on_hardware, register_tensors, sample_states, stock_verdict
 
 GENEROUS = (80, 64, 64, 2**20, 2**31 - 1, 4096, 32, 32)
 LIMITS = {
@@ -87,3 +89,12 @@ def test_a_state_that_cannot_be_replayed_does_not_lower() -> None:
     states = sample_states(task, 4)
     foreign = sample_states(other, 1)
     assert lowers([states[0], *foreign, states[1]], task).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("program", [programs.initial_value, programs.long_initial_value])
+def test_a_gpu_schedule_of_a_sum_with_an_initial_value_is_lowered_to_know(program: Callable[[], list[Any]]) -> None:
+    """TVM's search caches the initial values in shared memory, and then lowers no schedule of some programs."""
+    task = register_tensors(f"validity_{program.__name__}", program(), "cuda -arch=sm_70")
+    states = sample_states(task, 8)
+    builder = make_builder(task)
+    np.testing.assert_array_equal(builder.can_run(states, builder.build(states)), lowers(states, task))

@@ -234,6 +234,14 @@ def _variables(e: Any) -> list[Any]:
     return [node for node in _visit(e) if isinstance(node, tir.Var)]
 
 
+def has_initial_reads(operation: Any) -> bool:
+    """Whether it is a reduction that begins from elements of a tensor."""
+    from tvm import tir
+
+    bodies = [body for body in getattr(operation, "body", ()) if isinstance(body, tir.Reduce)]
+    return any(_reads(initial) for body in bodies for initial in body.init)
+
+
 def _reads(e: Any) -> list[Any]:
     from tvm import tir
 

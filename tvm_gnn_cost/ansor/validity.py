@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.ansor.axis_uses import Uses, axis_uses, is_plain, may_not_build
+from tvm_gnn_cost.ansor.axis_uses import Uses, axis_uses, has_initial_reads, is_plain, may_not_build
 from tvm_gnn_cost.ansor.lowering import lowers
 from tvm_gnn_cost.ansor.states.reader import rebuild, record_line
 from tvm_gnn_cost.ansor.states.schedule import Schedule, Structure
@@ -60,6 +60,7 @@ class Validity:
         readable = np.flatnonzero(built.readable)
         if self._reader.hardware.is_gpu:
             broken, doubtful = verdicts(built.resources, self._reader.hardware)
+            doubtful |= self._begins_from_a_tensor & ~broken
             result[readable[broken]] = False
         else:
             doubtful = built.doubtful.copy()
@@ -95,6 +96,16 @@ class Validity:
         except Exception as error:  # an expression that we do not know: then every state is looked at
             logger.debug("the axes of task %s cannot be read: %r", self._reader.task.workload_key, error)
             return False
+
+    @cached_property
+    def _begins_from_a_tensor(self) -> bool:
+        """TVM caches a tensor of initial values in a GPU's shared memory where nothing computes it, and lowers no such
+        schedule."""
+        try:
+            return any(has_initial_reads(operation) for operation in self._reader.task.compute_dag.ops)
+        except Exception as error:  # an expression that we do not know: TVM's verdict is asked then
+            logger.debug("task %s cannot be read: %r", self._reader.task.workload_key, error)
+            return True
 
     def _may_not_build(self, states: Sequence[Any]) -> NDArray[np.bool_]:
         if self._is_plain or not states:
