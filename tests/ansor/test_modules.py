@@ -87,6 +87,9 @@ def test_tune_module_tunes_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert tuned.network.name == "ConvNet" and "NHWC" in str(tuned.network.mod)
     assert tuned.tuning.log_file == "ConvNet.json" and len(tuned.tuning.trials) == 4
     assert len(tuned.tasks) == len(tuned.tuning.weights) >= 3
+    built = tuned.build()
+    assert built.difference is not None and built.difference < 1e-4
+    assert built.untuned_s is not None and built.untuned_s > 0
     with pytest.raises(InvalidArgumentError, match="already holds records"):
         run(8)
     assert run(6, resume=True).tuning.resumed == 4

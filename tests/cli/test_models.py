@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,10 @@ def test_tune_a_file_and_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--trials", "4"]) == 0
     out = capsys.readouterr().out
     assert "4 trials measured" in out and "conv2d" in out and "log: net.pt2_NHWC.json" in out
-    assert main([*command, "--trials", "6", "--resume"]) == 0
-    out = capsys.readouterr().out
-    assert "2 trials measured" in out and "4 from the log" in out
+    assert main([*command, "--trials", "6", "--resume", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["trials"] == 2 and result["resumed"] == 4
+    assert 0 < result["untuned_latency_s"] < 1
 
 
 @pytest.mark.slow

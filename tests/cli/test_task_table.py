@@ -71,7 +71,7 @@ def test_the_live_table_has_every_figure_at_any_width(width: int) -> None:
 def test_the_total_stands_beside_the_untuned_one() -> None:
     tasks = [TaskProgress(10, 0, 1e-3, 0.9e-3), TaskProgress(10, 0, 2e-3), TaskProgress(12, 0, 1e-3, 2e-3)]
     text = shown(80, progress(tasks, 8e-3), network(), untuned_s=20e-3)
-    assert "all tasks, weighted: 8 ms, untuned 20 ms; about 7 min left" in text
+    assert "all tasks, weighted: 8 ms (network untuned: 20 ms); about 7 min left" in text
     rows = [line for line in text.splitlines() if "│" in line]
     assert [row.split("│")[3].strip() for row in rows] == ["50%", "38%", "12%"]  # the costliest first
     assert [row.split("│")[6].strip() for row in rows] == ["-", "0%", "10%"]  # no gain is none, not less than none

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tvm_gnn_cost.ansor.build import build_network
+from tvm_gnn_cost.ansor.build_result import BuildResult
 from tvm_gnn_cost.ansor.networks import network_tasks
 from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.networks import Network, with_layout
@@ -38,6 +40,10 @@ class TunedModule:
     network: Network
     tasks: tuple[SearchTask, ...]
     tuning: TuneResult
+
+    def build(self, *, seed: int = 0) -> BuildResult:
+        """Compile it with the best records of the run's log, see `build_network`; `seed` is of the inputs it checks."""
+        return build_network(self.network, self.tuning.log_file, self.tasks[0].target, seed=seed)
 
 
 def tune_module(

@@ -66,10 +66,7 @@ class NetworkStatus:
         """What there is to say of all tasks together."""
         parts = [f"and {hidden} more tasks"] if hidden > 0 else []
         if progress.latency_s is not None:
-            total = f"all tasks, weighted: {format_ms(progress.latency_s)} ms"
-            if self._untuned_s is not None:
-                total += f", untuned {format_ms(self._untuned_s)} ms"
-            parts.append(total)
+            parts.append(total_text(progress.latency_s, self._untuned_s))
         else:
             lacking = sum(task.best_s is None for task in progress.tasks)
             parts.append(f"{lacking} of {len(progress.tasks)} tasks without a latency")
@@ -77,6 +74,12 @@ class NetworkStatus:
         if left is not None:
             parts.append(f"about {format_duration(left)} left")
         return "; ".join(parts)
+
+
+def total_text(latency_s: float, untuned_s: float | None) -> str:
+    """What a network's tasks take together, which is all but what cannot be tuned, beside the whole untuned."""
+    total = f"all tasks, weighted: {format_ms(latency_s)} ms"
+    return total if untuned_s is None else f"{total} (network untuned: {format_ms(untuned_s)} ms)"
 
 
 def weighted(tasks: Sequence[TaskProgress], weights: Sequence[float]) -> list[float | None]:

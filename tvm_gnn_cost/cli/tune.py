@@ -12,6 +12,7 @@ from rich.console import Console
 from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli.options import (
     MODELS,
+    Problem,
     budget_options,
     check_target,
     is_model,
@@ -102,8 +103,9 @@ def tune(
     log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
     options = replace(budget, measure=measure)
     model = make_model(kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
+    untuned_s = _untuned(console, asked, measure)
     one = TuningStatus(lambda _: kind, lambda _: asked.flops)
-    with Display(console, NetworkStatus(console, asked, kind) if len(asked.tasks) > 1 else one) as display:
+    with Display(console, NetworkStatus(console, asked, kind, untuned_s) if len(asked.tasks) > 1 else one) as display:
         result = tune_tasks(
             asked.tasks,
             model,
@@ -116,7 +118,7 @@ def tune(
             observer=display,
             source=asked.label,
         )
-    print_result(console, asked, result)
+    print_result(console, asked, result, untuned_s)
     if save_model is not None:
         model.save(save_model)
         console.print(f"model: {save_model}", highlight=False, soft_wrap=True)
@@ -125,10 +127,20 @@ def tune(
     if result.out_of_time:
         console.print(f"The time is up; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
     if as_json:
-        click.echo(result_json(asked, result, model=kind, seed=seed, saved_model=save_model))
+        click.echo(result_json(asked, result, untuned_s, model=kind, seed=seed, saved_model=save_model))
     if result.interrupted:
         return 130
     return 0 if any(latency is not None for latency in result.best_latency_s) else 1
+
+
+def _untuned(console: Console, problem: Problem, measure: MeasureOptions) -> float | None:
+    """The network's latency before tuning in seconds; None for a workload, and for devices that are not here."""
+    if problem.network is None or measure.tracker is not None:
+        return None
+    from tvm_gnn_cost.ansor.untuned import untuned_latency
+
+    with console.status("timing the network untuned"):
+        return untuned_latency(problem.network, problem.tasks[0].target)
 
 
 def _former_option(problem: dict[str, Any]) -> str | None:

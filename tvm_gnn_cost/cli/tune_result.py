@@ -11,13 +11,13 @@ from rich.console import Console
 from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.cli.options import Problem
 from tvm_gnn_cost.cli.tables import figures_table
-from tvm_gnn_cost.cli.task_table import short_name
+from tvm_gnn_cost.cli.task_table import short_name, total_text
 from tvm_gnn_cost.records.tuning_run import TuneResult
 from tvm_gnn_cost.report.formats import format_ms
 
 
-def print_result(console: Console, problem: Problem, result: TuneResult) -> None:
-    """A row for each task, and the totals."""
+def print_result(console: Console, problem: Problem, result: TuneResult, untuned_s: float | None = None) -> None:
+    """A row for each task, and the totals; `untuned_s` is a network's latency before tuning."""
     table = figures_table(problem.label, "task", ("weight", "best (ms)", "GFLOP/s", "share", "trials"))
     shares = _shares(result)
     for i, (name, latency) in enumerate(zip(problem.names, result.best_latency_s, strict=True)):
@@ -40,7 +40,7 @@ def print_result(console: Console, problem: Problem, result: TuneResult) -> None
     if result.other_records:
         lines.insert(1, f"{result.other_records} records of the log are of other tasks or targets, and do not count")
     if result.total_latency_s is not None and len(problem.tasks) > 1:
-        lines.insert(0, f"all tasks, weighted: {format_ms(result.total_latency_s)} ms")
+        lines.insert(0, total_text(result.total_latency_s, untuned_s))
     if result.exhausted:
         lines.insert(0, "the search found no further schedule to measure")
     else:
@@ -49,7 +49,7 @@ def print_result(console: Console, problem: Problem, result: TuneResult) -> None
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def result_json(problem: Problem, result: TuneResult, **about: Any) -> str:
+def result_json(problem: Problem, result: TuneResult, untuned_s: float | None = None, **about: Any) -> str:
     """The result as one JSON object; latencies and times in seconds, None where nothing ran. `about` joins it."""
     times = result.times
     tasks = [
@@ -67,6 +67,7 @@ def result_json(problem: Problem, result: TuneResult, **about: Any) -> str:
         "workload": problem.label,
         "tasks": tasks,
         "total_latency_s": result.total_latency_s,
+        "untuned_latency_s": untuned_s,
         "trials": len(result.trials),
         "failed": sum(trial.latency_s is None for trial in result.trials),
         "resumed": result.resumed,
