@@ -11,8 +11,14 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from rpc_sessions import Sessions
+
+    from tvm_gnn_cost.testing.rpc_rig import Rig
 
 TESTS = Path(__file__).parent
 NEED_TVM = ("ansor", "collection", "cli", "measuring", "networks")
@@ -49,6 +55,34 @@ def _package_logger() -> Iterator[None]:
     yield
     logger.handlers, logger.propagate = before[:2]
     logger.setLevel(before[2])
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    """A tracker and servers of this machine, for all tests of a file."""
+    from tvm_gnn_cost.testing.rpc_rig import running_rig
+
+    with running_rig() as found:
+        yield found
+
+
+@pytest.fixture
+def one(rig: Rig) -> Rig:
+    """With a single server."""
+    return rig.keep(1)
+
+
+@pytest.fixture
+def two(rig: Rig) -> Rig:
+    """With two servers."""
+    return rig.keep(2)
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
+    from rpc_sessions import Sessions
+
+    return Sessions(monkeypatch)
 
 
 def _folder(path: Path) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +19,10 @@ from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.errors import MeasurementError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneResult
-from tvm_gnn_cost.testing.rpc_rig import Rig, running_rig
+from tvm_gnn_cost.testing.rpc_rig import Rig
 
 pytestmark = pytest.mark.slow
 REGISTERED = ("auto_scheduler.local_builder.build", "auto_scheduler.rpc_runner.run")
-
-
-@pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
-    with running_rig() as found:
-        yield found
-
-
-@pytest.fixture
-def two(rig: Rig) -> Rig:
-    return rig.keep(2)
-
-
-@pytest.fixture
-def sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
-    return Sessions(monkeypatch)
 
 
 def tune(rig: Rig, log: Path, trials: int, *, resume: bool = False, **changes: Any) -> TuneResult:

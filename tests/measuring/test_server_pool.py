@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from tvm_gnn_cost.measuring.server_pool import ServerPool
 from tvm_gnn_cost.measuring.server_target import server_target
 from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
-from tvm_gnn_cost.testing.rpc_rig import Rig, running_rig, wait_for
+from tvm_gnn_cost.testing.rpc_rig import Rig, wait_for
 from tvm_gnn_cost.workloads import parse_target
 
 TARGET = parse_target("host")
@@ -36,27 +35,6 @@ def options(tracker: Tracker, **changes: Any) -> MeasureOptions:
 
 def pool(tracker: Tracker, **changes: Any) -> ServerPool:
     return ServerPool(tracker, options(tracker, **changes), [TARGET])
-
-
-@pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
-    with running_rig() as found:
-        yield found
-
-
-@pytest.fixture
-def one(rig: Rig) -> Rig:
-    return rig.keep(1)
-
-
-@pytest.fixture
-def two(rig: Rig) -> Rig:
-    return rig.keep(2)
-
-
-@pytest.fixture
-def sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
-    return Sessions(monkeypatch)
 
 
 @pytest.fixture(scope="module")

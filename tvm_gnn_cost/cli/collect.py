@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Workload
 from tvm_gnn_cost.collection.options import COLLECT_MEASURE
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
-from tvm_gnn_cost.report.formats import format_ms
+from tvm_gnn_cost.report.formats import format_ms, short_hash
 
 _DEFAULT = CollectOptions()
 
@@ -243,7 +242,7 @@ def _named(**problem: Any) -> list[Workload]:
     workloads = []
     for task in asked.tasks:
         # tasks have no names, and their order may change with TVM's passes
-        short = _short(task.workload_key)
+        short = short_hash(task.workload_key)
         label = f"{asked.label} {task.desc or 'task'} {short}"
         workloads.append(Workload(f"{asked.file_stem}-{short}", label, task, asked.network.source))
     return workloads
@@ -253,8 +252,4 @@ def _stem(name: str, arguments: Sequence[str]) -> str:
     """`matmul-512x512x512`; with a hash where characters that a file's name should not have make it ambiguous."""
     text = f"{name}-{'x'.join(arguments)}"
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", text)
-    return stem if stem == text else f"{stem.strip('_')}-{_short(text)}"
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return stem if stem == text else f"{stem.strip('_')}-{short_hash(text)}"

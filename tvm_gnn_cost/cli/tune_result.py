@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -13,7 +12,7 @@ from tvm_gnn_cost.cli.options import Problem
 from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.cli.task_table import short_name, total_text
 from tvm_gnn_cost.records.tuning_run import TuneResult
-from tvm_gnn_cost.report.formats import format_ms
+from tvm_gnn_cost.report.formats import format_ms, short_hash
 
 
 def print_result(console: Console, problem: Problem, result: TuneResult, untuned_s: float | None = None) -> None:
@@ -112,7 +111,7 @@ def _tasks(problem: Problem) -> list[dict[str, Any]]:
             "weight": weight,
             "flop": count_flop(task.compute_dag),
             "target": str(task.target),
-            "key": hashlib.sha256(str(task.workload_key).encode()).hexdigest()[:8],
+            "key": short_hash(str(task.workload_key)),
             "workload_key": str(task.workload_key),
         }
         for name, weight, task in zip(problem.names, problem.weights, problem.tasks, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 
@@ -32,3 +33,8 @@ def format_ms(seconds: float) -> str:
     """Milliseconds with four significant digits."""
     ms = seconds * 1e3
     return f"{ms:.4g}" if ms < 1000 else f"{ms:.0f}"
+
+
+def short_hash(text: str) -> str:
+    """Eight hexadecimal digits that stand for a text, in names and tables."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -8,8 +8,9 @@ from typing import Any
 
 from tvm import te, tir
 
+from tvm_gnn_cost.workloads.random_programs.draws import Draws
 from tvm_gnn_cost.workloads.random_programs.pointwise import apply_binary, apply_unary
-from tvm_gnn_cost.workloads.random_programs.reductions import over
+from tvm_gnn_cost.workloads.random_programs.reductions import over, reduced_axes
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, reduce_axes
 
 
@@ -22,11 +23,8 @@ def _with(kind: str, x: Value, y: Value, axes: Sequence[int], function: Callable
     return Stage(kind, x.shape, (x.dtype,), (x, y), body)
 
 
-def _axes(sketch: Sketch, x: Value) -> list[int]:
-    draws = sketch.draws
-    if draws.chance(60):
-        return [x.rank - 1]
-    return draws.subset(range(x.rank), 1 if draws.chance(70) else draws.between(1, x.rank))
+def _axes(draws: Draws, x: Value) -> list[int]:
+    return reduced_axes(draws, x, 60, 70)
 
 
 def softmax(sketch: Sketch) -> list[Stage] | None:
@@ -34,7 +32,7 @@ def softmax(sketch: Sketch) -> list[Stage] | None:
     draws, x = sketch.draws, sketch.operand(1)
     if x is None or x.dtype not in ("float32", "float64"):
         return None
-    axes, stages = _axes(sketch, x), []
+    axes, stages = _axes(draws, x), []
     if draws.chance(70):
         stages.append(over("top", te.max, x, axes))
         stages.append(_with("power", x, stages[-1].outputs()[0], axes, lambda a, b: tir.exp(a - b)))
@@ -51,7 +49,7 @@ def normalisation(sketch: Sketch) -> list[Stage] | None:
     draws, x = sketch.draws, sketch.operand(1)
     if x is None or x.dtype not in ("float32", "float64"):
         return None
-    axes = _axes(sketch, x)
+    axes = _axes(draws, x)
     count = tir.const(1.0 / prod(x.shape[i] for i in axes), x.dtype)
     stages = []
     if draws.chance(50):

@@ -9,6 +9,7 @@ from typing import Any
 from tvm import te, tir
 
 from tvm_gnn_cost.workloads.random_programs.contractions import sum_type
+from tvm_gnn_cost.workloads.random_programs.draws import Draws
 from tvm_gnn_cost.workloads.random_programs.pointwise import apply_binary, apply_unary, cast, index_condition
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, reduce_axes
 
@@ -30,12 +31,11 @@ def _places(rank: int, reduced: Sequence[int], keep: bool, axes: Sequence[Any], 
     return found
 
 
-def _reduced_axes(sketch: Sketch, x: Value) -> list[int]:
-    """The last, the first, one in the middle, or several."""
-    draws = sketch.draws
-    if draws.chance(45):
+def reduced_axes(draws: Draws, x: Value, last: int, single: int) -> list[int]:
+    """The last axis in so many cases of a hundred; else any single one in so many, or several."""
+    if draws.chance(last):
         return [x.rank - 1]
-    return draws.subset(range(x.rank), 1 if draws.chance(60) else draws.between(1, x.rank))
+    return draws.subset(range(x.rank), 1 if draws.chance(single) else draws.between(1, x.rank))
 
 
 def reduction(sketch: Sketch) -> list[Stage] | None:
@@ -43,7 +43,7 @@ def reduction(sketch: Sketch) -> list[Stage] | None:
     draws, x = sketch.draws, sketch.operand(1)
     if x is None:
         return None
-    axes = _reduced_axes(sketch, x)
+    axes = reduced_axes(draws, x, 45, 60)
     keep = draws.chance(20)
     shape = tuple(1 if i in axes else e for i, e in enumerate(x.shape) if keep or i not in axes)
     if x.dtype == "bool":
