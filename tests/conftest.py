@@ -23,25 +23,29 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 NEED_TVM = ("ansor", "collection", "cli", "measuring", "networks")
 """Folders whose tests run TVM's auto_scheduler."""
+NEED_META_SCHEDULE = ("meta_schedule",)
+"""Folders whose tests run MetaSchedule, which every TVM has."""
 
 sys.path.insert(0, str(TESTS))
 
 
-def has_tvm() -> bool:
+def has(module: str) -> bool:
     try:
-        return importlib.util.find_spec("tvm.auto_scheduler") is not None
+        return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """The folders that need TVM are not even imported without it."""
-    return True if _folder(collection_path) in NEED_TVM and not has_tvm() else None
+    folder = _folder(collection_path)
+    missing = (folder in NEED_TVM and not has("tvm.auto_scheduler")) or (folder in NEED_META_SCHEDULE and not has("tvm"))
+    return True if missing else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _folder(item.path) in NEED_TVM:
+        if _folder(item.path) in NEED_TVM + NEED_META_SCHEDULE:
             item.add_marker(pytest.mark.tvm)
         if item.path.name.startswith("test_native"):
             item.add_marker(pytest.mark.native)

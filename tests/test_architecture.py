@@ -18,7 +18,7 @@ ROOMS = json.loads((PACKAGE.parent / "docs" / "rooms.json").read_text())
 MAY_USE: dict[str, set[str]] = {room: set(about["uses"]) for room, about in ROOMS.items()}
 """Room -> the rooms that it may import from, at the top of a file or inside a function."""
 
-KNOW_TVM = {"system", "workloads", "networks", "measuring", "ansor", "collection", "testing", "cli"}
+KNOW_TVM = {"system", "workloads", "networks", "measuring", "ansor", "meta_schedule", "collection", "testing", "cli"}
 KNOW_TORCH = {"learning", "training", "evaluation", "networks"}
 STANDARD = sys.stdlib_module_names | {"typing_extensions"}
 

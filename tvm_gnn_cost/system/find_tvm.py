@@ -10,6 +10,8 @@ from types import ModuleType
 from tvm_gnn_cost.errors import TVMNotAvailableError
 
 EXTRA = 'pip install "tvm-gnn-cost[tvm]"'
+META_SCHEDULE = ("tvm.s_tir.meta_schedule", "tvm.meta_schedule")
+"""Where MetaSchedule may be: since TVM 0.25, and before."""
 
 
 def require_tvm() -> ModuleType:
@@ -39,6 +41,19 @@ def require_auto_scheduler() -> ModuleType:
         raise TVMNotAvailableError(
             f"tvm.auto_scheduler cannot be imported ({_first_line(error)}); in a fresh environment: {EXTRA}"
         ) from error
+
+
+def require_meta_schedule() -> ModuleType:
+    """MetaSchedule's module, wherever the installed TVM has it. Raises TVMNotAvailableError for no TVM, or one without."""
+    tvm = require_tvm()
+    for name in META_SCHEDULE:
+        if _is_findable(name):
+            try:
+                return importlib.import_module(name)
+            except (ImportError, OSError, RuntimeError) as error:
+                raise TVMNotAvailableError(f"{name} cannot be imported ({_first_line(error)})") from error
+    found = getattr(tvm, "__version__", None) or _installed_version() or "of unknown version"
+    raise TVMNotAvailableError(f"TVM {found} has no MetaSchedule")
 
 
 def _is_findable(module: str) -> bool:

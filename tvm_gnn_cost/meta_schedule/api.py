@@ -1,0 +1,20 @@
+"""Where MetaSchedule is in the TVM that is installed: `tvm.meta_schedule` in 0.19, `tvm.s_tir.meta_schedule` since 0.25.
+
+What differs between releases in MetaSchedule's own interface is told apart here and nowhere else; the names of its
+programs (TIR) are in `names`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from tvm_gnn_cost.system.find_tvm import require_meta_schedule
+
+ms: Any = require_meta_schedule()
+"""MetaSchedule's own module."""
+
+derived_object: Any = (
+    ms.utils.derived_object if hasattr(ms.utils, "derived_object") else import_module("tvm.ir.utils").derived_object
+)
+"""TVM's decorator that makes a Python class a class of its own."""
