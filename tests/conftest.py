@@ -39,7 +39,8 @@ def has(module: str) -> bool:
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """The folders that need TVM are not even imported without it."""
     folder = _folder(collection_path)
-    missing = (folder in NEED_TVM and not has("tvm.auto_scheduler")) or (folder in NEED_META_SCHEDULE and not has("tvm"))
+    missing = folder in NEED_TVM and not has("tvm.auto_scheduler")
+    missing = missing or (folder in NEED_META_SCHEDULE and not has("tvm"))
     return True if missing else None
 
 

@@ -1,4 +1,4 @@
-"""Where MetaSchedule is in the TVM that is installed: `tvm.meta_schedule` in 0.19, `tvm.s_tir.meta_schedule` since 0.25.
+"""Where MetaSchedule is in the installed TVM: `tvm.meta_schedule` in 0.19, `tvm.s_tir.meta_schedule` since 0.25.
 
 What differs between releases in MetaSchedule's own interface is told apart here and nowhere else; the names of its
 programs (TIR) are in `names`.

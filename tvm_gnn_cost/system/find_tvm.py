@@ -44,7 +44,7 @@ def require_auto_scheduler() -> ModuleType:
 
 
 def require_meta_schedule() -> ModuleType:
-    """MetaSchedule's module, wherever the installed TVM has it. Raises TVMNotAvailableError for no TVM, or one without."""
+    """MetaSchedule, wherever the installed TVM has it. Raises TVMNotAvailableError for no TVM, or one without."""
     tvm = require_tvm()
     for name in META_SCHEDULE:
         if _is_findable(name):
