@@ -251,7 +251,9 @@ def test_uses_of_axes() -> None:
     assert uses(lambda i, j: x[i, te.floor(j.astype("float32") * 0.5).astype("int32")]) == [Use.LINEAR, Use.VALUE]
     half = te.compute((8, 16), lambda i, j: x[i // 2, j], name="half")
     whole = te.compute((16, 8), lambda a, b: half[b, a], name="whole")
-    assert [int(use) for use in axis_uses([x.op, half.op, whole.op])[-1]] == [Use.LINEAR, Use.NONLINEAR]
+    operations = [x.op, half.op, whole.op]
+    assert [int(use) for use in axis_uses(operations)[-1]] == [Use.LINEAR, Use.NONLINEAR]
+    assert [int(use) for use in axis_uses(operations, [False] * 3)[-1]] == [Use.LINEAR, Use.LINEAR]
 
 
 @pytest.mark.parametrize("name", ["matmul", "conv2d_bn_relu", "norm", "softmax", "attention_scores"])

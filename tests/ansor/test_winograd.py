@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from test_build import compiled, function_names, record_of, same, untuned, write_log
 from test_relay_axes import make_network, var
 from tvm import relay
+from tvm.driver.build_module import schedule_to_module
 
 from tvm_gnn_cost.ansor.build import build_network
+from tvm_gnn_cost.ansor.cpu_build import _with_constants, builds
 from tvm_gnn_cost.ansor.fused_functions import fused_functions
 from tvm_gnn_cost.ansor.networks import network_tasks
 from tvm_gnn_cost.ansor.winograd import WINOGRAD, plain_convolutions
 from tvm_gnn_cost.networks import Network
+from tvm_gnn_cost.testing.schedules import sample_states
 from tvm_gnn_cost.workloads import host_target
 
 
@@ -55,3 +59,14 @@ def test_the_plain_convolution_has_the_shape_of_the_winograd_one(network: Networ
         assert plain.ret_type == function.function.ret_type
         assert [var.name_hint for var in plain.params] == [var.name_hint for var in function.function.params]
         assert WINOGRAD not in str(plain) and "nn.conv2d" in str(plain)
+
+
+def test_what_unrolling_makes_constants_is_not_lowered_as_such(network: Network) -> None:
+    """The constant matrices are selected by unrolled loops: thousands of terms, which would cost a second a state."""
+    task = network_tasks(network)[0][0]
+    for state in sample_states(task, 4):
+        assert builds(task, state.state_object)
+        schedule, tensors = task.compute_dag.apply_steps_from_state(state.state_object)
+        function = schedule_to_module(schedule, tensors, "main", {})["main"]
+        matrices = re.compile(r"T\.Select")
+        assert matrices.search(function.script()) and not matrices.search(str(_with_constants(function.body)))

@@ -7,13 +7,13 @@ unrolled away. Compilers may refuse to bind these to variables (`cpu_build`). A 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from enum import IntEnum
 from math import prod
 from typing import Any
 
 from tvm_gnn_cost.ansor.states.derivation import steps_by_stage
-from tvm_gnn_cost.ansor.states.schedule import Schedule, Step, StepKind
+from tvm_gnn_cost.ansor.states.schedule import Schedule, StageSchedule, Step, StepKind
 from tvm_gnn_cost.graphs.loops import Annotation, ComputeAt
 
 
@@ -34,15 +34,20 @@ Uses = tuple[Use, ...]
 """Of every axis of a stage: the spatial ones, then those of its reduction."""
 
 
-def axis_uses(operations: Sequence[Any]) -> list[Uses]:
+def axis_uses(operations: Sequence[Any], inlined: Sequence[bool] | None = None) -> list[Uses]:
     """The uses of every te operation's axes; an operation comes behind those that it reads.
 
-    Of what a stage reads, the uses count as its own: it may be computed inline.
+    Args:
+        operations: N of them.
+        inlined: (N,) which are computed inline: their uses count as those of what reads them. None for any of them.
     """
-    known: dict[Any, Uses] = {}
-    for operation in operations:
-        known[operation] = _uses(operation, known)
-    return [known[operation] for operation in operations]
+    uses: list[Uses] = []
+    inline: dict[Any, Uses] = {}
+    for i, operation in enumerate(operations):
+        uses.append(_uses(operation, inline))
+        if inlined is None or inlined[i]:
+            inline[operation] = uses[i]
+    return uses
 
 
 def is_plain(task: Any) -> bool:
@@ -89,22 +94,45 @@ def _extent(axis: Any) -> int:
     return int(getattr(axis.dom.extent, "value", 0))
 
 
-def may_not_build(schedule: Schedule, uses: Sequence[Uses]) -> bool:
-    """Whether a vector runs along an axis that is used nonlinearly, or along several axes at once, or floats are
-    computed of an axis that is not unrolled; `uses` are those of the schedule's stages."""
-    for stage, steps, axes in zip(schedule.stages, steps_by_stage(schedule), uses, strict=True):
-        if stage.compute_at == ComputeAt.INLINED or not axes:
-            continue
-        covered = _axes_of_loops(len(axes), steps)
-        if len(covered) != len(stage.loops):
+def stages_in_doubt(schedule: Schedule, uses: Sequence[Uses]) -> list[int]:
+    """The stages where a vector runs along an axis that is used nonlinearly, or along several axes at once, or floats
+    are computed of an axis that is not unrolled; `uses` are those of the schedule's stages."""
+    all_steps = steps_by_stage(schedule)
+    return [
+        i
+        for i, (stage, steps, axes) in enumerate(zip(schedule.stages, all_steps, uses, strict=True))
+        if stage.compute_at != ComputeAt.INLINED and axes and _is_in_doubt(stage, steps, axes)
+    ]
+
+
+def _is_in_doubt(stage: StageSchedule, steps: Sequence[Step], axes: Uses) -> bool:
+    covered = _axes_of_loops(len(axes), steps)
+    if len(covered) != len(stage.loops):
+        return True
+    for loop, of_loop in zip(stage.loops, covered, strict=True):
+        use = max((axes[a] for a in of_loop), default=Use.LINEAR)
+        if loop.annotation == Annotation.VECTORIZE and (use > Use.LINEAR or len(of_loop) > 1):
             return True
-        for loop, of_loop in zip(stage.loops, covered, strict=True):
-            use = max((axes[a] for a in of_loop), default=Use.LINEAR)
-            if loop.annotation == Annotation.VECTORIZE and (use > Use.LINEAR or len(of_loop) > 1):
-                return True
-            if use == Use.VALUE and loop.annotation != Annotation.UNROLL and loop.extent != 1:
-                return True
+        if use == Use.VALUE and loop.annotation != Annotation.UNROLL and loop.extent != 1:
+            return True
     return False
+
+
+def what_decides(schedule: Schedule, stages: Sequence[int]) -> Hashable:
+    """What the programs of these stages have in common with those of other schedules: equal for equal programs.
+
+    That is the loops of the stages and of those that they are computed in, and where every stage is computed, which
+    says how large the buffers are.
+    """
+    all_steps, around = steps_by_stage(schedule), set(stages)
+    for i in sorted(stages, reverse=True):  # consumers come later
+        attach = schedule.stages[i].attach
+        while attach is not None and attach[0] not in around:
+            around.add(attach[0])
+            attach = schedule.stages[attach[0]].attach
+    places = tuple((stage.compute_at, stage.attach) for stage in schedule.stages)
+    loops = tuple((i, schedule.stages[i].loops, tuple(all_steps[i])) for i in sorted(around))
+    return schedule.structure(), places, loops
 
 
 def _axes_of_loops(count: int, steps: Sequence[Step]) -> list[frozenset[int]]:
@@ -123,7 +151,7 @@ def _axes_of_loops(count: int, steps: Sequence[Step]) -> list[frozenset[int]]:
     return loops
 
 
-def _uses(operation: Any, known: Mapping[Any, Uses]) -> Uses:
+def _uses(operation: Any, inline: Mapping[Any, Uses]) -> Uses:
     from tvm import te
 
     if isinstance(operation, te.PlaceholderOp):
@@ -131,18 +159,18 @@ def _uses(operation: Any, known: Mapping[Any, Uses]) -> Uses:
     axes = [axis.var for axis in (*operation.axis, *operation.reduce_axis)]
     if not isinstance(operation, te.ComputeOp):
         return (Use.VALUE,) * len(axes)
-    reader = _Reader(known)
+    reader = _Reader(inline)
     for body in operation.body:
         reader.value(body)
     return tuple(reader.uses.get(axis, Use.LINEAR) for axis in axes)
 
 
 class _Reader:
-    """Collects the uses of variables in expressions."""
+    """Collects the uses of variables in expressions; `inline` has those of the axes of what may be computed inline."""
 
-    def __init__(self, known: Mapping[Any, Uses]) -> None:
+    def __init__(self, inline: Mapping[Any, Uses]) -> None:
         self.uses: dict[Any, Use] = {}
-        self._known = known
+        self._inline = inline
 
     def value(self, e: Any) -> None:
         """An expression whose value is computed."""
@@ -173,7 +201,7 @@ class _Reader:
                 self.value(part)
 
     def _load(self, load: Any) -> None:
-        uses = self._known.get(load.producer.op, ())
+        uses = self._inline.get(load.producer.op, ())
         for dimension, index in enumerate(load.indices):
             variables = _variables(index)
             if dimension < len(uses):

@@ -10,7 +10,9 @@
   access is not linear ("location of #dbg_declare must be a pointer or int"). Whether this LLVM does so is tried once.
 
 The third needs the unrolled program, in which common subexpressions are costly to find. So indices that are scalar
-integers become variables first: they can bind nothing but integers.
+integers become variables first, as they can bind nothing but integers; floats that unrolling makes constants become
+one of them, and stores are left out that compute neither vectors nor floats of indices. A Winograd convolution would
+else take TVM more than a second.
 """
 
 from __future__ import annotations
@@ -29,15 +31,16 @@ def builds(task: Any, state: Any) -> bool:
 
     try:
         schedule, tensors = task.compute_dag.apply_steps_from_state(state)
-        module = _until_unrolling()(schedule_to_module(schedule, tensors, "main", {}))
-        function = module["main"]
+        function = schedule_to_module(schedule, tensors, "main", {})["main"]
+        function = function.with_body(_with_constants(function.body))
+        function = _until_unrolling()(tvm.IRModule({"main": function}))["main"]
         known = [*function.params, *(buffer.data for buffer in function.buffer_map.values())]
         if len(tvm.tir.analysis.undefined_vars(function.body, known)):
             return False
         if task.target.kind.name != "llvm" or takes_any_variable():
             return True
-        body = _without_scalar_indices(function.body)
-        if not _computes_vector_or_float(body):
+        body = _without_scalar_indices(_without_plain_stores(function.body))
+        if not _computes_vector_or_float(body, _unrolled(body)):
             return True
         reduced = function.with_body(body).with_attr("target", task.target)
         module = _after_unrolling()(tvm.IRModule({"main": reduced}))
@@ -139,8 +142,58 @@ _OPERATORS = (
 )
 
 
-def _computes_vector_or_float(body: Any) -> bool:
-    """Whether there is something that the remaining passes may bind to a variable, other than a scalar integer."""
+def _with_constants(body: Any) -> Any:
+    """The program with 1 for the floats that are selected by the variables of unrolled loops alone."""
+    import tvm
+    from tvm import tir
+    from tvm.tir.stmt_functor import ir_transform
+
+    unrolled = _unrolled(body)
+
+    def replace(node: Any) -> Any:
+        if not node.dtype.startswith("float") or "x" in node.dtype:
+            return None
+        alone = tir.Evaluate(node)
+        reads: list[Any] = []
+        if not all(variable in unrolled for variable in tvm.tir.analysis.undefined_vars(alone, [])):
+            return None
+        ir_transform(alone, reads.append, None, ["tir.ProducerLoad", "tir.BufferLoad", "tir.Call", "tir.Let"])
+        return None if reads else tir.const(1, node.dtype)
+
+    return ir_transform(body, replace, None, ["tir.Select"]) if unrolled else body
+
+
+def _without_plain_stores(body: Any) -> Any:
+    """The program without the stores in which the remaining passes can bind nothing but scalar integers."""
+    from tvm import tir
+    from tvm.tir.stmt_functor import ir_transform
+
+    unrolled = _unrolled(body)
+
+    def replace(store: Any) -> Any:
+        return None if _computes_vector_or_float(store, unrolled) else tir.Evaluate(0)
+
+    return ir_transform(body, None, replace, ["tir.BufferStore"])
+
+
+def _unrolled(body: Any) -> frozenset[Any]:
+    """The variables of loops that are unrolled away: what is computed of them alone becomes constants."""
+    from tvm import tir
+    from tvm.tir.stmt_functor import ir_transform
+
+    found: list[Any] = []
+
+    def look(loop: Any) -> None:
+        if loop.kind == tir.ForKind.UNROLLED and isinstance(loop.extent, tir.IntImm):
+            found.append(loop.loop_var)
+
+    ir_transform(body, look, None, ["tir.For"])
+    return frozenset(found)
+
+
+def _computes_vector_or_float(part: Any, unrolled: frozenset[Any]) -> bool:
+    """Whether there is something in a statement that the remaining passes may bind to a variable, other than a scalar
+    integer; of `unrolled` loops' variables they make constants."""
     from tvm import tir
     from tvm.tir.stmt_functor import ir_transform, post_order_visit
 
@@ -158,9 +211,11 @@ def _computes_vector_or_float(body: Any) -> bool:
             if isinstance(node, tir.FloorDiv | tir.FloorMod) or not any(
                 isinstance(part, tir.BufferLoad | tir.Call) for part in parts
             ):
-                found.append(node)
+                is_constant = all(part in unrolled for part in parts if isinstance(part, tir.Var))
+                if "x" in node.dtype or not is_constant:
+                    found.append(node)
 
-    ir_transform(body, None, look, [f"tir.{name}" for name in _OPERATORS])
+    ir_transform(part, None, look, [f"tir.{name}" for name in _OPERATORS])
     return bool(found)
 
 

@@ -17,13 +17,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.ansor.axis_uses import Uses, axis_uses, has_initial_reads, is_plain, may_not_build
+from tvm_gnn_cost.ansor.axis_uses import Uses, axis_uses, has_initial_reads, is_plain, stages_in_doubt, what_decides
 from tvm_gnn_cost.ansor.lowering import lowers
 from tvm_gnn_cost.ansor.states.reader import rebuild, record_line
 from tvm_gnn_cost.ansor.states.schedule import Schedule, Structure
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.gpu_demand import verdicts
 from tvm_gnn_cost.graphs.hardware import Hardware
+from tvm_gnn_cost.graphs.loops import ComputeAt
 
 logger = logging.getLogger(__name__)
 
@@ -58,26 +59,33 @@ class Validity:
         """Bool (number of states,): whether each builds, or keeps the limits of a GPU; `built` are their graphs."""
         result = built.readable.copy()
         readable = np.flatnonzero(built.readable)
+        doubts: dict[int, Hashable] = {}
         if self._reader.hardware.is_gpu:
             broken, doubtful = verdicts(built.resources, self._reader.hardware)
             doubtful |= self._begins_from_a_tensor & ~broken
             result[readable[broken]] = False
         else:
-            doubtful = built.doubtful.copy()
-            doubtful[~doubtful] = self._may_not_build([states[int(i)] for i in readable[~doubtful]])
-        in_doubt = np.concatenate([np.flatnonzero(~built.readable), readable[doubtful]])
-        if len(in_doubt):
-            result[in_doubt] = self.lowers([states[int(i)] for i in in_doubt])
-            logger.debug("%d of %d states were lowered to see whether they can run", len(in_doubt), len(states))
+            doubtful = built.doubtful
+            plain = readable[~doubtful]
+            keys = self._doubts([states[int(i)] for i in plain])
+            doubts = {int(i): key for i, key in zip(plain, keys, strict=True) if key is not None}
+        for i in map(int, np.concatenate([np.flatnonzero(~built.readable), readable[doubtful]])):
+            doubts[i] = self._key(states[i])
+        if doubts:
+            result[list(doubts)] = self._lowers([states[i] for i in doubts], list(doubts.values()))
+            logger.debug("%d of %d states are not certain to run", len(doubts), len(states))
         return result
 
     def lowers(self, states: Sequence[Any]) -> list[bool]:
         """TVM's own verdict on each state; what it said before is remembered."""
-        keys = [self._key(state) for state in states]
+        return self._lowers(states, [self._key(state) for state in states])
+
+    def _lowers(self, states: Sequence[Any], keys: Sequence[Hashable]) -> list[bool]:
+        """The same; states with equal keys have one verdict."""
         new = {key: state for key, state in zip(keys, states, strict=True) if key not in self._known}
         found = dict(zip(new, lowers(list(new.values()), self._reader.task).tolist(), strict=True)) if new else {}
         result = [found[key] if key in found else self._known[key] for key in keys]
-        self._known.update((key, verdict) for key, verdict in found.items() if isinstance(key, str))
+        self._known.update((key, verdict) for key, verdict in found.items() if isinstance(key, str | tuple))
         while len(self._known) > MOST_REMEMBERED:
             del self._known[next(iter(self._known))]
         return result
@@ -107,19 +115,22 @@ class Validity:
             logger.debug("task %s cannot be read: %r", self._reader.task.workload_key, error)
             return True
 
-    def _may_not_build(self, states: Sequence[Any]) -> NDArray[np.bool_]:
+    def _doubts(self, states: Sequence[Any]) -> list[Hashable | None]:
+        """Of each of these states, whose extents are constant: None where it builds, else what decides whether it
+        does."""
         if self._is_plain or not states:
-            return np.zeros(len(states), bool)
-        pairs = self._reader.schedules(states)
-        return np.array([self._may_one_not_build(schedule, state) for schedule, state in pairs], bool)
+            return [None] * len(states)
+        return [self._doubt(schedule, state) for schedule, state in self._reader.schedules(states)]
 
-    def _may_one_not_build(self, schedule: Schedule, state: Any) -> bool:
+    def _doubt(self, schedule: Schedule, state: Any) -> Hashable | None:
         structure = schedule.structure()
         try:
             if structure not in self._uses:
                 operations = [stage.op for stage in rebuild(self._reader.task, state).stages]
-                self._uses[structure] = axis_uses(operations)
-            return may_not_build(schedule, self._uses[structure])
+                inlined = [stage.compute_at == ComputeAt.INLINED for stage in schedule.stages]
+                self._uses[structure] = axis_uses(operations, inlined)
+            stages = stages_in_doubt(schedule, self._uses[structure])
+            return what_decides(schedule, stages) if stages else None
         except Exception as error:  # TVM's verdict is asked then
             logger.debug("the axes of a state of task %s cannot be read: %r", self._reader.task.workload_key, error)
-            return True
+            return self._key(state)
