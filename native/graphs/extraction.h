@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -17,7 +18,7 @@ namespace tvm_gnn_cost {
 // What became of a candidate.
 enum class Status : std::int8_t {
   kDone = 0,
-  kNotRegistered = 1,  // its structure has no computation yet
+  kNotRegistered = 1,  // its structure, or a part of it, has no computation yet
   kNotInferred = 2,    // some loop that runs has no range
   kUnreadable = 3,
 };
@@ -26,7 +27,7 @@ enum class Status : std::int8_t {
 struct Extraction {
   GraphBatch graphs;
   std::vector<Status> status;
-  std::vector<std::int64_t> unregistered;  // the first candidate of every structure that has no computation yet
+  std::vector<std::int64_t> unregistered;  // the first candidate of every one that has no computation yet
   std::string first_error;                 // of the unreadable ones
 };
 
@@ -47,6 +48,7 @@ struct ExtractionChunk {
   }
 
   std::unordered_set<StructureKey, StructureKeyHash> seen;
+  std::shared_ptr<const void> computations;  // which the graphs refer to, where nobody else keeps them
 };
 
 // `work(chunk, begin, end, status)` sets the status of candidates begin..end and adds their graphs to the chunk.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "graphs/computation.h"
@@ -31,6 +32,7 @@ struct BlockStage {
 };
 
 struct Stages {
+  explicit Stages(Computation computed) : computation(std::move(computed)) {}
   // `table` is tvm_gnn_cost/meta_schedule/native/encoding.py's. Raises std::invalid_argument if it does not fit the
   // computation.
   Stages(Computation computation, Span<std::int64_t> table);

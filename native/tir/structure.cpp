@@ -1,5 +1,6 @@
 #include "tir/structure.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 

@@ -1,9 +1,9 @@
-// What a program's blocks contain, as integers: programs with the same integers compute the same, whatever loops are
-// around their blocks.
+// What blocks contain, as integers: those with the same integers compute the same, whatever loops are around them.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "graphs/structure_key.h"
@@ -13,17 +13,20 @@
 namespace tvm_gnn_cost::tir {
 
 // Encodes objects by the fields that TVM's reflection names, each variable and buffer by the number that it gets where it
-// is met first. One object serves one thread, and many programs in turn.
+// is met first. One object serves one thread, and many blocks in turn.
 class StructureEncoder {
  public:
   StructureEncoder(const ffi::Library& library, const Types& types) : library_(library), types_(types) {}
 
-  // A new program, whose integers go to `key`.
+  // A new block, whose integers go to `key`.
   void start(StructureKey& key);
   void put(std::int64_t value) { key_->push_back(value); }
   // An object with all that it holds. Raises NotUnderstood for what cannot be seen through.
   void put(ffi::Address object);
   void put(const ffi::Value& value);
+  void put_text(std::string_view text);
+  // The variables and buffers that were met, by their numbers.
+  const std::vector<ffi::Address>& variables() const { return variables_; }
 
  private:
   enum class Content { kObject, kValue, kBytes };
@@ -41,7 +44,6 @@ class StructureEncoder {
 
   const Plan& plan(std::int32_t type_index);
   Plan make_plan(std::int32_t type_index) const;
-  void put_text(std::string_view text);
   bool put_known(ffi::Address variable);
 
   const ffi::Library& library_;

@@ -1,5 +1,6 @@
 #include "tir/tir_extractor.h"
 
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
@@ -7,40 +8,15 @@
 #include "graphs/arithmetic.h"
 #include "graphs/graph_writer.h"
 #include "graphs/loop_nest.h"
+#include "tir/contents.h"
 #include "tir/nests.h"
-#include "tir/structure.h"
+#include "tir/program.h"
 
 namespace tvm_gnn_cost::tir {
 
 namespace {
 
-constexpr const char* kAlign = "buffer_dim_align";
-
 ffi::Address address_of(std::uint64_t function) { return reinterpret_cast<ffi::Address>(function); }
-
-// Of all that Python's `Stages` are read from.
-void encode(const LoadedTvm& tvm, const Program& program, StructureEncoder& encoder, StructureKey& key) {
-  const Types& types = tvm.types;
-  encoder.start(key);
-  for (const Block& block : program.blocks) {
-    const ffi::Address content = block.block;
-    encoder.put(types.block_name.value(content));
-    for (const ffi::Field& field : {types.block_axes, types.block_reads, types.block_writes, types.block_matches,
-                                    types.block_init, types.block_body}) {
-      encoder.put(field.object(content));
-    }
-    const ffi::Address annotations = types.block_annotations.object(content);
-    if (tvm.library.map_size(annotations) == 0 || !tvm.library.map_has(annotations, kAlign)) continue;
-    const ffi::Value align = tvm.library.map_item(annotations, kAlign);
-    try {
-      encoder.put(align);
-    } catch (...) {
-      tvm.library.release(align);
-      throw;
-    }
-    tvm.library.release(align);
-  }
-}
 
 }  // namespace
 
@@ -51,17 +27,20 @@ class TirExtractor::Worker {
       : extractor_(extractor),
         out_(out),
         reader_(extractor.tvm_.library, extractor.tvm_.types),
-        encoder_(extractor.tvm_.library, extractor.tvm_.types),
+        contents_(extractor.tvm_.library, extractor.tvm_.types),
+        composer_(std::make_shared<Composer>(extractor.units_)),
         nests_(extractor.tvm_.types),
-        writer_(extractor.hardware_, count, out.graphs) {}
+        writer_(extractor.hardware_, count, out.graphs) {
+    out.computations = composer_;
+  }
 
   Status extract(ffi::Address function, std::int64_t position) {
     try {
       reader_.read(function, program_);
-      encode(extractor_.tvm_, program_, encoder_, key_);
-      const auto known = extractor_.stages_.find(key_);
-      if (known == extractor_.stages_.end()) return out_.note_unregistered(position, key_);
-      nests_.read(program_, known->second, nest_);
+      const StructureKey* missing = nullptr;
+      const Stages* const stages = composer_->compose(contents_.read(program_), contents_, missing);
+      if (stages == nullptr) return out_.note_unregistered(position, *missing);
+      nests_.read(program_, *stages, nest_);
       writer_.append(nest_);
       return Status::kDone;
     } catch (const std::runtime_error& error) {
@@ -74,21 +53,19 @@ class TirExtractor::Worker {
   ExtractionChunk& out_;
   ProgramReader reader_;
   Program program_;
-  StructureEncoder encoder_;
-  StructureKey key_;
+  ContentReader contents_;
+  std::shared_ptr<Composer> composer_;
   NestReader nests_;
   LoopNest nest_;
   GraphWriter writer_;
 };
 
-void TirExtractor::register_stages(std::uintptr_t function, Stages stages) {
+void TirExtractor::register_program(std::uintptr_t function, const ProgramTables& tables) {
   Program program;
-  StructureKey key;
   ProgramReader(tvm_.library, tvm_.types).read(reinterpret_cast<ffi::Address>(function), program);
-  StructureEncoder encoder(tvm_.library, tvm_.types);
-  encode(tvm_, program, encoder, key);
+  ContentReader contents(tvm_.library, tvm_.types);
   const std::unique_lock<std::shared_mutex> lock(mutex_);
-  stages_.try_emplace(std::move(key), std::move(stages));
+  units_.add(program, contents, tables);
 }
 
 Extraction TirExtractor::extract(Span<std::uint64_t> functions, int n_threads) const {
@@ -102,9 +79,9 @@ Extraction TirExtractor::extract(Span<std::uint64_t> functions, int n_threads) c
                      });
 }
 
-std::size_t TirExtractor::num_structures() const {
+std::size_t TirExtractor::num_units() const {
   const std::shared_lock<std::shared_mutex> lock(mutex_);
-  return stages_.size();
+  return units_.size();
 }
 
 }  // namespace tvm_gnn_cost::tir

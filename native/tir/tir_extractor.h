@@ -2,25 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <shared_mutex>
 #include <string>
-#include <unordered_map>
-#include <vector>
 
-#include "graphs/computation.h"
 #include "graphs/extraction.h"
 #include "graphs/hardware.h"
 #include "graphs/span.h"
-#include "graphs/structure_key.h"
 #include "tir/library.h"
-#include "tir/program.h"
-#include "tir/stages.h"
 #include "tir/types.h"
+#include "tir/units.h"
 
 namespace tvm_gnn_cost::tir {
-
-class StructureEncoder;
 
 // TVM as it is loaded. Raises ffi::MissingError where it has not what the reader needs.
 struct LoadedTvm {
@@ -35,24 +27,24 @@ class TirExtractor {
   // `tvm` must outlive the extractor.
   TirExtractor(const LoadedTvm& tvm, const Hardware& hardware) : tvm_(tvm), hardware_(hardware) {}
 
-  // Tells what the blocks of a program are, and of all that have the same. A structure that is known already keeps its
-  // stages. Raises NotUnderstood.
-  void register_stages(std::uintptr_t function, Stages stages);
+  // Tells what the blocks of a program are, and all blocks that contain the same. Raises std::invalid_argument,
+  // NotUnderstood.
+  void register_program(std::uintptr_t function, const ProgramTables& tables);
 
   // The graphs of PrimFuncs at these addresses, which the caller keeps alive; the result does not depend on the number
   // of threads.
   Extraction extract(Span<std::uint64_t> functions, int n_threads) const;
 
-  // How many structures are registered.
-  std::size_t num_structures() const;
+  // How many blocks and inputs are known.
+  std::size_t num_units() const;
 
  private:
   class Worker;
 
   const LoadedTvm& tvm_;
   Hardware hardware_;
-  mutable std::shared_mutex mutex_;  // of the stages: other Python threads may register while this one extracts
-  std::unordered_map<StructureKey, Stages, StructureKeyHash> stages_;
+  mutable std::shared_mutex mutex_;  // of the units: other Python threads may register while this one extracts
+  Units units_;
 };
 
 }  // namespace tvm_gnn_cost::tir

@@ -51,6 +51,7 @@ Types::Types(const ffi::Library& library) {
   block_init = pointer(info_block, {"init"});
   block_body = pointer(info_block, {"body"});
 
+  region_buffer = pointer(type({"ir.TensorRegion", "tirx.BufferRegion"}), {"source", "buffer"});
   const ffi::TypeInfo &info_axis = type({"tirx.IterVar"}), &info_range = type({"ir.Range"});
   axis_variable = pointer(info_axis, {"var"});
   axis_domain = pointer(info_axis, {"dom"});
@@ -68,6 +69,7 @@ Types::Types(const ffi::Library& library) {
 
   const ffi::TypeInfo& info_variable = type({"ir.Var", "tirx.Var"});
   variable = info_variable.type_index;
+  variable_name = library.field(info_variable, {"name"}, kText);
   const ffi::TypeInfo& info_cast = type({"prim.Cast", "tirx.Cast"});
   cast = info_cast.type_index;
   cast_value = pointer(info_cast, {"value"});
@@ -94,6 +96,7 @@ Types::Types(const ffi::Library& library) {
   store = type({"tirx.BufferStore"}).type_index;
   evaluate = type({"tirx.Evaluate"}).type_index;
   buffer = library.find_type({"tirx.Buffer"});
+  if (buffer >= 0) buffer_name = library.field(type({"tirx.Buffer"}), {"name"}, kText);
   op = type({"ir.Op"}).type_index;
 }
 

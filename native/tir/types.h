@@ -30,9 +30,16 @@ struct Types {
   ffi::Field sequence_items, then_case, else_case;
   ffi::Field realize_values, realize_predicate, realize_block;
   ffi::Field block_axes, block_reads, block_writes, block_name, block_matches, block_annotations, block_init, block_body;
+  ffi::Field region_buffer;
   ffi::Field axis_variable, axis_domain, axis_kind, axis_thread, range_extent;
   ffi::Field integer_value, cast_value, left, right;  // left, right: of every binary expression
   bool has_wide_integers;                             // an integer may be as long as it wants to
+
+  // The name of a buffer, which in TVM 0.25 is no variable.
+  ffi::Field variable_name, buffer_name;
+  std::string_view name_of(ffi::Address variable) const {
+    return ffi::text((ffi::type_of(variable) == buffer ? buffer_name : variable_name).value(variable));
+  }
 
   // The value of an IntImm. Raises NotUnderstood for another expression, and for a number that 64 bits do not hold.
   std::int64_t number(ffi::Address expression) const;

@@ -1,7 +1,7 @@
 """The fast way from MetaSchedule's candidates to stage graphs: the specification in Python, its work in C++.
 
 Programs are read and their features computed by `_native.TirExtractor`, where TVM has tvm-ffi (0.25 and later). What
-the blocks compute is still read in Python, once for each set of blocks that turns up, and handed over. A candidate that
+the blocks compute is still read in Python, once for each block that turns up, and handed over. A candidate that
 the extension does not understand, and every one where TVM has no tvm-ffi, is read in Python; its features are computed
 in C++ all the same. The result equals that of `source.TIRSource` to the last bit.
 """
@@ -20,17 +20,17 @@ from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.graph_writer import GraphWriter
 from tvm_gnn_cost.graphs.hardware import Hardware
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
-from tvm_gnn_cost.graphs.native_writer import NativeGraphWriter, built_graphs, native_computation, native_hardware
+from tvm_gnn_cost.graphs.native_writer import NativeGraphWriter, built_graphs, computation_tables, native_hardware
 from tvm_gnn_cost.meta_schedule.names import NAMES
-from tvm_gnn_cost.meta_schedule.native.encoding import encode_blocks
+from tvm_gnn_cost.meta_schedule.native.encoding import encode_program
 from tvm_gnn_cost.meta_schedule.native.trust import Extension
-from tvm_gnn_cost.meta_schedule.tir.program import Program, read_program
-from tvm_gnn_cost.meta_schedule.tir.stages import Stages
+from tvm_gnn_cost.meta_schedule.tir.program import read_program
+from tvm_gnn_cost.meta_schedule.tir.stages import Origins, read_stages
 
 logger = logging.getLogger(__name__)
 
-MOST_STRUCTURES = 4096
-"""Sets of blocks that are kept of one task; past this it begins anew."""
+MOST_UNITS = 1 << 14
+"""Different blocks that are kept of one task; past this it begins anew."""
 
 
 class Task(Protocol):
@@ -38,9 +38,7 @@ class Task(Protocol):
 
     hardware: Hardware
     writer: GraphWriter
-
-    def stages(self, program: Program) -> Stages:
-        """What the blocks of a program compute."""
+    origins: Origins
 
     def nest(self, function: Any) -> LoopNest:
         """The loop nest of a PrimFunc. Raises what reading it raises."""
@@ -99,11 +97,11 @@ class NativeBuilder:
         """The graphs of those that the extension reads itself."""
         if self._extractor is None:
             return BuiltGraphs.unreadable(len(functions))
-        if self._extractor.num_structures > MOST_STRUCTURES:
+        if self._extractor.num_units > MOST_UNITS:
             self._extractor = self._new_extractor()
         addresses = np.array([0 if f is None else NAMES.address(f) for f in functions], np.uint64)
         found = Extraction(*self._extractor.extract(addresses, self._n_threads))
-        if len(found.unregistered) and self._register([functions[i] for i in found.unregistered]):
+        while len(found.unregistered) and self._register([functions[i] for i in np.unique(found.unregistered)]):
             found = Extraction(*self._extractor.extract(addresses, self._n_threads))
         if found.first_error:
             logger.debug("some candidates are read through Python; the first since: %s", found.first_error)
@@ -113,17 +111,17 @@ class NativeBuilder:
         return None if self._tvm is None else self._native.TirExtractor(self._tvm, self._hardware)
 
     def _register(self, representatives: Sequence[Any]) -> bool:
-        """Reads what the blocks of these functions compute and hands it over. Returns whether there was any."""
-        registered = False
+        """Reads what the blocks of these functions compute and hands it over. Returns whether any was new."""
+        before = self._extractor.num_units
         for function in representatives:
             try:
-                stages = self._task.stages(read_program(function))
-                computation = native_computation(self._native, stages.computation, self._task.writer)
-                self._extractor.register_stages(NAMES.address(function), computation, encode_blocks(stages))
-                registered = True
+                stages = read_stages(read_program(function), self._task.origins)  # of this very function
+                tables = computation_tables(stages.computation, self._task.writer)
+                del tables["evaluations"], tables["evaluated"]  # nothing is inlined
+                self._extractor.register_program(NAMES.address(function), **encode_program(stages), **tables)
             except Exception as error:  # Python says why, of each candidate that has these blocks
-                logger.debug("a set of blocks cannot be read: %r", error)
-        return registered
+                logger.debug("a program cannot be read: %r", error)
+        return bool(self._extractor.num_units > before)
 
     def _build_in_python(self, functions: Sequence[Any], rest: Sequence[int]) -> tuple[BuiltGraphs, Failures]:
         """The graphs of the functions of these positions (`readable` is of all of them), read in Python."""

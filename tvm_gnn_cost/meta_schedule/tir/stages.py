@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvm_gnn_cost.graphs.computation import Computation, analyse
 from tvm_gnn_cost.graphs.dtypes import element_bytes, is_float
@@ -35,14 +35,29 @@ class BlockStage:
     storage_offset: int
 
 
+class Lookup(NamedTuple):
+    """A buffer that a block reads, the stage that made it, and which of that stage's outputs it is."""
+
+    buffer: Any
+    stage: int
+    output: int
+
+
 @dataclass(frozen=True)
 class Stages:
-    """What the blocks of a program compute, whatever their loops are: placeholders first, then `blocks`, in order."""
+    """What the blocks of a program compute, whatever their loops are: placeholders first, then `blocks`, in order.
+
+    Attributes:
+        inputs: the buffers that the placeholders are, of the program that was read.
+        lookups: of each block, what it reads, in the order in which the walk through it meets that.
+    """
 
     computation: Computation
     operations: tuple[Operation, ...]
     dtypes: tuple[str, ...]
     blocks: tuple[BlockStage, ...]
+    inputs: tuple[Any, ...]
+    lookups: tuple[tuple[Lookup, ...], ...]
 
     @property
     def first(self) -> int:
@@ -67,19 +82,22 @@ class _StagesReader:
         self._writers: dict[int, TensorKey] = {}  # buffer -> the stage that wrote it last
         self._inputs: dict[int, Any] = {}
         self._input_keys: dict[int, TensorKey] = {}
+        self.lookups: list[tuple[Any, TensorKey]] = []  # of the block at hand
         self._own: set[int] = set()  # buffers that only the block at hand knows
         self._written = {NAMES.address(NAMES.region_buffer(w)) for b in program.blocks for w in b.block.writes}
 
     def read(self) -> Stages:
         blocks = self._program.blocks
         inits = _merged_inits(blocks)
-        operations, dtypes, stages = [], [], []
+        operations, dtypes, stages, lookups = [], [], [], []
         names = operation_keys([stage_name(_written_buffer(b)) for b in blocks])
         for i, around in enumerate(blocks):
             if i in inits.values():
                 continue
             init = blocks[inits[i]] if i in inits else None
+            self.lookups = []
             operation, axes, dtype = _BlockReader(self, around, init, names[i]).read()
+            lookups.append(self.lookups)
             operations.append(operation)
             dtypes.append(dtype)
             stages.append(BlockStage(i, axes, _storage_offset(around.block)))
@@ -88,10 +106,20 @@ class _StagesReader:
         keys = [*(self._input_keys[a][:2] for a in self._inputs), *(names[stage.block] for stage in stages)]
         computation = analyse(keys, everything, [False] * len(everything))
         all_dtypes = (*(NAMES.dtype(buffer) for buffer in self._inputs.values()), *dtypes)
-        return Stages(computation, everything, all_dtypes, tuple(stages))
+        position = {key: stage for stage, key in enumerate(keys)}
+        found = tuple(
+            tuple(Lookup(buffer, position[key[:2]], key[2]) for buffer, key in of_block) for of_block in lookups
+        )
+        return Stages(computation, everything, all_dtypes, tuple(stages), tuple(self._inputs.values()), found)
 
     def key_of(self, buffer: Any) -> TensorKey | None:
         """What a load of a buffer reads: what was written there last, or what was there before all."""
+        key = self._key_of(buffer)
+        if key is not None:
+            self.lookups.append((buffer, key))
+        return key
+
+    def _key_of(self, buffer: Any) -> TensorKey | None:
         address = NAMES.address(buffer)
         if address in self._own:
             return None
