@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from math import prod
 from typing import Any
@@ -174,22 +175,22 @@ class _Touched:
     def __init__(self, around: BlockAround, running: Sequence[Any], generator: np.random.Generator) -> None:
         self._around, self._running, self._generator = around, running, generator
         others = [loop for loop in around.loops if loop not in running]
-        shares = set()
+        cuts = set()
         best = -1.0
         for attempt in range(12 if others else 1):
             place = {
                 NAMES.address(loop.variable): 0 if not attempt else int(generator.integers(loop.extent))
                 for loop in others
             }
-            variables, kept = self._at(place)
-            shares.add(kept)
-            if kept > best:
-                self._variables, best = variables, kept
-        self.is_cut = best < 1.0 and len(shares) > 1
+            variables, keep = self._at(place)
+            cuts.add(keep.tobytes())
+            if keep.mean() > best:
+                self._variables, best = variables, float(keep.mean())
+        self.is_cut = best < 1.0 and len(cuts) > 1
 
-    def _at(self, place: Mapping[int, int]) -> tuple[dict[int, NDArray[np.int64]], float]:
-        """The variables of the iterations that run, and which share of all that is."""
-        variables = self._points()
+    def _at(self, place: Mapping[int, int]) -> tuple[dict[int, NDArray[np.int64]], NDArray[np.bool_]]:
+        """The variables of the iterations that run, and which of all these are."""
+        variables = dict(self._points)
         count = len(next(iter(variables.values()), np.zeros(1)))
         variables |= {address: np.full(count, value) for address, value in place.items()}
         keep = np.ones(count, bool)
@@ -197,8 +198,9 @@ class _Touched:
             for axis, value in zip(block.block.iter_vars, block.realize.iter_values, strict=True):
                 variables[NAMES.address(axis.var)] = evaluate(value, variables) * np.ones(count, np.int64)
             keep &= np.asarray(evaluate(block.realize.predicate, variables), bool)
-        return {address: values[keep] for address, values in variables.items()}, float(keep.mean())
+        return {address: values[keep] for address, values in variables.items()}, keep
 
+    @cached_property
     def _points(self) -> dict[int, NDArray[np.int64]]:
         """Iterations of the running loops: all of them, or many with the corners among them."""
         extents = [loop.extent for loop in self._running]

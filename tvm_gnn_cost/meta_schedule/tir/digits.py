@@ -65,9 +65,8 @@ def divided(a: Index, by: int, limits: Limits) -> Index:
     if by <= 0:
         return UNKNOWN
     high, _, exact = _split(a, by)
-    index = Index(high, a.constant // by, exact)
-    bounds = limits.get(frozenset(a.digits))
-    return index if bounds is None else capped(index, -(-bounds[1] // by))
+    total = min(a.span, limits.get(frozenset(a.digits), (0, a.span))[1])
+    return _fitted(Index(high, a.constant // by, exact), -(-total // by))
 
 
 def remainder(a: Index, by: int, limits: Limits) -> Index:
@@ -75,8 +74,27 @@ def remainder(a: Index, by: int, limits: Limits) -> Index:
     if by <= 0:
         return UNKNOWN
     _, low, exact = _split(a, by)
-    bounds = limits.get(frozenset(a.digits), (0, by))
-    return capped(Index(low, a.constant % by, exact), min(by, bounds[1]))
+    total = min(a.span, limits.get(frozenset(a.digits), (0, a.span))[1])
+    return _fitted(Index(low, a.constant % by, exact), min(by, total))
+
+
+def _fitted(a: Index, values: int) -> Index:
+    """What is left of it where it has at most so many values. An estimate gets as many as it should have: the outermost
+    loop that it has a digit of makes up the difference."""
+    index = capped(a, values)
+    if a.exact or not index.digits or any(digit.scale < 0 for digit in index.digits):
+        return index
+    outermost = max(index.digits, key=lambda digit: digit.scale)
+    others = [digit for digit in index.digits if digit is not outermost]
+    rest = values - Index(tuple(others)).span
+    if rest < 0:
+        return index
+    steps, left = divmod(rest, outermost.scale)
+    digits = [replace(outermost, extent=steps + 1), *others] if steps else others
+    if left:
+        beyond = outermost.divisor * outermost.extent
+        digits.append(Digit(outermost.source, beyond, left + 1, 1))
+    return replace(index, digits=tuple(digits))
 
 
 def capped(a: Index, values: int) -> Index:
