@@ -53,6 +53,10 @@ void drop_zeros(std::vector<Digit>& digits) {
                digits.end());
 }
 
+bool has_backwards(const std::vector<Digit>& digits) {
+  return std::any_of(digits.begin(), digits.end(), [](const Digit& digit) { return digit.scale < 0; });
+}
+
 struct Split {
   std::vector<Digit> high, low;  // the digits of a // by, those of a % by
   bool exact;
@@ -90,21 +94,49 @@ Split split(const Index& a, std::int64_t by) {
   return result;
 }
 
+// How many values there are, up to the bound that a predicate has.
+std::int64_t total(const Index& a, const Limits& limits) {
+  const Limits::Bounds* const bounds = limits.of(a.digits);
+  return bounds == nullptr ? a.span() : std::min(a.span(), bounds->high);
+}
+
+// What is left of it where it has at most so many values. An estimate gets as many as it should have: the outermost loop
+// that it has a digit of makes up the difference.
+Index fitted(Index a, std::int64_t values) {
+  const bool exact = a.exact;
+  Index index = capped(std::move(a), values);
+  std::vector<Digit>& digits = index.digits;
+  if (exact || digits.empty() || has_backwards(digits)) return index;
+  const auto outermost = std::max_element(digits.begin(), digits.end(),
+                                          [](const Digit& x, const Digit& y) { return x.scale < y.scale; });
+  const Digit first = *outermost;
+  const auto place = outermost - digits.begin();
+  digits.erase(outermost);
+  const std::int64_t rest = tvm_gnn_cost::add(values, multiply(-1, index.span()));
+  if (rest < 0) {
+    digits.insert(digits.begin() + place, first);
+    return index;
+  }
+  const std::int64_t steps = rest / first.scale, left = rest % first.scale;
+  const std::int64_t beyond = multiply(first.divisor, first.extent);
+  if (steps != 0) {
+    digits.insert(digits.begin(), {first.source, first.divisor, tvm_gnn_cost::add(steps, 1), first.scale});
+  }
+  if (left != 0) digits.push_back({first.source, beyond, tvm_gnn_cost::add(left, 1), 1});
+  return index;
+}
+
 Index divided(const Index& a, std::int64_t by, const Limits& limits) {
   if (by <= 0) return Index::unknown();
   Split parts = split(a, by);
-  Index index{std::move(parts.high), floor_divide(a.constant, by), parts.exact};
-  if (limits.empty()) return index;
-  constexpr std::int64_t kNone = INT64_MAX;
-  const std::int64_t bound = limits.of(a.digits, kNone);
-  return bound == kNone ? index : capped(std::move(index), ceiling_divide(bound, by));
+  return fitted({std::move(parts.high), floor_divide(a.constant, by), parts.exact},
+                ceiling_divide(total(a, limits), by));
 }
 
 Index remainder(const Index& a, std::int64_t by, const Limits& limits) {
   if (by <= 0) return Index::unknown();
   Split parts = split(a, by);
-  Index index{std::move(parts.low), floor_modulo(a.constant, by), parts.exact};
-  return capped(std::move(index), std::min(by, limits.of(a.digits, by)));
+  return fitted({std::move(parts.low), floor_modulo(a.constant, by), parts.exact}, std::min(by, total(a, limits)));
 }
 
 Index find_index(const Types& types, ffi::Address expression, const Values& values, const Limits& limits, int depth) {
@@ -145,24 +177,22 @@ std::int64_t Index::span() const {
   return result;
 }
 
-std::int64_t Limits::of(const std::vector<Digit>& digits, std::int64_t none) const {
-  if (bounds_.empty()) return none;
+const Limits::Bounds* Limits::of(const std::vector<Digit>& digits) const {
+  if (known_.empty()) return nullptr;
   const std::vector<Digit> wanted = sorted(digits);
-  for (const auto& [known, bound] : bounds_) {
-    if (equal(known, wanted)) return bound;
+  for (const auto& [known, bounds] : known_) {
+    if (equal(known, wanted)) return &bounds;
   }
-  return none;
+  return nullptr;
 }
 
-void Limits::set(const std::vector<Digit>& digits, std::int64_t bound) {
-  std::vector<Digit> wanted = sorted(digits);
-  for (auto& [known, value] : bounds_) {
-    if (equal(known, wanted)) {
-      value = bound;
-      return;
-    }
+Limits::Bounds& Limits::at(const std::vector<Digit>& digits) {
+  Index sum{sorted(digits), 0, true};
+  for (auto& [known, bounds] : known_) {
+    if (equal(known, sum.digits)) return bounds;
   }
-  bounds_.emplace_back(std::move(wanted), bound);
+  const Bounds all{0, sum.span()};
+  return known_.emplace_back(std::move(sum.digits), all).second;
 }
 
 Index add(const Index& a, const Index& b, std::int64_t sign) {
@@ -186,8 +216,7 @@ Index scaled(const Index& a, std::int64_t factor) {
 }
 
 Index capped(Index a, std::int64_t values) {
-  const auto is_backwards = [](const Digit& digit) { return digit.scale < 0; };
-  if (a.span() <= values || a.digits.empty() || std::any_of(a.digits.begin(), a.digits.end(), is_backwards)) return a;
+  if (a.span() <= values || has_backwards(a.digits)) return a;
   std::stable_sort(a.digits.begin(), a.digits.end(),
                    [](const Digit& x, const Digit& y) { return x.scale > y.scale; });  // outermost first
   std::size_t first = 0;
@@ -200,16 +229,19 @@ Index capped(Index a, std::int64_t values) {
     }
   }
   a.digits.erase(a.digits.begin(), a.digits.begin() + static_cast<std::ptrdiff_t>(first));
-  a.exact = a.exact && a.span() <= values;
   return a;
 }
 
 Index within(Index index, std::int64_t extent, const Limits& limits) {
-  const std::int64_t values = std::min(extent, limits.of(index.digits, extent));
+  const Limits::Bounds* const known = limits.of(index.digits);
+  const Limits::Bounds bounds = known == nullptr ? Limits::Bounds{0, extent} : *known;
+  const std::int64_t between = tvm_gnn_cost::add(bounds.high, multiply(-1, bounds.low));
+  const std::int64_t values = std::min(extent, std::max<std::int64_t>(1, between));
   return capped(std::move(index), values);
 }
 
-Index composed(const std::vector<Digit>& outer, const std::vector<Index>& values, const Limits& limits) {
+Index composed(const std::vector<Digit>& outer, const std::vector<Index>& values,
+               const std::vector<Variable>& variables, const Limits& limits) {
   Index result;
   for (const Digit& digit : outer) {
     if (digit.source < 0 || static_cast<std::size_t>(digit.source) >= values.size()) {
@@ -217,7 +249,8 @@ Index composed(const std::vector<Digit>& outer, const std::vector<Index>& values
     }
     Index value = values[static_cast<std::size_t>(digit.source)];
     if (digit.divisor > 1) value = divided(value, digit.divisor, limits);
-    if (digit.divisor > 1 || value.span() > digit.extent) value = remainder(value, digit.extent, limits);
+    const std::int64_t extent = variables[static_cast<std::size_t>(digit.source)].extent;
+    if (multiply(digit.divisor, digit.extent) < extent) value = remainder(value, digit.extent, limits);
     result = add(result, scaled(value, digit.scale));
   }
   return result;
@@ -245,13 +278,22 @@ void add_limits(const Types& types, ffi::Address predicate, const Values& values
     if (type == types.logical_and) {
       stack.push_back(types.left.object(condition));
       stack.push_back(types.right.object(condition));
-    } else if (type == types.less || type == types.less_equal) {
-      const Index left = index_of(types, types.left.object(condition), values, none);
-      const Index right = index_of(types, types.right.object(condition), values, none);
-      if (left.digits.empty() || !left.exact || !right.exact || !right.digits.empty()) continue;
-      const std::int64_t bound = tvm_gnn_cost::add(tvm_gnn_cost::add(right.constant, multiply(-1, left.constant)),
-                                                  type == types.less_equal ? 1 : 0);
-      found.set(left.digits, std::min(bound, found.of(left.digits, bound)));
+      continue;
+    }
+    const bool strictly = type == types.less || type == types.greater;
+    const bool upwards = type == types.less || type == types.less_equal;  // the left side is the lesser one
+    if (!upwards && type != types.greater && type != types.greater_equal) continue;
+    Index less = index_of(types, types.left.object(condition), values, none);
+    Index more = index_of(types, types.right.object(condition), values, none);
+    if (!upwards) std::swap(less, more);
+    if (!less.exact || !more.exact || less.digits.empty() == more.digits.empty()) continue;
+    const bool is_above = less.digits.empty();
+    Limits::Bounds& bounds = found.at(is_above ? more.digits : less.digits);
+    const auto difference = [](std::int64_t a, std::int64_t b) { return tvm_gnn_cost::add(a, multiply(-1, b)); };
+    if (is_above) {
+      bounds.low = std::max(bounds.low, tvm_gnn_cost::add(difference(less.constant, more.constant), strictly ? 1 : 0));
+    } else {
+      bounds.high = std::min(bounds.high, tvm_gnn_cost::add(difference(more.constant, less.constant), strictly ? 0 : 1));
     }
   }
   limits.update(found);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "graphs/loops.h"
 #include "graphs/span.h"
 #include "tir/types.h"
 
@@ -28,22 +29,25 @@ struct Index {
   std::int64_t span() const;
 };
 
-// Sums of digits that a predicate keeps below a bound.
+// Sums of digits that a predicate keeps between two bounds, the second excluded.
 class Limits {
  public:
-  void clear() { bounds_.clear(); }
-  // The bound of a sum of these digits, or `none`.
-  std::int64_t of(const std::vector<Digit>& digits, std::int64_t none) const;
-  // The sum of the digits is less than the bound. Replaces an earlier bound.
-  void set(const std::vector<Digit>& digits, std::int64_t bound);
+  struct Bounds {
+    std::int64_t low, high;
+  };
+
+  void clear() { known_.clear(); }
+  // Null for a sum without bounds.
+  const Bounds* of(const std::vector<Digit>& digits) const;
+  // The bounds of a sum of these digits, for reading and writing; those of all its values where it has none.
+  Bounds& at(const std::vector<Digit>& digits);
   // Takes over the bounds of others, in place of its own of the same sums.
   void update(const Limits& others) {
-    for (const auto& [digits, bound] : others.bounds_) set(digits, bound);
+    for (const auto& [digits, bounds] : others.known_) at(digits) = bounds;
   }
-  bool empty() const { return bounds_.empty(); }
 
  private:
-  std::vector<std::pair<std::vector<Digit>, std::int64_t>> bounds_;  // of sorted digits
+  std::vector<std::pair<std::vector<Digit>, Bounds>> known_;  // of sorted digits
 };
 
 Index add(const Index& a, const Index& b, std::int64_t sign = 1);
@@ -52,8 +56,16 @@ Index scaled(const Index& a, std::int64_t factor);
 Index capped(Index a, std::int64_t values);
 // The value of an axis of so many values, under a predicate.
 Index within(Index index, std::int64_t extent, const Limits& limits);
-// What digits of axes are of the loops: `values` are the axes' own indices.
-Index composed(const std::vector<Digit>& outer, const std::vector<Index>& values, const Limits& limits);
+// A variable of a block, which moves `tile` elements at once, or of a loop in its body.
+struct Variable {
+  std::int64_t extent, tile;
+  bool is_inside;
+  Annotation inside;  // how the loop in the body runs
+};
+
+// What digits of variables are of the loops: `values` are the variables' own indices, as many.
+Index composed(const std::vector<Digit>& outer, const std::vector<Index>& values,
+               const std::vector<Variable>& variables, const Limits& limits);
 
 // Indices of variables by their address.
 class Values {
@@ -69,7 +81,7 @@ class Values {
 
 // The index of an expression over variables of known value; an estimate, where it is no sum of digits.
 Index index_of(const Types& types, ffi::Address expression, const Values& values, const Limits& limits);
-// Adds what a block's predicate keeps below a bound.
+// Adds the bounds that a block's predicate has, where it compares sums of digits with numbers.
 void add_limits(const Types& types, ffi::Address predicate, const Values& values, Limits& limits);
 
 }  // namespace tvm_gnn_cost::tir

@@ -109,7 +109,7 @@ void NestReader::find_parts(const Program& program, const BlockStage& stage) {
   }
   if (axes_.size() != stage.variables.size()) throw NotUnderstood("a block has other variables than were registered");
   for (std::size_t axis = 0; axis < stage.dimensions.size(); ++axis) {
-    const Index index = composed(stage.dimensions[axis], axes_, limits_);
+    const Index index = composed(stage.dimensions[axis], axes_, stage.variables, limits_);
     move(static_cast<std::uint32_t>(axis), within(index, stage.extents[axis], limits_), stage.exact);
   }
   for (std::size_t r = 0; r < stage.reduces.size(); ++r) {

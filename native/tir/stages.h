@@ -13,13 +13,6 @@
 
 namespace tvm_gnn_cost::tir {
 
-// A variable of a block, which moves `tile` elements at once, or of a loop in its body.
-struct Variable {
-  std::int64_t extent, tile;
-  bool is_inside;
-  Annotation inside;  // how the loop in the body runs
-};
-
 // A block as a stage: how its variables are the axes of the stage.
 struct BlockStage {
   std::uint32_t block;  // of the program's

@@ -92,6 +92,8 @@ Types::Types(const ffi::Library& library) {
   binary(logical_and, "prim.And", "tirx.And");
   binary(less, "prim.LT", "tirx.LT");
   binary(less_equal, "prim.LE", "tirx.LE");
+  binary(greater, "prim.GT", "tirx.GT");
+  binary(greater_equal, "prim.GE", "tirx.GE");
 
   store = type({"tirx.BufferStore"}).type_index;
   evaluate = type({"tirx.Evaluate"}).type_index;

@@ -22,7 +22,7 @@ struct Types {
 
   // Type indices; `buffer` is -1 where buffers are variables.
   std::int32_t function, for_loop, sequence, if_then_else, block_realize, block, integer, variable, cast;
-  std::int32_t add, subtract, multiply, floor_divide, floor_modulo, logical_and, less, less_equal;
+  std::int32_t add, subtract, multiply, floor_divide, floor_modulo, logical_and, less, less_equal, greater, greater_equal;
   std::int32_t store, evaluate, buffer, op;
 
   ffi::Field function_body;

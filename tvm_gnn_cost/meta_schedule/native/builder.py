@@ -114,11 +114,15 @@ class NativeBuilder:
         """Reads what the blocks of these functions compute and hands it over. Returns whether any was new."""
         before = self._extractor.num_units
         for function in representatives:
+            address = np.array([NAMES.address(function)], np.uint64)
+            status = Extraction(*self._extractor.extract(address, 1)).status[0]
+            if status != Status.NOT_REGISTERED:  # another has the blocks that were unknown
+                continue
             try:
                 stages = read_stages(read_program(function), self._task.origins)  # of this very function
                 tables = computation_tables(stages.computation, self._task.writer)
                 del tables["evaluations"], tables["evaluated"]  # nothing is inlined
-                self._extractor.register_program(NAMES.address(function), **encode_program(stages), **tables)
+                self._extractor.register_program(int(address[0]), **encode_program(stages), **tables)
             except Exception as error:  # Python says why, of each candidate that has these blocks
                 logger.debug("a program cannot be read: %r", error)
         return bool(self._extractor.num_units > before)

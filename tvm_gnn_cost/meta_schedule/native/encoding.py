@@ -31,7 +31,7 @@ def encode_program(stages: Stages) -> dict[str, NDArray[Any]]:
     lookups = [lookup for of_block in stages.lookups for lookup in of_block]
     return {
         "blocks": encode_blocks(stages),
-        "inputs": np.array([NAMES.address(buffer) for buffer in stages.inputs], np.uint64),
+        "inputs": np.array([NAMES.address(buffer) for buffer in stages.buffers[: stages.first]], np.uint64),
         "lookup_counts": np.array([len(of_block) for of_block in stages.lookups], np.int64),
         "looked_up": np.array([NAMES.address(lookup.buffer) for lookup in lookups], np.uint64),
         "found": np.array([n for lookup in lookups for n in (lookup.stage, lookup.output)], np.int64),

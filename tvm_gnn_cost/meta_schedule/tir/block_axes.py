@@ -48,6 +48,7 @@ class BlockAxes:
         tiles: of each dimension, the elements that one call of an intrinsic writes.
         reduces: the variables that are reduction axes.
         exact: whether the dimensions are no estimates.
+        is_called: an intrinsic runs the block.
     """
 
     variables: tuple[Variable, ...]
@@ -56,6 +57,7 @@ class BlockAxes:
     tiles: tuple[int, ...]
     reduces: tuple[int, ...]
     exact: bool
+    is_called: bool = False
 
     @property
     def reduce_extents(self) -> tuple[int, ...]:
@@ -130,7 +132,8 @@ def tiled_axes(block: Any, body: Body, region: Any) -> BlockAxes:
     variables = variables_of(block, body)
     sizes = _tiles_of_variables(variables, [region, *block.reads])
     variables = [replace(v, tile=size) for v, size in zip(variables, sizes, strict=True)]
-    return _axes(variables, dimensions_of(least, variables), NAMES.region_buffer(region), tuple(tiles))
+    axes = _axes(variables, dimensions_of(least, variables), NAMES.region_buffer(region), tuple(tiles))
+    return replace(axes, is_called=True)
 
 
 def _axes(variables: Sequence[Variable], dimensions: Sequence[Index], buffer: Any, tiles: tuple[int, ...]) -> BlockAxes:

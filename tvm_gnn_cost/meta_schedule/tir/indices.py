@@ -36,24 +36,33 @@ def index_of(expression: Any, values: Values, limits: Limits) -> Index:
     return (divided if kind == "FloorDiv" else remainder)(a, b.constant, limits)
 
 
-def limits_of(predicate: Any, values: Values) -> dict[frozenset[Digit], int]:
-    """What a block's predicate (`T.where`) keeps below a bound: the sums of digits that it compares with numbers."""
-    limits: dict[frozenset[Digit], int] = {}
+def limits_of(predicate: Any, values: Values) -> dict[frozenset[Digit], tuple[int, int]]:
+    """The bounds that a block's predicate (`T.where`) has for sums of digits, where it compares them with numbers."""
+    limits: dict[frozenset[Digit], tuple[int, int]] = {}
     stack = [predicate]
     while stack:
         condition = stack.pop()
         kind = type(condition).__name__
         if kind == "And":
             stack += [condition.a, condition.b]
-        elif kind in ("LT", "LE"):
-            left, right = (index_of(x, values, {}) for x in (condition.a, condition.b))
-            if left.digits and left.exact and right.exact and not right.digits:
-                bound = right.constant - left.constant + (kind == "LE")
-                key = frozenset(left.digits)
-                limits[key] = min(bound, limits.get(key, bound))
+        elif kind in ("LT", "LE", "GT", "GE"):
+            less, more = (index_of(x, values, {}) for x in (condition.a, condition.b))
+            if kind in ("GT", "GE"):
+                less, more = more, less
+            strictly = kind in ("LT", "GT")
+            if not (less.exact and more.exact) or bool(less.digits) == bool(more.digits):
+                continue
+            key = frozenset(less.digits or more.digits)
+            low, high = limits.get(key, (0, Index(tuple(key)).span))
+            if less.digits:
+                high = min(high, more.constant - less.constant + (not strictly))
+            else:
+                low = max(low, less.constant - more.constant + strictly)
+            limits[key] = low, high
     return limits
 
 
 def within(index: Index, extent: int, limits: Limits) -> Index:
     """The value of an axis of so many values, under a predicate."""
-    return capped(index, min(extent, limits.get(frozenset(index.digits), extent)))
+    low, high = limits.get(frozenset(index.digits), (0, extent))
+    return capped(index, min(extent, max(1, high - low)))

@@ -48,7 +48,7 @@ def axis_values(around: BlockAround) -> tuple[list[Index], Limits]:
     values: dict[int, Index] = {
         NAMES.address(loop.variable): Index.of(loop.number, loop.extent) for loop in around.loops
     }
-    limits: dict[frozenset[Digit], int] = {}
+    limits: dict[frozenset[Digit], tuple[int, int]] = {}
     found: list[Index] = []
     for block in (*around.parents, around):
         limits |= limits_of(block.realize.predicate, values)
@@ -69,8 +69,9 @@ class _StageLoops:
         self._inside = [variable for variable in axes.variables if variable.inside is not None]
         values, limits = axis_values(around)
         values += [Index.of(_inside_number(k), variable.extent) for k, variable in enumerate(self._inside)]
+        extents = [variable.extent for variable in axes.variables]
         for axis, digits in enumerate(axes.dimensions):
-            self._move(axis, within(composed(digits, values, limits), axes.extents[axis], limits))
+            self._move(axis, within(composed(digits, values, extents, limits), axes.extents[axis], limits))
         for place, v in enumerate(axes.reduces):
             self._move(len(axes.extents) + place, scaled(values[v], axes.variables[v].tile))
 

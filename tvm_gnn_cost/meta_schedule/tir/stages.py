@@ -21,16 +21,18 @@ Origins = Mapping[str, Counts]
 """What an element of each block of the unscheduled module costs, by its name: for bodies that are calls."""
 
 _SUFFIX = re.compile(r"(_o)?(_init|_update)?$")
-_CACHE = re.compile(r"([._](shared|local|wmma|m16n8k8|warp)([._]\w+)?)+$")
+_CACHE = re.compile(r"([._](global|shared|local|wmma|m16n8k8|warp)([._]\w+)?)+$")
+_WRITE_CACHE = re.compile(r"_global$")
 _RFACTOR = re.compile(r"_rf$")
 
 
 @dataclass(frozen=True)
 class BlockStage:
-    """The stage that a block is: `block` counts those of the program; `storage_offset` is what `buffer_dim_align` adds
-    to a row, in elements."""
+    """The stage that a block is: `block` counts those of the program, `init` the one of its initial values, if that is
+    a block of its own; `storage_offset` is what `buffer_dim_align` adds to a row, in elements."""
 
     block: int
+    init: int | None
     axes: BlockAxes
     storage_offset: int
 
@@ -48,16 +50,20 @@ class Stages:
     """What the blocks of a program compute, whatever their loops are: placeholders first, then `blocks`, in order.
 
     Attributes:
-        inputs: the buffers that the placeholders are, of the program that was read.
-        lookups: of each block, what it reads, in the order in which the walk through it meets that.
+        buffers: of the program that was read, which the stages make; another that computes the same has its own.
+        lookups: of each block of it, what that reads, in the order in which the walk meets it.
     """
 
     computation: Computation
     operations: tuple[Operation, ...]
-    dtypes: tuple[str, ...]
+    buffers: tuple[Any, ...]
     blocks: tuple[BlockStage, ...]
-    inputs: tuple[Any, ...]
     lookups: tuple[tuple[Lookup, ...], ...]
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The types of the stages' elements, as "float32"."""
+        return tuple(NAMES.dtype(buffer) for buffer in self.buffers)
 
     @property
     def first(self) -> int:
@@ -89,28 +95,27 @@ class _StagesReader:
     def read(self) -> Stages:
         blocks = self._program.blocks
         inits = _merged_inits(blocks)
-        operations, dtypes, stages, lookups = [], [], [], []
+        operations, outputs, stages, lookups = [], [], [], []
         names = operation_keys([stage_name(_written_buffer(b)) for b in blocks])
         for i, around in enumerate(blocks):
             if i in inits.values():
                 continue
             init = blocks[inits[i]] if i in inits else None
             self.lookups = []
-            operation, axes, dtype = _BlockReader(self, around, init, names[i]).read()
+            operation, axes = _BlockReader(self, around, init, names[i]).read()
             lookups.append(self.lookups)
             operations.append(operation)
-            dtypes.append(dtype)
-            stages.append(BlockStage(i, axes, _storage_offset(around.block)))
+            outputs.append(_written_buffer(around))
+            stages.append(BlockStage(i, inits.get(i), axes, _storage_offset(around.block)))
         inputs = [_placeholder(buffer, self._input_keys[a]) for a, buffer in self._inputs.items()]
         everything = (*inputs, *operations)
         keys = [*(self._input_keys[a][:2] for a in self._inputs), *(names[stage.block] for stage in stages)]
         computation = analyse(keys, everything, [False] * len(everything))
-        all_dtypes = (*(NAMES.dtype(buffer) for buffer in self._inputs.values()), *dtypes)
         position = {key: stage for stage, key in enumerate(keys)}
         found = tuple(
             tuple(Lookup(buffer, position[key[:2]], key[2]) for buffer, key in of_block) for of_block in lookups
         )
-        return Stages(computation, everything, all_dtypes, tuple(stages), tuple(self._inputs.values()), found)
+        return Stages(computation, everything, (*self._inputs.values(), *outputs), tuple(stages), found)
 
     def key_of(self, buffer: Any) -> TensorKey | None:
         """What a load of a buffer reads: what was written there last, or what was there before all."""
@@ -141,8 +146,8 @@ class _BlockReader:
     def __init__(self, stages: _StagesReader, around: BlockAround, init: BlockAround | None, key: tuple[str, int]):
         self._stages, self._around, self._init, self._key = stages, around, init, key
 
-    def read(self) -> tuple[Operation, BlockAxes, str]:
-        """The operation, its axes, its type. What comes after reads this block's buffers from it."""
+    def read(self) -> tuple[Operation, BlockAxes]:
+        """The operation and its axes. What comes after reads this block's buffers from it."""
         block, stages = self._around.block, self._stages
         body = read_body(block.body)
         outputs = _outputs(block)
@@ -183,7 +188,7 @@ class _BlockReader:
             init_counts=count_operations(init),
             output_bytes=sizes if len(sizes) > 1 else (),
         )
-        return operation, axes, dtypes[0]
+        return operation, axes
 
     def _write(self, outputs: Sequence[Any], keys: Sequence[TensorKey]) -> None:
         for buffer, key in zip(outputs, keys, strict=True):
@@ -320,9 +325,12 @@ def _placeholder(buffer: Any, key: TensorKey) -> Operation:
 
 
 def stage_name(buffer: Any) -> str:
-    """The name of the stage that writes a buffer, as `graphs` has them: "C.local", "A.shared", "C.rf"."""
+    """The name of the stage that writes a buffer, as `graphs` has them: "C.local", "A.shared", "C.rf".
+
+    The cache of a tile that MetaSchedule writes in plain memory ("C_global") is what Ansor calls local.
+    """
     name, scope = str(buffer.name), NAMES.scope(buffer)
-    if scope in ("", "global"):
+    if scope in ("", "global") and not _WRITE_CACHE.search(name):
         return _RFACTOR.sub(".rf", name)
     base = _RFACTOR.sub(".rf", _CACHE.sub("", name))
     return f"{base}.{'shared' if scope.startswith('shared') else 'local'}"
