@@ -44,6 +44,7 @@ class Extension(NamedTuple):
 def usable_extension() -> Extension | None:
     """What may be used here, decided once a process; the reason for a no is logged."""
     if os.environ.get(SWITCH) == "0":
+        logger.info("the extension is turned off (%s=0); candidates are read through Python", SWITCH)
         return None
     try:
         native = import_native()
