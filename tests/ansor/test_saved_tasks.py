@@ -14,7 +14,7 @@ import pytest
 import tvm
 from tvm import auto_scheduler, te, topi
 
-from tvm_gnn_cost.ansor.log_shards import read_logs
+from tvm_gnn_cost.logs.shards import read_logs
 from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.networks import network_tasks
 from tvm_gnn_cost.ansor.record_log import append_records, read_records

@@ -90,7 +90,7 @@ class _Choice:
             raise InvalidArgumentError("--part chooses a part of a split: give it with --split")
 
     def make_folds(self, tested: Sequence[Problem], learnt: Sequence[Problem]) -> list[Fold]:
-        from tvm_gnn_cost.ansor.recorded_pools import workload_of
+        from tvm_gnn_cost.logs.pools import workload_of
         from tvm_gnn_cost.evaluation import split
 
         pools, further = [p.pool for p in tested], [p.pool for p in learnt]
@@ -267,7 +267,7 @@ _PHASES = {"read": "reading logs", "learn": "learning beforehand", "test": "test
 
 
 def _method(name: str, config: TrainerConfig, checkpoint: Path | None, device: str) -> Method:
-    from tvm_gnn_cost.ansor.recorded_pools import workload_of
+    from tvm_gnn_cost.logs.pools import workload_of
     from tvm_gnn_cost.evaluation.boosting import StockMethod
     from tvm_gnn_cost.evaluation.registry import make_method
 
@@ -288,9 +288,9 @@ def _read(
     observe: Observer[Progress],
 ) -> tuple[list[Problem], list[Problem]]:
     """What is tested, and what is only learnt."""
-    from tvm_gnn_cost.ansor.recorded_pools import read_recorded
     from tvm_gnn_cost.evaluation.boosting import StockMethod
     from tvm_gnn_cost.evaluation.problems import read_problems
+    from tvm_gnn_cost.logs.pools import read_recorded
     from tvm_gnn_cost.records.logs import find_logs
     from tvm_gnn_cost.workloads import run_definitions
 
