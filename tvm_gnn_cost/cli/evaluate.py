@@ -353,6 +353,7 @@ def _about(
                 "name": problem.pool.name,
                 "workload": problem.pool.workload,
                 "operator": problem.pool.operator,
+                "scheduler": problem.pool.scheduler,
                 "target": problem.pool.target,
                 "records": len(problem),
                 "failed": sum(not len(readings) for readings in problem.pool.readings),
