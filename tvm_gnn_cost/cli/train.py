@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from tvm_gnn_cost.records.log_shards import ReadProgress
 from tvm_gnn_cost.cli.options import register_option, split_names
 from tvm_gnn_cost.cli.progress import Display, Shown
 from tvm_gnn_cost.cli.tables import figures_table
+from tvm_gnn_cost.records.log_shards import ReadProgress
 from tvm_gnn_cost.system.progress import Progress
 from tvm_gnn_cost.training.pretraining import PretrainProgress
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.graphs.source import StageGraphSource
 from tvm_gnn_cost.meta_schedule.database import DatabaseRecords, RecordedCandidate, read_database
-from tvm_gnn_cost.meta_schedule.source import make_source, target_text
+from tvm_gnn_cost.meta_schedule.source import make_source, primitive_function, target_text
+from tvm_gnn_cost.meta_schedule.tir.program import read_program
 from tvm_gnn_cost.meta_schedule.workload_names import WorkloadNames, module_hash, unnamed_workload
 from tvm_gnn_cost.records.logs import log_stem
 from tvm_gnn_cost.records.pool import Pool
@@ -133,9 +134,7 @@ def _block_names(module: Any) -> list[str]:
     return [re.sub(r"[._]?\d+$", "", str(around.block.name_hint)) for around in program.blocks]
 
 
-def _names(
-    stem: str, modules: Sequence[Any], known: Sequence[SavedTask | None], targets: Sequence[str]
-) -> list[str]:
+def _names(stem: str, modules: Sequence[Any], known: Sequence[SavedTask | None], targets: Sequence[str]) -> list[str]:
     """A name for each task of a database: no more in it than tells them apart."""
     if len(modules) == 1:
         return [stem]

@@ -94,7 +94,8 @@ def write_graph_file(path: Path, content: GraphFile) -> None:
     text = json.dumps(about, allow_nan=False).encode()
     try:
         with replacing(path) as out:
-            np.savez_compressed(out, about=np.frombuffer(text, np.uint8), **_arrays(recorded))
+            arrays: dict[str, Any] = {"about": np.frombuffer(text, np.uint8), **_arrays(recorded)}
+            np.savez_compressed(out, **arrays)
     except OSError as error:
         raise RecordError(f"{path} cannot be written: {error.strerror or error}") from error
 

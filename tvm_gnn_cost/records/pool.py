@@ -57,9 +57,7 @@ class Pool:
     @property
     def stored_task(self) -> StoredTask:
         """What is known of the task besides its records."""
-        return StoredTask(
-            self.task, self.flop, self.workload, self.operator, self.target, self.is_gpu, self.scheduler
-        )
+        return StoredTask(self.task, self.flop, self.workload, self.operator, self.target, self.is_gpu, self.scheduler)
 
 
 @dataclass(frozen=True)
