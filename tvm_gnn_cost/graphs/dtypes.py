@@ -1,21 +1,18 @@
-"""TVM's names of element types: "float32", "int8x4", "float8_e4m3fn", "bool"."""
+"""TVM's names of element types: "float32", "int8x4", "float8_e4m3fn", "e4m3_float8", "bool"."""
 
 from __future__ import annotations
 
 import re
 
-_PARTS = re.compile(
-    r"(?:custom\[(?P<custom>\w+)\])?(?P<code>[a-z]*)(?P<bits>\d*)(?P<variant>_\w+?)?(?:x(?P<lanes>\d+))?"
-)
+_NUMBER = re.compile(r"(?:float|int|\])(\d+)")
 _BITS = {"bool": 1, "handle": 64}
 """Of the types that name no number of bits; any other has 32."""
 
 
 def element_bytes(dtype: str) -> int:
     """Bytes of an element of a type, all its lanes: what TVM allocates for it, whole bytes, at least one."""
-    found = _PARTS.fullmatch(dtype)
-    code, bits = (found["code"], found["bits"]) if found else ("", "")
-    each = int(bits) if bits else _BITS.get(code, 32)
+    found = _NUMBER.search(dtype)
+    each = int(found[1]) if found else _BITS.get(dtype.partition("x")[0], 32)
     return max(1, (each * lanes_of(dtype) + 7) // 8)
 
 

@@ -39,8 +39,8 @@ def make_source(mod: Any, target: Any) -> TIRSource:
 
 
 class TIRSource:
-    """See `graphs.source.StageGraphSource`. Candidates are anything with a schedule (`.sch.mod`, as a MeasureCandidate),
-    a `Schedule`, an IRModule or a PrimFunc.
+    """See `graphs.source.StageGraphSource`. Candidates are anything with a schedule (`.sch.mod`, as MeasureCandidates
+    have), a `Schedule`, an IRModule or a PrimFunc.
 
     Attributes:
         key: digest of what is computed (TVM's structural hash) and of the target; the same in every process.

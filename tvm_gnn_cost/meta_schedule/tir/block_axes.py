@@ -104,7 +104,7 @@ def _place(axis: Node, digit: Digit, extent: int) -> Node:
 
 
 def variables_of(block: Any, body: Body) -> list[Variable]:
-    """The variables of a block, then those of the loops in its body. Raises ValueError for an extent that is no number."""
+    """The variables of a block, then those of the loops in its body. Raises ValueError for an extent that is none."""
     found = []
     for axis in block.iter_vars:
         extent = _number(axis.dom.extent, f"axis {axis.var.name} of block {block.name_hint}")

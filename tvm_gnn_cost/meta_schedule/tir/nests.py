@@ -33,9 +33,9 @@ def read_nest(program: Program, stages: Stages) -> LoopNest:
         indices.update((loop.number, index) for index, loop in enumerate(own))
         loops.append(_StageLoops(count + number, stage.axes, around).of(own))
     for number, stage in enumerate(stages.blocks):
-        around = program.blocks[stage.block].loops
-        others = [loop for loop in around if owners[loop.number] != number]
-        own = [loop for loop in around if owners[loop.number] == number]
+        loops_around = program.blocks[stage.block].loops
+        others = [loop for loop in loops_around if owners[loop.number] != number]
+        own = [loop for loop in loops_around if owners[loop.number] == number]
         unroll = max((loop.unroll for loop in own), default=0)
         attach = (count + owners[others[-1].number], indices[others[-1].number]) if others else None
         kind = ComputeAt.ITER if attach else ComputeAt.ROOT

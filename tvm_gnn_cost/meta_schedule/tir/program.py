@@ -155,8 +155,8 @@ def _check_postprocessed(block: Any) -> None:
     left = [key for key in NOT_POSTPROCESSED if key in keys]
     if left:
         raise ValueError(
-            f"block {block.name_hint} is still annotated {left[0]!r}: give schedules that MetaSchedule's postprocessors "
-            "have been applied to"
+            f"block {block.name_hint} is still annotated {left[0]!r}: give schedules that MetaSchedule's "
+            "postprocessors have been applied to"
         )
 
 
