@@ -21,7 +21,7 @@ from tvm import te
 
 from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.meta_schedule.source import make_source
-from tvm_gnn_cost.system.files import write_text
+from tvm_gnn_cost.system.files import write_atomically
 from tvm_gnn_cost.testing.candidates import sample_candidates
 from tvm_gnn_cost.testing.tir_checks import PROPERTIES, check_candidates
 from tvm_gnn_cost.workloads import find_workload, parse_target
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             done[key] = {"tvm": tvm.__version__, "target": target, "workload": label}
             done[key] |= prove(name, arguments_of, TARGETS[target], options.candidates, options.seed)
-            write_text(options.out, json.dumps(done, indent=1) + "\n")
+            write_atomically(options.out, f"{json.dumps(done, indent=1)}\n".encode())
             print(f"{target} {label}: {summary(done[key])}", flush=True)
     print(table(list(done.values())))
     return int(any(result.get("broken") for result in done.values()))
