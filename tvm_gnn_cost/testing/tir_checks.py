@@ -1,7 +1,7 @@
 """What must hold of every candidate of MetaSchedule that is read, checked against the program itself.
 
-The loops are counted and the regions enumerated here anew, on TVM's own expressions; operations are counted by TVM. Used
-by `benchmarks/tir_exactness.py` on many candidates and by a test on a few.
+The loops are counted and the regions enumerated here anew, on TVM's own expressions; operations are counted by TVM.
+Used by `benchmarks/tir_exactness.py` on many candidates and by a test on a few.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from tvm_gnn_cost.meta_schedule.tir.program import BlockAround, Program
 from tvm_gnn_cost.meta_schedule.tir.stages import Stages, read_stages
 
 PROPERTIES = ("readable", "iterations", "writes", "reads", "operations", "features")
-"""What may be broken. Readable: the graph can be made; iterations: of every block as many as its loops make; writes and
-reads: the elements that a run of a stage's own loops, and all loops, touch are those of the block's regions; operations:
-as many as TVM counts; features: finite and in their ranges."""
+"""What may be broken. Readable: the graph can be made, and what is remembered of a computation fits; iterations: of
+every block as many as its loops make; writes and reads: the elements that a run of a stage's own loops touches, and all
+loops together, are those of the block's regions; operations: as many as TVM counts; features: finite and in their
+ranges."""
 
 _POINTS = 4096
 """Iterations of a block that are enumerated at most; of more, as many at random beside the corners."""
@@ -42,9 +43,9 @@ class Checked:
     """What was found of one or many candidates.
 
     Attributes:
-        counts: of what was compared: candidates, blocks, loops, inexact (loops), regions, estimated (regions), estimated
-            alike (those that are right all the same), cut (regions that reach over an edge wherever the loops stand: no
-            smaller than what is touched), called (blocks that are calls to intrinsics).
+        counts: of what was compared: candidates, blocks, loops, inexact (loops), regions, estimated (regions),
+            estimated alike (those that are right all the same), cut (regions that reach over an edge wherever the loops
+            stand: no smaller than what is touched), called (blocks that are calls to intrinsics).
         broken: how many candidates break a property.
         faults: (property, what was seen), the first of each.
     """
@@ -97,9 +98,7 @@ def _check_iterations(program: Program, stages: Stages, nest: LoopNest, checked:
         checked.counts["loops"] += len(loops)
         checked.counts["inexact"] += sum(not loop.exact for loop in loops)
         checked.counts["called"] += any(loop.annotation == Annotation.TENSORIZE for loop in loops)
-        counted = prod(
-            loop.extent for loop in (*nest.outer[number], *loops) if loop.annotation != Annotation.TENSORIZE
-        )
+        counted = prod(loop.extent for loop in (*nest.outer[number], *loops) if loop.annotation != Annotation.TENSORIZE)
         inside = prod(variable.extent for variable in stage.axes.variables if variable.inside is not None)
         expected = _iterations(around, nest.computation.stages[number].scope == "shared") * inside
         if counted != expected:
@@ -123,49 +122,61 @@ def _iterations(around: BlockAround, is_shared: bool) -> int:
 def _check_regions(
     program: Program, stages: Stages, nest: LoopNest, checked: Checked, generator: np.random.Generator
 ) -> None:
-    buffers = [NAMES.address(buffer) for buffer in stages.buffers]
+    """While a stage's own loops run, and while all do."""
     for number, stage in enumerate(stages.blocks, stages.first):
         around = program.blocks[stage.block]
-        own = len([loop for loop in nest.loops[number] if loop.annotation != Annotation.TENSORIZE])
+        inside = [loop for loop in nest.loops[number] if loop.annotation == Annotation.TENSORIZE]
+        own = len(nest.loops[number]) - len(inside)
         own -= sum(variable.inside is not None for variable in stage.axes.variables)
-        spans = nest.spans(number, number, -1, False)
         touched = _Touched(around, around.loops[len(around.loops) - own :], generator)
-        exact = all(loop.exact for loop in nest.loops[number])
-        written = touched.extents(around.block.writes[0])
-        predicted = [int(span) for span in spans[: len(written)]]
-        _compare(checked, "writes", around, written, predicted, exact, touched.is_cut)
-        for region in around.block.reads:
-            buffer = NAMES.address(NAMES.region_buffer(region))
-            found = [
-                nest.region(access, spans)
-                for access in nest.computation.accesses
-                if access.host == number and buffers[access.producer] == buffer
-            ]
-            if not found:
-                continue
-            affine = all(
-                a.affine
-                for a in nest.computation.accesses
-                if a.host == number and buffers[a.producer] == buffer
-            )
-            hull = [int(max(extents)) for extents in zip(*found, strict=True)]
-            exactly = exact and affine and len(found) == 1
-            _compare(checked, "reads", around, touched.extents(region), hull, exactly, touched.is_cut)
+        spans = nest.spans(number, number, -1, False)
+        _check_touched(stages, nest, number, spans, touched, checked, is_sure=True)
+        if nest.outer[number]:
+            first = nest.outer[number][0]
+            relax = nest.computation.stages[number].scope == "shared"
+            spans = nest.spans(number, first.stage, first.index - 1, relax)
+            everywhere = _Touched(around, around.loops, generator)
+            _check_touched(stages, nest, number, spans, everywhere, checked, is_sure=not stage.axes.is_called)
 
 
-def _compare(
-    checked: Checked, name: str, around: BlockAround, real: list[int], ours: Sequence[int], exact: bool, is_cut: bool
+def _check_touched(
+    stages: Stages,
+    nest: LoopNest,
+    number: int,
+    spans: Sequence[float],
+    touched: _Touched,
+    checked: Checked,
+    *,
+    is_sure: bool,
 ) -> None:
+    """`is_sure` is False where readers may not want all that is made: the elements that fill up an intrinsic's tile."""
+    block = touched.around.block
+    exact = is_sure and all(loop.exact for loop in (*nest.outer[number], *nest.loops[number]))
+    written = touched.extents(block.writes[0])
+    _compare(checked, "writes", touched, written, [int(span) for span in spans[: len(written)]], exact)
+    buffers = [NAMES.address(buffer) for buffer in stages.buffers]
+    for region in block.reads:
+        buffer = NAMES.address(NAMES.region_buffer(region))
+        accesses = [a for a in nest.computation.accesses if a.host == number and buffers[a.producer] == buffer]
+        if accesses:
+            found = [nest.region(access, spans) for access in accesses]
+            hull = [int(max(extents)) for extents in zip(*found, strict=True)]
+            exactly = exact and len(accesses) == 1 and accesses[0].affine
+            _compare(checked, "reads", touched, touched.extents(region), hull, exactly)
+
+
+def _compare(checked: Checked, name: str, touched: _Touched, real: list[int], ours: Sequence[int], exact: bool) -> None:
     checked.counts["regions"] += 1
+    what = f"block {touched.around.name} in {len(touched.running)} of {len(touched.around.loops)} loops touches {real}"
     if not exact:
         checked.counts["estimated"] += 1
         checked.counts["estimated alike"] += real == list(ours)
-    elif is_cut:
+    elif touched.is_cut:
         checked.counts["cut"] += 1
         if any(mine < theirs for mine, theirs in zip(ours, real, strict=True)):
-            checked.fault(name, f"block {around.name} touches {real}, more than {list(ours)}")
+            checked.fault(name, f"{what}, more than {list(ours)}")
     elif real != list(ours):
-        checked.fault(name, f"block {around.name} touches {real}, not {list(ours)}")
+        checked.fault(name, f"{what}, not {list(ours)}")
 
 
 class _Touched:
@@ -173,7 +184,7 @@ class _Touched:
     predicate cuts a tile off, if there is such a place among those that are tried; else `is_cut`."""
 
     def __init__(self, around: BlockAround, running: Sequence[Any], generator: np.random.Generator) -> None:
-        self._around, self._running, self._generator = around, running, generator
+        self.around, self.running, self._generator = around, running, generator
         others = [loop for loop in around.loops if loop not in running]
         cuts = set()
         best = -1.0
@@ -194,7 +205,7 @@ class _Touched:
         count = len(next(iter(variables.values()), np.zeros(1)))
         variables |= {address: np.full(count, value) for address, value in place.items()}
         keep = np.ones(count, bool)
-        for block in (*self._around.parents, self._around):
+        for block in (*self.around.parents, self.around):
             for axis, value in zip(block.block.iter_vars, block.realize.iter_values, strict=True):
                 variables[NAMES.address(axis.var)] = evaluate(value, variables) * np.ones(count, np.int64)
             keep &= np.asarray(evaluate(block.realize.predicate, variables), bool)
@@ -203,8 +214,8 @@ class _Touched:
     @cached_property
     def _points(self) -> dict[int, NDArray[np.int64]]:
         """Iterations of the running loops: all of them, or many with the corners among them."""
-        extents = [loop.extent for loop in self._running]
-        addresses = [NAMES.address(loop.variable) for loop in self._running]
+        extents = [loop.extent for loop in self.running]
+        addresses = [NAMES.address(loop.variable) for loop in self.running]
         total = prod(extents)
         if total <= _POINTS:
             return dict(zip(addresses, np.unravel_index(np.arange(total), extents), strict=True)) if extents else {}
@@ -318,4 +329,6 @@ def _check_features(built: BuiltGraphs, checked: Checked) -> None:
         low, high = np.array([(f.low, f.high) for f in features], dtype=np.float32).T
         wrong = ~((values >= low) & (values <= high) & np.isfinite(values))
         for column in np.flatnonzero(wrong.any(axis=0)):
-            checked.fault("features", f"{name} feature {features[column].name} is {values[wrong[:, column], column][0]}")
+            checked.fault(
+                "features", f"{name} feature {features[column].name} is {values[wrong[:, column], column][0]}"
+            )

@@ -7,6 +7,7 @@ from typing import Any
 
 from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.tir.digits import UNKNOWN, Digit, Index, Limits, add, capped, divided, remainder, scaled
+from tvm_gnn_cost.meta_schedule.tir.program import BlockAround
 
 Values = Mapping[int, Index]
 """By the address of a variable."""
@@ -66,3 +67,22 @@ def within(index: Index, extent: int, limits: Limits) -> Index:
     """The value of an axis of so many values, under a predicate."""
     low, high = limits.get(frozenset(index.digits), (0, extent))
     return capped(index, min(extent, max(1, high - low)))
+
+
+def axis_values(around: BlockAround, extents: Mapping[int, int]) -> tuple[list[Index], Limits]:
+    """What each axis of a block is of the loops around it (by their numbers), and what its predicates limit; `extents`
+    are those of the axes, by address."""
+    values: dict[int, Index] = {
+        NAMES.address(loop.variable): Index.of(loop.number, loop.extent) for loop in around.loops
+    }
+    limits: dict[frozenset[Digit], tuple[int, int]] = {}
+    found: list[Index] = []
+    for block in (*around.parents, around):
+        limits |= limits_of(block.realize.predicate, values)
+        found = []
+        for axis, value in zip(block.block.iter_vars, block.realize.iter_values, strict=True):
+            index = index_of(value, values, limits)
+            begins = type(axis.dom.min).__name__ == "IntImm"  # or follows an axis of a block around it
+            found.append(within(index, extents[NAMES.address(axis.var)], limits) if begins else index)
+        values |= {NAMES.address(axis.var): index for axis, index in zip(block.block.iter_vars, found, strict=True)}
+    return found, limits

@@ -12,7 +12,7 @@ from tvm_gnn_cost.graphs.dtypes import element_bytes, is_float
 from tvm_gnn_cost.graphs.expression import Node
 from tvm_gnn_cost.graphs.operation import NO_OPERATIONS, Operation, TensorKey, count_operations, operation_keys
 from tvm_gnn_cost.meta_schedule.names import NAMES
-from tvm_gnn_cost.meta_schedule.tir.block_axes import BlockAxes, plain_axes, tiled_axes
+from tvm_gnn_cost.meta_schedule.tir.block_axes import BlockAxes, Variable, plain_axes, tiled_axes, variables_of
 from tvm_gnn_cost.meta_schedule.tir.bodies import Body, BodyReader, read_body
 from tvm_gnn_cost.meta_schedule.tir.program import BlockAround, Program
 
@@ -85,6 +85,7 @@ def block_costs(program: Program, stages: Stages) -> dict[str, Counts]:
 class _StagesReader:
     def __init__(self, program: Program, origins: Origins) -> None:
         self._program, self._origins = program, origins
+        self.extents = program.extents
         self._writers: dict[int, TensorKey] = {}  # buffer -> the stage that wrote it last
         self._inputs: dict[int, Any] = {}
         self._input_keys: dict[int, TensorKey] = {}
@@ -157,11 +158,11 @@ class _BlockReader:
         if starts:
             self._write(outputs, keys)
         if body.is_opaque or len(block.match_buffers) or not body.stores:
-            axes = tiled_axes(block, body, block.writes[0])
+            axes = tiled_axes(block, self._variables(self._around, body), block.writes[0])
             nodes, counts = self._called(axes)
         else:
             store = _store_of(body, outputs[0])
-            axes = plain_axes(block, body, store.indices, outputs[0])
+            axes = plain_axes(self._variables(self._around, body), store.indices, outputs[0])
             nodes = self._stored(body, axes)
             counts = count_operations(nodes)
         init = self._initial(axes, outputs[0])
@@ -189,6 +190,9 @@ class _BlockReader:
             output_bytes=sizes if len(sizes) > 1 else (),
         )
         return operation, axes
+
+    def _variables(self, around: BlockAround, body: Body) -> list[Variable]:
+        return variables_of(around, body, self._stages.extents)
 
     def _write(self, outputs: Sequence[Any], keys: Sequence[TensorKey]) -> None:
         for buffer, key in zip(outputs, keys, strict=True):
@@ -222,7 +226,7 @@ class _BlockReader:
             body = read_body(block.body)
             if body.is_opaque or len(block.match_buffers) or not body.stores:
                 return ()
-            theirs = plain_axes(block, body, _store_of(body, buffer).indices, buffer)
+            theirs = plain_axes(self._variables(self._init, body), _store_of(body, buffer).indices, buffer)
             return self._stored_by(body, theirs)
         init = self._around.block.init
         if init is None:
