@@ -77,6 +77,7 @@ void ProgramReader::visit_loop(ffi::Address loop, int depth) {
 void ProgramReader::visit_block(ffi::Address realize, int depth) {
   const ffi::Address block = types_.realize_block.object(realize), body = types_.block_body.object(block);
   check_postprocessed(block);
+  check_axes(block);
   const bool is_root = parents_.empty() && loops_.empty() && ffi::elements(types_.block_axes.object(block)).empty() &&
                        ffi::elements(types_.block_writes.object(block)).empty();
   if (is_root) return visit(body, depth + 1);
@@ -142,6 +143,15 @@ std::int32_t ProgramReader::unroll(ffi::Address loop) const {
   library_.release(value);
   if (steps < 0 || steps > std::numeric_limits<std::int32_t>::max()) throw NotUnderstood("a pragma is no number");
   return static_cast<std::int32_t>(steps);
+}
+
+// An axis that follows one of a block around it, or is as long as that says, is read with the loops: Python's turn.
+void ProgramReader::check_axes(ffi::Address block) const {
+  for (const ffi::Value& axis : ffi::elements(types_.block_axes.object(block))) {
+    const ffi::Address domain = types_.axis_domain.object(ffi::address(axis));
+    types_.number(types_.range_min.object(domain));
+    types_.number(types_.range_extent.object(domain));
+  }
 }
 
 void ProgramReader::check_postprocessed(ffi::Address block) const {

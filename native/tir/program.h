@@ -57,6 +57,7 @@ class ProgramReader {
   bool has_blocks(ffi::Address statement, int depth) const;
   Annotation annotation(ffi::Address loop) const;
   std::int32_t unroll(ffi::Address loop) const;
+  void check_axes(ffi::Address block) const;
   void check_postprocessed(ffi::Address block) const;
 
   const ffi::Library& library_;

@@ -57,6 +57,7 @@ Types::Types(const ffi::Library& library) {
   axis_domain = pointer(info_axis, {"dom"});
   axis_kind = library.field(info_axis, {"iter_type"}, kEnumeration);
   axis_thread = library.field(info_axis, {"thread_tag"}, kText);
+  range_min = pointer(info_range, {"min"});
   range_extent = pointer(info_range, {"extent"});
 
   const ffi::TypeInfo& info_integer = type({"ir.IntImm"});
@@ -103,7 +104,7 @@ Types::Types(const ffi::Library& library) {
 }
 
 std::int64_t Types::number(ffi::Address expression) const {
-  if (ffi::type_of(expression) != integer) throw NotUnderstood("an extent is no number");
+  if (ffi::type_of(expression) != integer) throw NotUnderstood("where a loop or an axis begins or ends is no number");
   if (!has_wide_integers) return *reinterpret_cast<const std::int64_t*>(expression + integer_value.offset);
   const ffi::Value& value = integer_value.value(expression);
   if (value.type_index != ffi::kInt) throw NotUnderstood("a number has more than 64 bits");

@@ -31,7 +31,7 @@ struct Types {
   ffi::Field realize_values, realize_predicate, realize_block;
   ffi::Field block_axes, block_reads, block_writes, block_name, block_matches, block_annotations, block_init, block_body;
   ffi::Field region_buffer;
-  ffi::Field axis_variable, axis_domain, axis_kind, axis_thread, range_extent;
+  ffi::Field axis_variable, axis_domain, axis_kind, axis_thread, range_min, range_extent;
   ffi::Field integer_value, cast_value, left, right;  // left, right: of every binary expression
   bool has_wide_integers;                             // an integer may be as long as it wants to
 
