@@ -83,6 +83,11 @@ class NativeBuilder:
         self._hardware = native_hardware(self._native, task.hardware)
         self._extractor = self._new_extractor()
 
+    @property
+    def num_units(self) -> int:
+        """How many different blocks and inputs Python has read for the extension."""
+        return 0 if self._extractor is None else int(self._extractor.num_units)
+
     def build(self, functions: Sequence[Any]) -> tuple[BuiltGraphs, Failures]:
         """The graphs of PrimFuncs, and those that cannot be read; None stands for what is no function, and is none of
         them."""
@@ -97,7 +102,7 @@ class NativeBuilder:
         """The graphs of those that the extension reads itself."""
         if self._extractor is None:
             return BuiltGraphs.unreadable(len(functions))
-        if self._extractor.num_units > MOST_UNITS:
+        if self.num_units > MOST_UNITS:
             self._extractor = self._new_extractor()
         addresses = np.array([0 if f is None else NAMES.address(f) for f in functions], np.uint64)
         found = Extraction(*self._extractor.extract(addresses, self._n_threads))
@@ -112,7 +117,7 @@ class NativeBuilder:
 
     def _register(self, representatives: Sequence[Any]) -> bool:
         """Reads what the blocks of these functions compute and hands it over. Returns whether any was new."""
-        before = self._extractor.num_units
+        before = self.num_units
         for function in representatives:
             address = np.array([NAMES.address(function)], np.uint64)
             status = Extraction(*self._extractor.extract(address, 1)).status[0]
@@ -125,7 +130,7 @@ class NativeBuilder:
                 self._extractor.register_program(int(address[0]), **encode_program(stages), **tables)
             except Exception as error:  # Python says why, of each candidate that has these blocks
                 logger.debug("a program cannot be read: %r", error)
-        return bool(self._extractor.num_units > before)
+        return self.num_units > before
 
     def _build_in_python(self, functions: Sequence[Any], rest: Sequence[int]) -> tuple[BuiltGraphs, Failures]:
         """The graphs of the functions of these positions (`readable` is of all of them), read in Python."""
