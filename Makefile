@@ -21,7 +21,7 @@ DEMO_MEASURE  ?= --round 16 --population 1024 --repeat 3 --min-repeat-ms 20 --bu
 NATIVE := CMakeLists.txt $(wildcard $(foreach ext,cc cpp h hpp,native/*.$(ext) native/*/*.$(ext)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-metaschedule test test-apache-tvm test-without-tvm run-tests lint format sanitize clean
+.PHONY: help install demo demo-metaschedule test test-apache-tvm test-without-tvm run-tests lint format sanitize run-sanitized clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -67,19 +67,23 @@ format: $(STAMP) ## Put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+sanitize: ## Run the extension under the address and undefined-behaviour sanitizers, with both TVMs (minutes)
+	$(MAKE) run-sanitized SOAK='benchmarks/memory_soak.py --states $(SANITIZE_STATES)'
+	$(MAKE) $(IN_APACHE_TVM) run-sanitized SOAK='benchmarks/tir_memory_soak.py --programs $(SANITIZE_STATES)'
+
 # In a copy of the package, with -S: else the editable install's import hook would put the extension in .venv first.
-sanitize: $(STAMP) ## Run the extension under the address and undefined-behaviour sanitizers (minutes)
-	$(BIN)/cmake -S . -B build/asan -G Ninja -DTVM_GNN_COST_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(BIN)/python) \
-		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
-	$(BIN)/cmake --build build/asan
+run-sanitized: $(STAMP)
+	$(BIN)/cmake -S . -B build/asan/$(VENV) -G Ninja -DTVM_GNN_COST_SANITIZE=ON \
+		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
+	$(BIN)/cmake --build build/asan/$(VENV)
 	rm -rf build/asan/package
 	mkdir build/asan/package
 	cp -r tvm_gnn_cost build/asan/package
-	cp build/asan/_native*.so build/asan/package/tvm_gnn_cost
+	cp build/asan/$(VENV)/_native*.so build/asan/package/tvm_gnn_cost
 	ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=8 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" \
 		PYTHONPATH="build/asan/package:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
-		$(BIN)/python -S benchmarks/memory_soak.py --states $(SANITIZE_STATES)
+		$(BIN)/python -S $(SOAK)
 
 clean: ## Remove .venv and what builds and runs left
 	rm -rf $(VENV) .venv-apache-tvm .venv-without-tvm build dist demo demo-metaschedule

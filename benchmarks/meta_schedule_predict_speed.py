@@ -165,10 +165,11 @@ def table(results: Sequence[Result], count: int) -> Table:
     """A line for each measurement."""
     found = [result for result in results if "ratio" in result]
     ratios = [result["ratio"] for result in found]
+    mean, least = np.exp(np.mean(np.log(ratios or [1.0]))), min(ratios, default=1.0)
     rows = Table(
         "TVM", "target", "workload", "stock (s)", "features (s)", "ours (s)", "ratio", "graphs (us)", "network (us)",
         "first (s)", "round (s)", "stock's round (s)", title=f"{count} candidates (us a candidate)",
-        caption=f"geometric mean {np.exp(np.mean(np.log(ratios or [1.0]))):.0f}x, least {min(ratios, default=1.0):.0f}x",
+        caption=f"geometric mean {mean:.0f}x, least {least:.0f}x",
     )  # fmt: skip
     each = 1e6 / count
     for r in found:

@@ -31,7 +31,9 @@ MOST_REMEMBERED = 256
 
 
 def make_source(mod: Any, target: Any) -> TIRSource:
-    """The fastest source of a task that may be used here. Raises InvalidArgumentError for a module that has not one function to schedule.
+    """The fastest source of a task that may be used here.
+
+    Raises InvalidArgumentError for a module that has not one function to schedule.
 
     Args:
         mod: an IRModule or a PrimFunc, as it is before any schedule.

@@ -1,5 +1,4 @@
-"""The proof of the native reader of TIR programs: does it make the graphs that Python makes, on the TVM that is installed
-here?
+"""The proof of the native reader of TIR programs: does it make the graphs that Python makes, on the TVM that is here?
 
     python -m tvm_gnn_cost.meta_schedule.native.proof --ffi /path/to/libtvm_ffi.so
 

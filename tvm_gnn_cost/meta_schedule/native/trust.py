@@ -1,7 +1,7 @@
 """Whether the extension may read MetaSchedule's candidates.
 
-Where the fields of TIR's classes lie is asked of tvm-ffi, by name, so one binary serves every TVM that has it; it proves
-itself all the same before it is used (`proof`; see `system.native_extension`). Loop nests that Python has read need no
+Where the fields of TIR's classes lie is asked of tvm-ffi, by name, so one binary serves every TVM that has it. It
+proves itself all the same before it is used (`proof`; see `system.native_extension`). Loop nests that Python has read need no
 proof: nothing of TVM's memory is read for them.
 """
 
@@ -84,18 +84,18 @@ def has_tvm_ffi() -> bool:
 
 
 def load_tvm(native: ModuleType) -> Any:
-    """The TVM that Python loaded, as the extension reads it. Raises RuntimeError, with the name, for what it has not."""
+    """The TVM that Python loaded, as the extension reads it. Raises RuntimeError, with the name, for what it lacks."""
     return native.LoadedTvm(str(ffi_path()))
 
 
 def ffi_path() -> Path:
     """The tvm-ffi library that is loaded."""
-    import tvm_ffi
+    import tvm_ffi  # type: ignore[import-not-found]
 
     return Path(tvm_ffi.LIB._name)
 
 
 def _installation_key() -> str:
     tvm = require_tvm()
-    libraries = sorted(Path(tvm.__file__).parent.rglob("libtvm*.so"))
+    libraries = sorted(Path(str(tvm.__file__)).parent.rglob("libtvm*.so"))
     return installation_key([ffi_path(), *libraries], _SPECIFICATION)
