@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tvm import IRModule
 
 from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
@@ -283,7 +284,7 @@ def _check_operations(candidate: Any, program: Program, stages: Stages, checked:
     if any(stage.axes.is_called for stage in stages.blocks):
         return
     function = primitive_function(candidate)
-    theirs = float(_estimate()(import_module("tvm").IRModule({"main": function})))
+    theirs = float(_estimate()(IRModule({"main": function})))
     ours = 0.0
     for number, stage in enumerate(stages.blocks, stages.first):
         around, operation = program.blocks[stage.block], stages.operations[number]
