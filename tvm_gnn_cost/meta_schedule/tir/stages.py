@@ -80,7 +80,7 @@ class _StagesReader:
         self._inputs: dict[int, Any] = {}
         self._input_keys: dict[int, TensorKey] = {}
         self._own: set[int] = set()  # buffers that only the block at hand knows
-        self._written = {NAMES.address(NAMES.region_buffer(w)) for b in program.blocks for w in b.block.writes}
+        self._written = {NAMES.address(buffer) for b in program.blocks for buffer in _outputs(b.block)}
 
     def read(self) -> Stages:
         blocks = self._program.blocks
@@ -134,7 +134,7 @@ class _BlockReader:
         keys: list[TensorKey] = [(*self._key, number) for number in range(len(outputs))]
         if starts:
             self._write(outputs, keys)
-        if body.is_opaque or len(block.match_buffers) or not body.stores:
+        if _is_called(block, body):
             axes = tiled_axes(block, self._variables(self._around, body), block.writes[0])
             nodes, counts = self._called(axes)
         else:
@@ -181,10 +181,8 @@ class _BlockReader:
     def _stored(self, body: Body, axes: BlockAxes) -> tuple[Node, ...]:
         """What the stores evaluate, and the conditions around them."""
         reader = self._reader(axes.nodes())
-        nodes = [reader.under(store.value, lets) for store, lets in body.stores]
-        for condition in body.conditions:
-            nodes.append(Node("Condition", None, (reader.node(condition),), "select"))
-        return tuple(nodes)
+        conditions = (Node("Condition", None, (reader.node(condition),), "select") for condition in body.conditions)
+        return (*reader.stored(body), *conditions)
 
     def _called(self, axes: BlockAxes) -> tuple[tuple[Node, ...], Counts]:
         """An intrinsic's body: it reads the regions that the block says, and costs what the unscheduled block did."""
@@ -201,19 +199,21 @@ class _BlockReader:
         if self._init is not None:
             block = self._init.block
             body = read_body(block.body)
-            if body.is_opaque or len(block.match_buffers) or not body.stores:
+            if _is_called(block, body):
                 return ()
             theirs = plain_axes(self._variables(self._init, body), _store_of(body, buffer).indices, buffer)
-            return self._stored_by(body, theirs)
+            return self._reader(theirs.nodes()).stored(body)
         init = self._around.block.init
         if init is None:
             return ()
-        body = read_body(init)
-        return self._stored_by(body, axes)
+        return self._reader(axes.nodes()).stored(read_body(init))
 
-    def _stored_by(self, body: Body, axes: BlockAxes) -> tuple[Node, ...]:
-        reader = self._reader(axes.nodes())
-        return tuple(reader.under(store.value, lets) for store, lets in body.stores)
+
+def _is_called(block: Any, body: Body) -> bool:
+    """Whether the body is a call to an intrinsic; one that does not say what it writes is read by its stores."""
+    if not len(block.writes):
+        return not body.stores
+    return body.is_opaque or bool(len(block.match_buffers)) or not body.stores
 
 
 def _corner(part: Any, reader: BodyReader) -> Node:
@@ -243,8 +243,15 @@ def _store_of(body: Body, buffer: Any) -> Any:
 
 
 def _outputs(block: Any) -> list[Any]:
-    """The buffers that a block writes, each once. Raises ValueError if there are none."""
+    """The buffers that a block writes, each once: those that it names, or else those that it stores to.
+
+    Raises ValueError if there are none.
+    """
     found = {NAMES.address(buffer): buffer for buffer in map(NAMES.region_buffer, block.writes)}
+    if not found:
+        own = {NAMES.address(buffer) for buffer in block.alloc_buffers}
+        stored = [store.buffer for store, _ in read_body(block.body).stores]
+        found = {a: buffer for a, buffer in ((NAMES.address(b), b) for b in stored) if a not in own}
     if not found:
         raise ValueError(f"block {block.name_hint} writes nothing that it names")
     return list(found.values())
