@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from meta_schedule.programs import CPU, PROGRAMS, matmul
+from meta_schedule.programs import CPU, GPU, NAMES, PROGRAMS, matmul
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.meta_schedule.source import make_source
@@ -41,6 +41,14 @@ def test_the_key_is_the_same_in_every_process() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
     assert there.stdout.split()[-1] == make_source(matmul(), CPU).key
+
+
+def test_what_tvm_notes_of_a_function_does_not_change_the_key() -> None:
+    key = make_source(matmul(), CPU).key
+    assert make_source(matmul().with_attr("global_symbol", "main").with_attr("op_pattern", 4), CPU).key == key
+    assert make_source(matmul().without_attr(f"{NAMES.tir.__name__.rpartition('.')[2]}.noalias"), CPU).key == key
+    assert make_source(matmul().with_attr("layout_free_buffers", [1]), CPU).key != key
+    assert make_source(matmul(32), CPU).key != key and make_source(matmul(), GPU).key != key
 
 
 def test_a_module_of_no_functions_is_no_task() -> None:
