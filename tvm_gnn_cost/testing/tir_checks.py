@@ -139,7 +139,24 @@ def _check_regions(
             relax = nest.computation.stages[number].scope == "shared"
             spans = nest.spans(number, first.stage, first.index - 1, relax)
             everywhere = _Touched(around, around.loops, generator)
-            _check_touched(stages, nest, number, spans, everywhere, checked, is_sure=not stage.axes.is_called)
+            _check_touched(stages, nest, number, spans, everywhere, checked, is_sure=_is_sure(stages, nest, number))
+
+
+def _is_sure(stages: Stages, nest: LoopNest, number: int) -> bool:
+    """Whether the region that a stage makes in the loops of others is known: it is what its readers there touch, which
+    only sums of axes tell exactly, and which an intrinsic fills up to a whole tile."""
+    todo, seen = [number], set()
+    while todo:
+        stage = todo.pop()
+        seen.add(stage)
+        if stages.blocks[stage - stages.first].axes.is_called:
+            return False
+        if nest.placements[stage].attach is not None:
+            reads = [access for access in nest.computation.accesses if access.producer == stage]
+            if not all(access.affine for access in reads):
+                return False
+            todo += [access.host for access in reads if access.host not in seen]
+    return True
 
 
 def _check_touched(
