@@ -83,16 +83,16 @@ def _unproven() -> str | None:
     return reason
 
 
+_RUN_PROOF = """
+import runpy, sys
+del sys.path[0]  # the working directory: the package as it is there, in a clone, has no extension
+runpy.run_module("tvm_gnn_cost.ansor.native.proof", run_name="__main__", alter_sys=True)
+"""
+
+
 def run_proof(arguments: Sequence[str] = ()) -> str | None:
     """Runs `proof` in a child process. Returns what was wrong, or None if it read everything as Python did."""
-    command = [
-        sys.executable,
-        "-m",
-        "tvm_gnn_cost.ansor.native.proof",
-        "--libtvm",
-        str(libtvm_path()),
-        *arguments,
-    ]
+    command = [sys.executable, "-c", _RUN_PROOF, "--libtvm", str(libtvm_path()), *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     try:
         child = subprocess.run(
