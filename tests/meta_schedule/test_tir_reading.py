@@ -309,12 +309,7 @@ def main(A: T.Buffer((8, 8), "float32"), D: T.Buffer((8, 8), "float32")):
 
 # --- what cannot be read ---
 
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (
-            """
+DYNAMIC = """
 def main(a: T.handle, b: T.handle, n: T.int32):
     A = T.match_buffer(a, (n,))
     B = T.match_buffer(b, (n,))
@@ -322,7 +317,14 @@ def main(a: T.handle, b: T.handle, n: T.int32):
         with T.block("B"):
             x = T.axis.spatial(n, i)
             B[x] = A[x]
-""",
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            DYNAMIC,
             "dynamic shapes",
         ),
         (
@@ -359,15 +361,7 @@ def test_one_bad_candidate_is_counted_and_named_once(text: str, says: str, caplo
 
 
 def test_a_task_whose_program_cannot_be_read_has_a_source_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    program = parse("""
-def main(a: T.handle, b: T.handle, n: T.int32):
-    A = T.match_buffer(a, (n,))
-    B = T.match_buffer(b, (n,))
-    for i in range(n):
-        with T.block("B"):
-            x = T.axis.spatial(n, i)
-            B[x] = A[x]
-""")
+    program = parse(DYNAMIC)
     source = make_source(program, CPU)
     assert source.flop == 1.0 and "dynamic shapes" in caplog.text
 

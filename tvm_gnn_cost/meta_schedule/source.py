@@ -79,14 +79,7 @@ class TIRSource:
     def build(self, candidates: Sequence[Any]) -> BuiltGraphs:
         """The graphs of the candidates. Those that cannot be read are left out; the log says how many and why the
         first, once."""
-        parts = [BuiltGraphs.unreadable(0)]
-        failures: list[tuple[int, Exception]] = []
-        for i, candidate in enumerate(candidates):
-            try:
-                parts.append(self.writer.built(self.loop_nest(candidate)))
-            except Exception as error:  # one bad candidate must not end the search
-                failures.append((i, error))
-                parts.append(BuiltGraphs.unreadable(1))
+        built, failures = self.writer.build(candidates, self.loop_nest)
         if failures:
             first, why = failures[0]
             level = logging.DEBUG if self._has_warned else logging.WARNING
@@ -97,7 +90,7 @@ class TIRSource:
                 "number %d (%s: %s)",
                 len(failures), len(candidates), self.key, first, type(why).__name__, last_line(why),
             )  # fmt: skip
-        return BuiltGraphs.of(parts)
+        return built
 
     def can_run(self, candidates: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
         """All of them: MetaSchedule's postprocessors have verified a GPU's limits before a candidate gets here."""

@@ -17,15 +17,14 @@ import numpy as np
 from tvm import IRModule
 
 from tvm_gnn_cost.errors import last_line
-from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.expression import Node
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
 from tvm_gnn_cost.graphs.loops import THREAD_ANNOTATIONS, Annotation
-from tvm_gnn_cost.graphs.schema import EDGE_FEATURES, NODE_FEATURES
 from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.source import TIRSource, primitive_function
 from tvm_gnn_cost.meta_schedule.tir.program import BlockAround, Program
 from tvm_gnn_cost.meta_schedule.tir.stages import Stages, read_stages
+from tvm_gnn_cost.testing.feature_ranges import out_of_range
 from tvm_gnn_cost.testing.tir_regions import Touched, has_load
 
 PROPERTIES = ("readable", "iterations", "writes", "reads", "operations", "features")
@@ -83,7 +82,8 @@ def check_candidates(source: TIRSource, candidates: Sequence[Any], seed: int = 0
         _check_iterations(program, stages, nest, checked)
         _check_regions(program, stages, nest, checked, np.random.default_rng(seed))
         _check_operations(candidate, program, stages, checked)
-        _check_features(source.writer.built(nest), checked)
+        for problem in out_of_range(source.writer.built(nest)):
+            checked.fault("features", problem)
     return checked
 
 
@@ -235,16 +235,3 @@ def _counted(node: Node) -> float:
     if node.kind == "Select" and node.value is None:
         return children[0] + max(children[1:])
     return sum(children) + (node.kind in _ARITHMETIC)
-
-
-def _check_features(built: BuiltGraphs, checked: Checked) -> None:
-    for name, values, features in (
-        ("node", built.graphs.node_features, NODE_FEATURES),
-        ("edge", built.graphs.edge_features, EDGE_FEATURES),
-    ):
-        low, high = np.array([(f.low, f.high) for f in features], dtype=np.float32).T
-        wrong = ~((values >= low) & (values <= high) & np.isfinite(values))
-        for column in np.flatnonzero(wrong.any(axis=0)):
-            checked.fault(
-                "features", f"{name} feature {features[column].name} is {values[wrong[:, column], column][0]}"
-            )
