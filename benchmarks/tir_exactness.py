@@ -32,48 +32,51 @@ TARGETS = {
     "cuda": "nvidia/nvidia-a100",
     "cuda-sm_61": "nvidia/geforce-gtx-1080-ti",
 }
-WORKLOADS: dict[str, tuple[Any, ...]] = {
-    "matmul": (128, 128, 128),
-    "matmul_relu": (256, 64, 512),
-    "dense": (100, 60, 300),
-    "dense_relu": (64, 256, 128),
-    "dense_int8": (64, 128, 256),
-    "batch_matmul_nkkm": (4, 64, 64, 64),
-    "transpose_batch_matmul": (1, 64, 4, 32),
-    "mlp": (64, 64, 128, 64),
-    "attention": (4, 64, 32),
-    "conv2d_nchw": (1, 28, 28, 32, 64, 3, 3, 1, 1),
-    "conv2d_nhwc": (1, 28, 28, 32, 64, 3, 2, 1),
-    "conv2d_nchw_bias_bn_relu": (1, 14, 14, 32, 64, 3, 3, 1, 1),
-    "conv2d_nchwc": (1, 32, 14, 14, 64, 3, 1, 1),
-    "conv2d_transpose_nhwc": (1, 8, 8, 32, 16, 4, 2, 1),
-    "conv2d_capsule_nhwijc": (1, 8, 8, 8, 16, 3, 1, 1),
-    "conv1d_nlc": (1, 64, 32, 64, 3, 2, 1),
-    "conv3d_ndhwc": (1, 4, 14, 14, 16, 32, 3, 1, 1),
-    "depthwise_conv2d_nhwc": (1, 28, 28, 32, 3, 1, 1),
-    "grouped_conv2d_nchw": (1, 32, 14, 14, 32, 3, 1, 1, 4),
-    "separable_conv2d": (1, 28, 28, 16, 32, 3, 1),
-    "upsample_conv2d": (1, 16, 14, 14, 32, 3),
-    "bottleneck_nhwc": (1, 14, 14, 64, 16),
-    "max_pool2d_nchw": (1, 28, 28, 32, 1),
-    "global_average_pool": (1, 64, 14, 14),
-    "squeeze_excite": (1, 32, 14, 14, 8),
-    "softmax_mn": (256, 128),
-    "log_softmax": (64, 256),
-    "masked_softmax": (4, 32, 64),
-    "layer_norm": (64, 256),
-    "rms_norm": (64, 256),
-    "norm_bmn": (1, 256, 256),
-    "reduce_rows": (64, 1024),
-    "reduce_columns": (1024, 64),
-    "column_deviations": (256, 64),
-    "elementwise_chain": (256, 256),
-    "transpose_add": (128, 256),
-    "box_blur": (64, 64, 2),
-    "lstm_cell": (8, 64, 64),
-    "rotary_embedding": (4, 64, 32),
-    "pixel_shuffle": (1, 16, 14, 14, 2),
-}
+WORKLOADS = (
+    "matmul 128 128 128",
+    "matmul 256 256 256 float16 float16",
+    "matmul 128 256 64 int8 int32",
+    "matmul_relu 256 64 512",
+    "dense 100 60 300",
+    "dense_relu 64 256 128",
+    "dense_int8 64 128 256",
+    "batch_matmul_nkkm 4 64 64 64",
+    "transpose_batch_matmul 1 64 4 32",
+    "mlp 64 64 128 64",
+    "attention 4 64 32",
+    "conv2d_nchw 1 28 28 32 64 3 3 1 1",
+    "conv2d_nhwc 1 28 28 32 64 3 2 1",
+    "conv2d_nchw_bias_bn_relu 1 14 14 32 64 3 3 1 1",
+    "conv2d_nchwc 1 32 14 14 64 3 1 1",
+    "conv2d_transpose_nhwc 1 8 8 32 16 4 2 1",
+    "conv2d_capsule_nhwijc 1 8 8 8 16 3 1 1",
+    "conv1d_nlc 1 64 32 64 3 2 1",
+    "conv3d_ndhwc 1 4 14 14 16 32 3 1 1",
+    "depthwise_conv2d_nhwc 1 28 28 32 3 1 1",
+    "grouped_conv2d_nchw 1 32 14 14 32 3 1 1 4",
+    "separable_conv2d 1 28 28 16 32 3 1",
+    "upsample_conv2d 1 16 14 14 32 3",
+    "bottleneck_nhwc 1 14 14 64 16",
+    "max_pool2d_nchw 1 28 28 32 1",
+    "global_average_pool 1 64 14 14",
+    "squeeze_excite 1 32 14 14 8",
+    "softmax_mn 256 128",
+    "log_softmax 64 256",
+    "masked_softmax 4 32 64",
+    "layer_norm 64 256",
+    "rms_norm 64 256",
+    "norm_bmn 1 256 256",
+    "reduce_rows 64 1024",
+    "reduce_columns 1024 64",
+    "column_deviations 256 64",
+    "elementwise_chain 256 256",
+    "transpose_add 128 256",
+    "box_blur 64 64 2",
+    "lstm_cell 8 64 64",
+    "rotary_embedding 4 64 32",
+    "pixel_shuffle 1 16 14 14 2",
+)
+"""As a command line has them: a name and its arguments."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,31 +84,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=8, help="of each workload and target (default: %(default)s)")
     parser.add_argument("--targets", nargs="+", choices=list(TARGETS), default=["llvm", "cuda"])
-    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
+    parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), help="each as 'NAME ARGUMENT...'")
     parser.add_argument("--programs", type=int, default=0, help="random programs beside them (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the search and the programs (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("tir_exactness.json"), help="default: %(default)s")
     options = parser.parse_args(arguments)
     done: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
-    chosen = [(name, WORKLOADS[name]) for name in options.workloads]
-    chosen += [("random_program", (options.seed + i, 8 + i % 7)) for i in range(options.programs)]
+    programs = [f"random_program {options.seed + i} {8 + i % 7}" for i in range(options.programs)]
     for target in options.targets:
-        for name, arguments_of in chosen:
-            label = " ".join(map(str, [name, *arguments_of]))
+        for label in (*options.workloads, *programs):
             key = f"{tvm.__version__} {target} {label} x{options.candidates} seed {options.seed}"
             if key in done:
                 continue
             done[key] = {"tvm": tvm.__version__, "target": target, "workload": label}
-            done[key] |= prove(name, arguments_of, TARGETS[target], options.candidates, options.seed)
+            done[key] |= prove(label, TARGETS[target], options.candidates, options.seed)
             write_atomically(options.out, f"{json.dumps(done, indent=1)}\n".encode())
             print(f"{target} {label}: {summary(done[key])}", flush=True)
     print(table(list(done.values())))
     return int(any(result.get("broken") for result in done.values()))
 
 
-def prove(name: str, arguments: tuple[Any, ...], target_text: str, count: int, seed: int) -> dict[str, Any]:
+def prove(label: str, target_text: str, count: int, seed: int) -> dict[str, Any]:
     """What was found of one workload on one target, as JSON; why there is nothing, where TVM makes no candidates."""
     target = parse_target(target_text)
+    name, *words = label.split()
+    arguments = [int(word) if word.isdecimal() else word for word in words]
     try:
         with target:
             mod = te.create_prim_func(find_workload(name, arguments).tensors())

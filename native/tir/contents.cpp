@@ -85,8 +85,9 @@ void ContentReader::merge_inits(const Program& program) {
 
 void ContentReader::put_block(ffi::Address block) {
   encoder_.put(types_.block_name.value(block));
-  for (const ffi::Field& field : {types_.block_axes, types_.block_reads, types_.block_writes, types_.block_matches,
-                                  types_.block_init, types_.block_body}) {
+  for (const ffi::Field& field : {types_.block_axes, types_.block_reads, types_.block_writes,
+                                  types_.block_allocations, types_.block_matches, types_.block_init,
+                                  types_.block_body}) {
     encoder_.put(field.object(block));
   }
 }

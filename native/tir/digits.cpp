@@ -100,30 +100,35 @@ std::int64_t total(const Index& a, const Limits& limits) {
   return bounds == nullptr ? a.span() : std::min(a.span(), bounds->high);
 }
 
-// What is left of it where it has at most so many values. An estimate gets as many as it should have: the outermost loop
-// that it has a digit of makes up the difference.
+// The index with so many values. The outermost loops give way, or make up the difference: the last tile is cut off,
+// which no digit can say, so a second one of the same loop has what is left of its way.
+Index spanning(Index a, std::int64_t values) {
+  if (a.digits.empty() || has_backwards(a.digits)) return a;
+  std::stable_sort(a.digits.begin(), a.digits.end(),
+                   [](const Digit& x, const Digit& y) { return x.scale > y.scale; });  // outermost first
+  Index rest = std::move(a);
+  while (!rest.digits.empty()) {
+    const Digit digit = rest.digits.front();
+    rest.digits.erase(rest.digits.begin());
+    const std::int64_t room = tvm_gnn_cost::add(values, multiply(-1, rest.span()));
+    if (room < 0 || (room == 0 && !rest.digits.empty())) continue;
+    const std::int64_t steps = room / digit.scale, left = room % digit.scale;
+    if (steps != 0) {
+      rest.digits.insert(rest.digits.begin(),
+                         {digit.source, digit.divisor, tvm_gnn_cost::add(steps, 1), digit.scale});
+    }
+    if (left != 0) {
+      rest.digits.insert(rest.digits.begin(), {digit.source, multiply(digit.divisor, digit.extent),
+                                               tvm_gnn_cost::add(left, 1), 1});
+    }
+    return rest;
+  }
+  return rest;
+}
+
+// What is left of it where it has at most so many values; an estimate gets as many as it should have.
 Index fitted(Index a, std::int64_t values) {
-  const bool exact = a.exact;
-  Index index = capped(std::move(a), values);
-  std::vector<Digit>& digits = index.digits;
-  if (exact || digits.empty() || has_backwards(digits)) return index;
-  const auto outermost = std::max_element(digits.begin(), digits.end(),
-                                          [](const Digit& x, const Digit& y) { return x.scale < y.scale; });
-  const Digit first = *outermost;
-  const auto place = outermost - digits.begin();
-  digits.erase(outermost);
-  const std::int64_t rest = tvm_gnn_cost::add(values, multiply(-1, index.span()));
-  if (rest < 0) {
-    digits.insert(digits.begin() + place, first);
-    return index;
-  }
-  const std::int64_t steps = rest / first.scale, left = rest % first.scale;
-  const std::int64_t beyond = multiply(first.divisor, first.extent);
-  if (steps != 0) {
-    digits.insert(digits.begin(), {first.source, first.divisor, tvm_gnn_cost::add(steps, 1), first.scale});
-  }
-  if (left != 0) digits.push_back({first.source, beyond, tvm_gnn_cost::add(left, 1), 1});
-  return index;
+  return a.exact && a.span() <= values ? a : spanning(std::move(a), values);
 }
 
 Index divided(const Index& a, std::int64_t by, const Limits& limits) {
@@ -215,29 +220,27 @@ Index scaled(const Index& a, std::int64_t factor) {
   return result;
 }
 
-Index capped(Index a, std::int64_t values) {
-  if (a.span() <= values || has_backwards(a.digits)) return a;
-  std::stable_sort(a.digits.begin(), a.digits.end(),
-                   [](const Digit& x, const Digit& y) { return x.scale > y.scale; });  // outermost first
-  std::size_t first = 0;
-  for (; first < a.digits.size(); ++first) {
-    Digit& digit = a.digits[first];
-    const std::int64_t extent = std::min(digit.extent, ceiling_divide(values, digit.scale));
-    if (extent > 1) {
-      digit.extent = extent;
-      break;
-    }
-  }
-  a.digits.erase(a.digits.begin(), a.digits.begin() + static_cast<std::ptrdiff_t>(first));
-  return a;
-}
+Index capped(Index a, std::int64_t values) { return a.span() <= values ? a : spanning(std::move(a), values); }
 
 Index within(Index index, std::int64_t extent, const Limits& limits) {
-  const Limits::Bounds* const known = limits.of(index.digits);
-  const Limits::Bounds bounds = known == nullptr ? Limits::Bounds{0, extent} : *known;
-  const std::int64_t between = tvm_gnn_cost::add(bounds.high, multiply(-1, bounds.low));
-  const std::int64_t values = std::min(extent, std::max<std::int64_t>(1, between));
-  return capped(std::move(index), values);
+  for (const auto& [sum_of, bounds] : limits.known()) {
+    const auto& sum = sum_of;
+    const auto is_in = [&](const Digit& digit) {
+      return std::any_of(sum.begin(), sum.end(), [&](const Digit& one) { return key(one) == key(digit); });
+    };
+    const auto has = [&](const Digit& one) {
+      return std::any_of(index.digits.begin(), index.digits.end(),
+                         [&](const Digit& digit) { return key(one) == key(digit); });
+    };
+    if (!std::all_of(sum.begin(), sum.end(), has)) continue;
+    Index part, others{{}, index.constant, index.exact};
+    for (const Digit& digit : index.digits) (is_in(digit) ? part : others).digits.push_back(digit);
+    const std::int64_t between = tvm_gnn_cost::add(bounds.high, multiply(-1, bounds.low));
+    part = capped(std::move(part), std::max<std::int64_t>(1, between));
+    others.digits.insert(others.digits.end(), part.digits.begin(), part.digits.end());
+    index = std::move(others);
+  }
+  return capped(std::move(index), extent);
 }
 
 Index composed(const std::vector<Digit>& outer, const std::vector<Index>& values,

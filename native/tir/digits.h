@@ -46,15 +46,18 @@ class Limits {
     for (const auto& [digits, bounds] : others.known_) at(digits) = bounds;
   }
 
+  // In the order in which they were met.
+  const std::vector<std::pair<std::vector<Digit>, Bounds>>& known() const { return known_; }
+
  private:
   std::vector<std::pair<std::vector<Digit>, Bounds>> known_;  // of sorted digits
 };
 
 Index add(const Index& a, const Index& b, std::int64_t sign = 1);
 Index scaled(const Index& a, std::int64_t factor);
-// What a predicate or the size of the axis leaves of it: at most so many values. The outermost digits give way.
+// What a predicate or the size of the axis leaves of it: at most so many values.
 Index capped(Index a, std::int64_t values);
-// The value of an axis of so many values, under a predicate.
+// The value of an axis of so many values, under a predicate on the sum of all its digits, or of some.
 Index within(Index index, std::int64_t extent, const Limits& limits);
 // A variable of a block, which moves `tile` elements at once, or of a loop in its body.
 struct Variable {

@@ -46,6 +46,7 @@ Types::Types(const ffi::Library& library) {
   block_reads = pointer(info_block, {"reads"});
   block_writes = pointer(info_block, {"writes"});
   block_name = library.field(info_block, {"name_hint"}, kText);
+  block_allocations = pointer(info_block, {"alloc_buffers"});
   block_matches = pointer(info_block, {"match_buffers"});
   block_annotations = pointer(info_block, {"annotations"});
   block_init = pointer(info_block, {"init"});

@@ -63,3 +63,17 @@ def softmax(n: int = 64, m: int = 64) -> Any:
 
 
 PROGRAMS = {"matmul": matmul, "conv": conv, "softmax": softmax}
+
+
+def parse(text: str) -> Any:
+    """A function in TVMScript, written as TVM 0.19 has it, without its decorator."""
+    from importlib import import_module
+
+    from tvm import script
+
+    if NAMES.release.block == "SBlock":
+        for old, new in (("T.block", "T.sblock"), ("T.alloc_buffer", "T.sblock_alloc_buffer")):
+            text = text.replace(old, new)
+    head = "@T.prim_func(s_tir=True)" if NAMES.release.block == "SBlock" else "@T.prim_func"
+    language = import_module(f"tvm.script.{NAMES.tir.__name__.rpartition('.')[2]}")
+    return script.from_source(f"{head}\n{text.strip()}\n", {"T": language, "tvm": import_module("tvm")})

@@ -21,13 +21,16 @@ from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.native.builder import NativeBuilder
 from tvm_gnn_cost.meta_schedule.native.trust import Extension, usable_extension
 from tvm_gnn_cost.meta_schedule.tir.nests import read_nest
+from tvm_gnn_cost.meta_schedule.tir.operations import Origins
 from tvm_gnn_cost.meta_schedule.tir.program import Program, read_program
-from tvm_gnn_cost.meta_schedule.tir.stages import Origins, Stages, block_costs, read_stages
+from tvm_gnn_cost.meta_schedule.tir.stages import Stages, block_costs, read_stages
 
 logger = logging.getLogger(__name__)
 
 MOST_REMEMBERED = 256
 """Computations kept of one task; a design space has a few, with more for each extent of an rfactor."""
+
+_SCHEDULING_ATTRIBUTES = frozenset({"layout_free_buffers"})
 
 
 def make_source(mod: Any, target: Any) -> TIRSource:
@@ -81,16 +84,9 @@ class TIRSource:
     def build(self, candidates: Sequence[Any]) -> BuiltGraphs:
         """The graphs of the candidates. Those that cannot be read are left out; the log says how many and why the
         first, once."""
-        parts = [BuiltGraphs.unreadable(0)]
-        failures: list[tuple[int, Exception]] = []
-        for i, candidate in enumerate(candidates):
-            try:
-                parts.append(self.writer.built(self.loop_nest(candidate)))
-            except Exception as error:  # one bad candidate must not end the search
-                failures.append((i, error))
-                parts.append(BuiltGraphs.unreadable(1))
+        built, failures = self.writer.build(candidates, self.loop_nest)
         self._warn_of_unreadable(failures, len(candidates))
-        return BuiltGraphs.of(parts)
+        return built
 
     def _warn_of_unreadable(self, failures: Sequence[tuple[int, Exception]], count: int) -> None:
         if not failures:
@@ -185,7 +181,13 @@ def primitive_function(candidate: Any) -> Any:
 
 
 def task_key(function: Any, target: Any) -> str:
-    """Which task it is: a digest of what a PrimFunc computes and of the target; the same in every process."""
+    """Which task it is: a digest of what a PrimFunc computes and of the target; the same in every process.
+
+    Of the function's attributes only those count that change how it is scheduled: TVM adds others on the way.
+    """
+    for name in list(function.attrs.keys()) if function.attrs is not None else ():
+        if str(name) not in _SCHEDULING_ATTRIBUTES:
+            function = function.without_attr(name)
     written = f"{NAMES.structural_hash(function)} {target_text(target)}"
     return hashlib.sha256(written.encode()).hexdigest()[:32]
 

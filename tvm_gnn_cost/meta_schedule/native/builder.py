@@ -24,8 +24,9 @@ from tvm_gnn_cost.graphs.native_writer import NativeGraphWriter, built_graphs, c
 from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.native.encoding import encode_program
 from tvm_gnn_cost.meta_schedule.native.trust import Extension
+from tvm_gnn_cost.meta_schedule.tir.operations import Origins
 from tvm_gnn_cost.meta_schedule.tir.program import read_program
-from tvm_gnn_cost.meta_schedule.tir.stages import Origins, read_stages
+from tvm_gnn_cost.meta_schedule.tir.stages import read_stages
 
 logger = logging.getLogger(__name__)
 

@@ -73,12 +73,22 @@ class BlockAxes:
         """What each variable is of the axes, by its address; of a tiled one, elements divided by the tile."""
         return {variable.address: self._node(v) for v, variable in enumerate(self.variables)}
 
+    def _tiled(self) -> dict[int, int]:
+        """The dimensions that have a tile of a variable to themselves, by the variable: those of packed layouts, which
+        are as many and in the same order."""
+        alone = [d for d, tile in enumerate(self.tiles) if tile > 1 and not self.dimensions[d]]
+        together = {digit.source for d, tile in enumerate(self.tiles) if tile > 1 for digit in self.dimensions[d]}
+        tiled = [v for v, x in enumerate(self.variables) if x.tile > 1 and v not in self.reduces and v not in together]
+        return dict(zip(tiled, alone, strict=False))
+
     def _node(self, v: int) -> Node:
         variable = self.variables[v]
         if v in self.reduces:
             axis = Node("Var", self.names[len(self.extents) + self.reduces.index(v)])
             return _times(axis, 1.0 / variable.tile)
         terms = []
+        if variable.tile > 1 and v in self._tiled():
+            terms.append(_times(Node("Var", self.names[self._tiled()[v]]), 1.0 / variable.tile))
         for d, digits in enumerate(self.dimensions):
             axis = Node("Var", self.names[d])
             for digit in digits:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from tvm_gnn_cost.graphs.expression import Node
@@ -14,6 +15,10 @@ KeyOf = Any
 """(buffer) -> TensorKey | None: what names a buffer that is read; None for one that a block has for itself."""
 
 
+Lets = tuple[tuple[Any, Any], ...]
+"""Variables with their values, the outer ones first."""
+
+
 @dataclass
 class Body:
     """What a body is made of.
@@ -21,47 +26,55 @@ class Body:
     Attributes:
         stores: its `BufferStore`s, each with the Lets around it.
         conditions: the conditions of its `if`s.
-        loops: the `For`s inside, outermost first.
+        loops: the `For`s inside, outermost first; of several nests, the one that stores most often.
         is_opaque: it has what is no store: calls to intrinsics, loops without a bound.
     """
 
-    stores: list[tuple[Any, tuple[tuple[Any, Any], ...]]] = field(default_factory=list)
+    stores: list[tuple[Any, Lets]] = field(default_factory=list)
     conditions: list[Any] = field(default_factory=list)
-    loops: list[Any] = field(default_factory=list)
+    loops: tuple[Any, ...] = ()
     is_opaque: bool = False
 
 
 def read_body(statement: Any) -> Body:
     """Collects a block's body."""
     body = Body()
-    _collect(statement, (), body)
+    _collect(statement, (), (), body)
     return body
 
 
-def _collect(statement: Any, lets: tuple[tuple[Any, Any], ...], body: Body) -> None:
+def _collect(statement: Any, lets: Lets, loops: tuple[Any, ...], body: Body) -> None:
     kind = type(statement).__name__
     if kind == "BufferStore":
         body.stores.append((statement, lets))
+        if _times(loops) > _times(body.loops):
+            body.loops = loops
     elif kind == "SeqStmt":
         for inner in statement.seq:
             if type(inner).__name__ == "Bind":
                 lets = (*lets, (inner.var, inner.value))
             else:
-                _collect(inner, lets, body)
+                _collect(inner, lets, loops, body)
     elif kind == "LetStmt":
-        _collect(statement.body, (*lets, (statement.var, statement.value)), body)
+        _collect(statement.body, (*lets, (statement.var, statement.value)), loops, body)
     elif kind == "IfThenElse":
         body.conditions.append(statement.condition)
-        _collect(statement.then_case, lets, body)
+        _collect(statement.then_case, lets, loops, body)
         if statement.else_case is not None:
-            _collect(statement.else_case, lets, body)
+            _collect(statement.else_case, lets, loops, body)
     elif kind == "For" and type(statement.extent).__name__ == "IntImm":
-        body.loops.append(statement)
-        _collect(statement.body, lets, body)
+        _collect(statement.body, lets, (*loops, statement), body)
     elif kind in ("AttrStmt", "Allocate", "AllocateConst", "DeclBuffer") and hasattr(statement, "body"):
-        _collect(statement.body, lets, body)
+        _collect(statement.body, lets, loops, body)
     elif kind not in ("AllocBuffer", "DeclBuffer", "AssertStmt"):
         body.is_opaque = True
+        inner = getattr(statement, "body", None)
+        if kind in ("For", "While") and inner is not None:
+            _collect(inner, lets, loops, body)
+
+
+def _times(loops: tuple[Any, ...]) -> int:
+    return prod(int(loop.extent.value) for loop in loops)
 
 
 class BodyReader(ExpressionReader):
@@ -98,12 +111,18 @@ class BodyReader(ExpressionReader):
             return Node("Own", None)
         return super().other(expression, given)
 
-    def under(self, expression: Any, lets: Sequence[tuple[Any, Any]]) -> Node:
-        """The node of an expression inside Lets; the values of these run before it."""
-        given: list[tuple[str, Node]] = []
-        for variable, value in lets:
-            given.append((str(variable.name), self.node(value, given)))
-        node = self.node(expression, given)
-        for name, value in reversed(given):
-            node = Node("Let", name, (value, node))
-        return node
+    def stored(self, body: Body) -> tuple[Node, ...]:
+        """What the stores evaluate. The value of a Let around several of them is computed once."""
+        nodes = []
+        computed: set[int] = set()
+        for store, lets in body.stores:
+            given: list[tuple[str, Node]] = []
+            for variable, value in lets:
+                given.append((str(variable.name), self.node(value, given)))
+            node = self.node(store.value, given)
+            for (variable, _), (name, value) in reversed(list(zip(lets, given, strict=True))):
+                kind = "Given" if NAMES.address(variable) in computed else "Let"
+                node = Node(kind, name, (value, node))
+            computed |= {NAMES.address(variable) for variable, _ in lets}
+            nodes.append(node)
+        return tuple(nodes)

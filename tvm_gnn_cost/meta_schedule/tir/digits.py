@@ -79,37 +79,31 @@ def remainder(a: Index, by: int, limits: Limits) -> Index:
 
 
 def _fitted(a: Index, values: int) -> Index:
-    """What is left of it where it has at most so many values. An estimate gets as many as it should have: the outermost
-    loop that it has a digit of makes up the difference."""
-    index = capped(a, values)
-    if a.exact or not index.digits or any(digit.scale < 0 for digit in index.digits):
-        return index
-    outermost = max(index.digits, key=lambda digit: digit.scale)
-    others = [digit for digit in index.digits if digit is not outermost]
-    rest = values - Index(tuple(others)).span
-    if rest < 0:
-        return index
-    steps, left = divmod(rest, outermost.scale)
-    digits = [replace(outermost, extent=steps + 1), *others] if steps else others
-    if left:
-        beyond = outermost.divisor * outermost.extent
-        digits.append(Digit(outermost.source, beyond, left + 1, 1))
-    return replace(index, digits=tuple(digits))
+    """What is left of it where it has at most so many values; an estimate gets as many as it should have."""
+    return a if a.exact and a.span <= values else _spanning(a, values)
 
 
 def capped(a: Index, values: int) -> Index:
-    """What a predicate or the size of the axis leaves of it: at most so many values. The outermost digits give way.
+    """What a predicate or the size of the axis leaves of it: at most so many values."""
+    return a if a.span <= values else _spanning(a, values)
 
-    It may still span more: tiles that overlap reach over the edge, and the last one is cut off there.
-    """
-    if a.span <= values or any(digit.scale < 0 for digit in a.digits):
+
+def _spanning(a: Index, values: int) -> Index:
+    """The index with so many values. The outermost loops give way, or make up the difference: the last tile is cut off,
+    which no digit can say, so a second one of the same loop has what is left of its way."""
+    if not a.digits or any(digit.scale < 0 for digit in a.digits):
         return a
     outermost_first = sorted(a.digits, key=lambda digit: -digit.scale)
     for number, digit in enumerate(outermost_first):
-        extent = min(digit.extent, -(-values // digit.scale))
-        if extent > 1:
-            rest = outermost_first[number + 1 :]
-            return replace(a, digits=(replace(digit, extent=extent), *rest))
+        rest = outermost_first[number + 1 :]
+        room = values - Index(tuple(rest)).span
+        if room < 0 or (room == 0 and rest):
+            continue
+        steps, left = divmod(room, digit.scale)
+        own = [replace(digit, extent=steps + 1)] if steps else []
+        if left:
+            own.insert(0, Digit(digit.source, digit.divisor * digit.extent, left + 1, 1))
+        return replace(a, digits=(*own, *rest))
     return replace(a, digits=())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tvm_gnn_cost.meta_schedule.names import NAMES
@@ -64,9 +65,13 @@ def limits_of(predicate: Any, values: Values) -> dict[frozenset[Digit], tuple[in
 
 
 def within(index: Index, extent: int, limits: Limits) -> Index:
-    """The value of an axis of so many values, under a predicate."""
-    low, high = limits.get(frozenset(index.digits), (0, extent))
-    return capped(index, min(extent, max(1, high - low)))
+    """The value of an axis of so many values, under a predicate on the sum of all its digits, or of some."""
+    for sum_of, (low, high) in limits.items():
+        if sum_of.issubset(index.digits):
+            part = capped(Index(tuple(digit for digit in index.digits if digit in sum_of)), max(1, high - low))
+            others = tuple(digit for digit in index.digits if digit not in sum_of)
+            index = replace(index, digits=(*others, *part.digits))
+    return capped(index, extent)
 
 
 def axis_values(around: BlockAround, extents: Mapping[int, int]) -> tuple[list[Index], Limits]:
