@@ -24,8 +24,7 @@ import numpy as np
 import tvm
 from rich.console import Console
 from rich.table import Table
-from tir_exactness import TARGETS, WORKLOADS
-from tvm import te
+from tir_exactness import TARGETS, module
 
 from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.meta_schedule import GNNCostModel
@@ -36,9 +35,16 @@ from tvm_gnn_cost.system.machine import describe_machine, describe_versions, num
 from tvm_gnn_cost.testing.candidates import sample_candidates
 from tvm_gnn_cost.testing.costs import random_costs
 from tvm_gnn_cost.testing.pretended_measuring import run_results
-from tvm_gnn_cost.workloads import find_workload, parse_target
+from tvm_gnn_cost.workloads import parse_target
 
-CHOSEN = ("matmul", "conv2d_nhwc", "conv2d_nchw_bias_bn_relu", "softmax_mn", "attention", "layer_norm")
+CHOSEN = (
+    "matmul 512 512 512",
+    "conv2d_nhwc 1 28 28 128 128 3 1 1",
+    "conv2d_nchw_bias_bn_relu 1 28 28 64 64 3 3 1 1",
+    "softmax_mn 512 512",
+    "attention 8 128 64",
+    "layer_norm 256 768",
+)
 RECORDS = 64
 POPULATION, GENERATIONS = 512, 4
 """TVM's own (`EvolutionarySearch`)."""
@@ -52,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--distinct", type=int, default=256, help="different candidates among these, at most")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--population", type=int, default=POPULATION, help="of the search round; 0: none")
-    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(CHOSEN))
+    parser.add_argument("--workloads", nargs="+", default=list(CHOSEN), help="each as 'NAME ARGUMENT...'")
     parser.add_argument("--targets", nargs="+", choices=list(TARGETS), default=["llvm", "cuda"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("meta_schedule_predict_speed.json"))
@@ -77,8 +83,7 @@ def measure(name: str, target_name: str, options: argparse.Namespace) -> Result:
     """Seconds, by what was timed; why there are none, where TVM makes no candidates."""
     target = parse_target(TARGETS[target_name])
     try:
-        with target:
-            mod = te.create_prim_func(find_workload(name, WORKLOADS[name]).tensors())
+        mod = module(name, target)
         distinct = sample_candidates(mod, target, min(options.distinct, options.candidates), options.seed)
     except Exception as error:  # TVM's own rules cannot make a schedule of some programs
         return {"unscheduled": f"{type(error).__name__}: {last_line(error)}"[:200]}

@@ -104,14 +104,19 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(result.get("broken") for result in done.values()))
 
 
+def module(label: str, target: Any) -> Any:
+    """The program of a workload, which is written as 'NAME ARGUMENT...', for a target. Raises what TVM raises."""
+    name, *words = label.split()
+    arguments = [int(word) if word.isdecimal() else word for word in words]
+    with target:
+        return te.create_prim_func(find_workload(name, arguments).tensors())
+
+
 def prove(label: str, target_text: str, count: int, seed: int) -> dict[str, Any]:
     """What was found of one workload on one target, as JSON; why there is nothing, where TVM makes no candidates."""
     target = parse_target(target_text)
-    name, *words = label.split()
-    arguments = [int(word) if word.isdecimal() else word for word in words]
     try:
-        with target:
-            mod = te.create_prim_func(find_workload(name, arguments).tensors())
+        mod = module(label, target)
         candidates = sample_candidates(mod, target, count, seed)
     except Exception as error:  # TVM's own rules cannot make a schedule of some programs
         return {"unscheduled": f"{type(error).__name__}: {last_line(error)}"[:200]}

@@ -20,8 +20,7 @@ from typing import Any
 import tvm
 from rich.console import Console
 from rich.table import Table
-from tir_exactness import TARGETS, WORKLOADS
-from tvm import te
+from tir_exactness import TARGETS, WORKLOADS, module
 
 from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.graphs.differences import graph_difference
@@ -31,7 +30,7 @@ from tvm_gnn_cost.meta_schedule.source import TIRSource, primitive_function
 from tvm_gnn_cost.system.files import write_atomically
 from tvm_gnn_cost.system.native_extension import import_native
 from tvm_gnn_cost.testing.candidates import sample_candidates
-from tvm_gnn_cost.workloads import find_workload, parse_target
+from tvm_gnn_cost.workloads import parse_target
 
 EACH = 64
 """Candidates of a workload, a target and a seed."""
@@ -44,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=20_000, help="of this TVM (default: %(default)s)")
     parser.add_argument("--targets", nargs="+", choices=list(TARGETS), default=["llvm", "cuda"])
-    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
+    parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), help="each as 'NAME ARGUMENT...'")
     parser.add_argument("--out", type=Path, default=Path("tir_native_exactness.json"), help="default: %(default)s")
     options = parser.parse_args(arguments)
     console, native = Console(), import_native()
@@ -80,8 +79,7 @@ def compare(extension: Extension, name: str, target_text: str, seed: int) -> Res
     """What was found of one workload on one target, as JSON; why there is nothing, where TVM makes no candidates."""
     target = parse_target(target_text)
     try:
-        with target:
-            mod = te.create_prim_func(find_workload(name, WORKLOADS[name]).tensors())
+        mod = module(name, target)
         functions = list(map(primitive_function, sample_candidates(mod, target, EACH, seed)))
     except Exception as error:  # TVM's own rules cannot make a schedule of some programs
         return {"unscheduled": f"{type(error).__name__}: {last_line(error)}"[:200]}

@@ -29,7 +29,8 @@ struct Types {
   ffi::Field loop_variable, loop_extent, loop_kind, loop_body, loop_thread, loop_annotations;
   ffi::Field sequence_items, then_case, else_case;
   ffi::Field realize_values, realize_predicate, realize_block;
-  ffi::Field block_axes, block_reads, block_writes, block_name, block_allocations, block_matches, block_annotations, block_init, block_body;
+  ffi::Field block_axes, block_reads, block_writes, block_name, block_allocations, block_matches;
+  ffi::Field block_annotations, block_init, block_body;
   ffi::Field region_buffer;
   ffi::Field axis_variable, axis_domain, axis_kind, axis_thread, range_min, range_extent;
   ffi::Field integer_value, cast_value, left, right;  // left, right: of every binary expression

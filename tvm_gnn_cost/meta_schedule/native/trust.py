@@ -1,8 +1,8 @@
 """Whether the extension may read MetaSchedule's candidates.
 
 Where the fields of TIR's classes lie is asked of tvm-ffi, by name, so one binary serves every TVM that has it. It
-proves itself all the same before it is used (`proof`; see `system.native_extension`). Loop nests that Python has read need no
-proof: nothing of TVM's memory is read for them.
+proves itself all the same before it is used (`proof`; see `system.native_extension`). Loop nests that Python has
+read need no proof: nothing of TVM's memory is read for them.
 """
 
 from __future__ import annotations
