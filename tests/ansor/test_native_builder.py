@@ -15,7 +15,7 @@ import tvm  # noqa: E402
 from tvm import auto_scheduler, te  # noqa: E402
 from tvm.meta_schedule.testing import te_workload  # noqa: E402
 
-from tvm_gnn_cost.ansor.native.builder import NativeStageGraphBuilder, StateStatus, make_builder  # noqa: E402
+from tvm_gnn_cost.ansor.native.builder import NativeStageGraphBuilder, make_builder  # noqa: E402
 from tvm_gnn_cost.ansor.native.proof import first_graph_difference  # noqa: E402
 from tvm_gnn_cost.ansor.native.proof_cases import proof_cases  # noqa: E402
 from tvm_gnn_cost.ansor.native.reader import NativeReader  # noqa: E402
@@ -26,7 +26,7 @@ from tvm_gnn_cost.graphs import native_writer  # noqa: E402
 from tvm_gnn_cost.graphs.computation import Computation  # noqa: E402
 from tvm_gnn_cost.graphs.differences import graph_difference  # noqa: E402
 from tvm_gnn_cost.graphs.encoding import encode_computation  # noqa: E402
-from tvm_gnn_cost.graphs.native_writer import NativeGraphWriter  # noqa: E402
+from tvm_gnn_cost.graphs.native_writer import NativeGraphWriter, Status  # noqa: E402
 from tvm_gnn_cost.testing.schedules import register_tensors  # noqa: E402
 from tvm_gnn_cost.workloads import chains, image_chains  # noqa: E402
 
@@ -195,7 +195,7 @@ def test_representatives_are_the_first_of_their_structure(reader: NativeReader, 
     first = sorted(structures.index(structure) for structure in set(structures))
     for n_threads in (1, 4):
         found = NativeStageGraphBuilder(task, reader, n_threads)._extract(many)
-        assert set(found.status) == {StateStatus.NOT_REGISTERED} and found.unregistered.tolist() == first
+        assert set(found.status) == {Status.NOT_REGISTERED} and found.unregistered.tolist() == first
 
 
 def test_a_wrong_layout_means_python_and_a_warning(

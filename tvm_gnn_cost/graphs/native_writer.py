@@ -6,6 +6,7 @@ Functions take the extension (`tvm_gnn_cost._native`) as `native`: who uses it d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -22,6 +23,25 @@ from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 
 KEPT_COMPUTATIONS = 4096
 """So many computations are kept as the extension has them; then they are made anew."""
+
+
+class Status(IntEnum):
+    """What became of a candidate that the extension was to read (`native/graphs/extraction.h`)."""
+
+    DONE = 0
+    NOT_REGISTERED = 1
+    NOT_INFERRED = 2
+    UNREADABLE = 3
+
+
+class Extraction(NamedTuple):
+    """What the extension's extractors return: the arrays of `built_graphs`, a Status for each candidate, the first
+    candidate of each kind that is not registered, and why the first one is unreadable ("" if none is)."""
+
+    graphs: Sequence[NDArray[Any]]
+    status: NDArray[np.int8]
+    unregistered: NDArray[np.int64]
+    first_error: str
 
 
 class Written(NamedTuple):

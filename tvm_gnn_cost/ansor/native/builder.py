@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder, is_bound_inferr
 from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.ansor.states.schedule import Schedule, encode_structure
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
-from tvm_gnn_cost.graphs.native_writer import built_graphs
+from tvm_gnn_cost.graphs.native_writer import Extraction, Status, built_graphs
 
 logger = logging.getLogger(__name__)
 
@@ -29,24 +28,6 @@ def make_builder(task: Any) -> StageGraphBuilder:
     """The fastest builder that may be used here."""
     reader = NativeReader.load()
     return StageGraphBuilder(task) if reader is None else NativeStageGraphBuilder(task, reader)
-
-
-class StateStatus(IntEnum):
-    """What became of a state."""
-
-    DONE = 0
-    NOT_REGISTERED = 1
-    NOT_INFERRED = 2
-    UNREADABLE = 3
-
-
-class Extraction(NamedTuple):
-    """What `_native.GraphExtractor.extract` returns."""
-
-    graphs: Sequence[NDArray[Any]]
-    status: NDArray[np.int8]
-    unregistered: NDArray[np.int64]
-    first_error: str
 
 
 class NativeStageGraphBuilder(StageGraphBuilder):
@@ -75,7 +56,7 @@ class NativeStageGraphBuilder(StageGraphBuilder):
         """As `build`, but raises RuntimeError where `build` turns to Python."""
         objects = _state_objects(states)
         found = self._extract(objects)
-        inferred = np.flatnonzero(found.status == StateStatus.NOT_INFERRED)
+        inferred = np.flatnonzero(found.status == Status.NOT_INFERRED)
         if len(inferred):
             objects = list(objects)
             for i in inferred:
@@ -83,7 +64,7 @@ class NativeStageGraphBuilder(StageGraphBuilder):
             found = self._extract(objects, accept_undefined=True)
         if len(found.unregistered) and self._register([objects[i] for i in found.unregistered]):
             found = self._extract(objects, accept_undefined=len(inferred) > 0)
-        readable = found.status == StateStatus.DONE
+        readable = found.status == Status.DONE
         if not readable.all():
             self._warn(states, readable, found.first_error)
         return built_graphs(found.graphs, readable)

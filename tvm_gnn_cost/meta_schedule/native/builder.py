@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from enum import IntEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.graph_writer import GraphWriter
 from tvm_gnn_cost.graphs.hardware import Hardware
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
-from tvm_gnn_cost.graphs.native_writer import NativeGraphWriter, built_graphs, computation_tables, native_hardware
+from tvm_gnn_cost.graphs.native_writer import (
+    Extraction,
+    NativeGraphWriter,
+    Status,
+    built_graphs,
+    computation_tables,
+    native_hardware,
+)
 from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.native.encoding import encode_program
 from tvm_gnn_cost.meta_schedule.native.trust import Extension
@@ -43,23 +48,6 @@ class Task(Protocol):
 
     def nest(self, function: Any) -> LoopNest:
         """The loop nest of a PrimFunc. Raises what reading it raises."""
-
-
-class Status(IntEnum):
-    """What became of a candidate (`native/graphs/extraction.h`)."""
-
-    DONE = 0
-    NOT_REGISTERED = 1
-    UNREADABLE = 3
-
-
-class Extraction(NamedTuple):
-    """What `_native.TirExtractor.extract` returns."""
-
-    graphs: Sequence[NDArray[Any]]
-    status: NDArray[np.int8]
-    unregistered: NDArray[np.int64]
-    first_error: str
 
 
 Failures = list[tuple[int, Exception]]
