@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from soaking import ALLOWED_MIB, BATCH, resident_mib
 from state_sources import sources
 
 from tvm_gnn_cost.ansor.native.builder import NativeStageGraphBuilder
@@ -26,16 +27,8 @@ from tvm_gnn_cost.ansor.states.reader import state_object
 EVERY = 4
 """Of the logs, one in so many."""
 
-DISTINCT, BATCH = 48, 512
-"""States of a log, and how many are read at once: they repeat."""
-
-ALLOWED_MIB = 16.0
-"""Growth after the first fifth of the states, by when every buffer had its largest size."""
-
-
-def resident_mib() -> float:
-    """Memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+DISTINCT = 48
+"""States of a log; they repeat."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

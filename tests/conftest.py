@@ -1,6 +1,7 @@
 """Helpers are plain modules beside the tests; what needs TVM is in folders of its own, left out where TVM is not.
 
 python -m pytest -m "not tvm"       the part that needs no TVM (it runs where none is installed)
+python -m pytest -m auto_scheduler  the part that needs TVM 0.19; the rest runs with apache-tvm, too
 python -m pytest -m "not slow"      without what tunes, collects or trains for more than some seconds
 """
 
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from tvm_gnn_cost.testing.rpc_rig import Rig
 
 TESTS = Path(__file__).parent
-NEED_TVM = ("ansor", "collection", "cli", "measuring", "networks")
+NEED_AUTO_SCHEDULER = ("ansor", "collection", "cli", "measuring", "networks")
 """Folders whose tests run TVM's auto_scheduler."""
-NEED_META_SCHEDULE = ("meta_schedule",)
-"""Folders whose tests run MetaSchedule, which every TVM has."""
+NEED_META_SCHEDULE = ("meta_schedule", "workloads")
+"""Folders whose tests run with every TVM that has MetaSchedule."""
 
 sys.path.insert(0, str(TESTS))
 
@@ -39,15 +40,17 @@ def has(module: str) -> bool:
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """The folders that need TVM are not even imported without it."""
     folder = _folder(collection_path)
-    missing = folder in NEED_TVM and not has("tvm.auto_scheduler")
+    missing = folder in NEED_AUTO_SCHEDULER and not has("tvm.auto_scheduler")
     missing = missing or (folder in NEED_META_SCHEDULE and not has("tvm"))
     return True if missing else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _folder(item.path) in NEED_TVM + NEED_META_SCHEDULE:
+        if _folder(item.path) in NEED_AUTO_SCHEDULER + NEED_META_SCHEDULE:
             item.add_marker(pytest.mark.tvm)
+        if _folder(item.path) in NEED_AUTO_SCHEDULER:
+            item.add_marker(pytest.mark.auto_scheduler)
         if item.path.name.startswith("test_native"):
             item.add_marker(pytest.mark.native)
 

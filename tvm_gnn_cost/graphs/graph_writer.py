@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +53,20 @@ class GraphWriter:
         scored = np.array([not (s.is_placeholder or s.is_inlined) for s in nest.computation.stages])
         doubtful = any(_is_doubtful(loop) for loops in nest.loops for loop in loops)
         return BuiltGraphs(batch, np.array([True]), scored, resources(nest)[None], np.array([doubtful]))
+
+    def build(
+        self, candidates: Sequence[Any], loop_nest: Callable[[Any], LoopNest]
+    ) -> tuple[BuiltGraphs, list[tuple[int, Exception]]]:
+        """The graphs of the candidates whose nest can be read, and which have none, with what reading them raised."""
+        parts = [BuiltGraphs.unreadable(0)]
+        failures: list[tuple[int, Exception]] = []
+        for i, candidate in enumerate(candidates):
+            try:
+                parts.append(self.built(loop_nest(candidate)))
+            except Exception as error:  # one bad candidate must not end the search
+                failures.append((i, error))
+                parts.append(BuiltGraphs.unreadable(1))
+        return BuiltGraphs.of(parts), failures
 
     def static_features(self, computation: Computation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The features of nodes and edges that all schedules of a computation share."""

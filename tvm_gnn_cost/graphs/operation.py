@@ -117,5 +117,5 @@ def count_operations(bodies: Sequence[Node]) -> tuple[float, ...]:
         if node.category is not None:
             counts[CATEGORIES.index(node.category)] += node.operations
         if node.kind != "Load":
-            stack.extend(node.children)
+            stack.extend(node.children[1:] if node.kind == "Given" else node.children)
     return tuple(counts)

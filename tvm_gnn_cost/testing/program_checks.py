@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.ansor.cost_model import GNNCostModel
 from tvm_gnn_cost.ansor.lowering import lowers
 from tvm_gnn_cost.ansor.native.builder import make_builder
-from tvm_gnn_cost.ansor.native.differences import graph_difference
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.states.loop_proof import loop_difference
 from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
-from tvm_gnn_cost.graphs.schema import EDGE_FEATURES, NODE_FEATURES
+from tvm_gnn_cost.graphs.differences import graph_difference
+from tvm_gnn_cost.testing.feature_ranges import out_of_range
 from tvm_gnn_cost.testing.schedules import make_policy, sample_states
 
 PROPERTIES = ("readable", "loops", "native", "features", "accepted wrongly", "rejected wrongly", "search")
@@ -127,15 +127,8 @@ def _check_graphs(task: Any, states: Sequence[Any], native: BuiltGraphs, checked
     problem = graph_difference(native, python)
     if problem is not None:
         checked.fault("native", problem)
-    for name, values, features in (
-        ("node", python.graphs.node_features, NODE_FEATURES),
-        ("edge", python.graphs.edge_features, EDGE_FEATURES),
-    ):
-        low, high = np.array([(f.low, f.high) for f in features], dtype=np.float32).T
-        wrong = ~((values >= low) & (values <= high) & np.isfinite(values))
-        for column in np.flatnonzero(wrong.any(axis=0)):
-            seen = values[wrong[:, column], column][0]
-            checked.fault("features", f"{name} feature {features[column].name} is {seen}")
+    for feature in out_of_range(python):
+        checked.fault("features", feature)
 
 
 def _doubtful_first(built: BuiltGraphs) -> NDArray[np.intp]:

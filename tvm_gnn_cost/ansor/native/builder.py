@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,7 @@ from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder, is_bound_inferr
 from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.ansor.states.schedule import Schedule, encode_structure
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
-from tvm_gnn_cost.graphs.encoding import encode_computation
-from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
+from tvm_gnn_cost.graphs.native_writer import Extraction, Status, built_graphs
 
 logger = logging.getLogger(__name__)
 
@@ -30,31 +28,6 @@ def make_builder(task: Any) -> StageGraphBuilder:
     """The fastest builder that may be used here."""
     reader = NativeReader.load()
     return StageGraphBuilder(task) if reader is None else NativeStageGraphBuilder(task, reader)
-
-
-class StateStatus(IntEnum):
-    """What became of a state."""
-
-    DONE = 0
-    NOT_REGISTERED = 1
-    NOT_INFERRED = 2
-    UNREADABLE = 3
-
-
-class Extraction(NamedTuple):
-    """What `_native.GraphExtractor.extract` returns."""
-
-    node_features: NDArray[np.float32]
-    edge_index: NDArray[np.int64]
-    edge_features: NDArray[np.float32]
-    node_ptr: NDArray[np.int64]
-    edge_ptr: NDArray[np.int64]
-    scored_nodes: NDArray[np.bool_]
-    resources: NDArray[np.float64]
-    doubtful: NDArray[np.bool_]
-    status: NDArray[np.int8]
-    unregistered: NDArray[np.int64]
-    first_error: str
 
 
 class NativeStageGraphBuilder(StageGraphBuilder):
@@ -83,7 +56,7 @@ class NativeStageGraphBuilder(StageGraphBuilder):
         """As `build`, but raises RuntimeError where `build` turns to Python."""
         objects = _state_objects(states)
         found = self._extract(objects)
-        inferred = np.flatnonzero(found.status == StateStatus.NOT_INFERRED)
+        inferred = np.flatnonzero(found.status == Status.NOT_INFERRED)
         if len(inferred):
             objects = list(objects)
             for i in inferred:
@@ -91,10 +64,10 @@ class NativeStageGraphBuilder(StageGraphBuilder):
             found = self._extract(objects, accept_undefined=True)
         if len(found.unregistered) and self._register([objects[i] for i in found.unregistered]):
             found = self._extract(objects, accept_undefined=len(inferred) > 0)
-        readable = found.status == StateStatus.DONE
+        readable = found.status == Status.DONE
         if not readable.all():
             self._warn(states, readable, found.first_error)
-        return BuiltGraphs(StageGraphBatch(*found[:5]), readable, found.scored_nodes, found.resources, found.doubtful)
+        return built_graphs(found.graphs, readable)
 
     def schedules(self, states: Sequence[Any]) -> list[tuple[Schedule, Any]]:
         """As StageGraphBuilder's."""
@@ -130,12 +103,8 @@ class NativeStageGraphBuilder(StageGraphBuilder):
             try:
                 structure = schedule.structure()
                 computation = self._computations.read(structure, state)
-                static_nodes, static_edges = self.writer.static_features(computation)
                 self._extractor.register_computation(
-                    structure=encode_structure(structure),
-                    static_nodes=static_nodes.astype(np.float32).ravel(),
-                    static_edges=static_edges.astype(np.float32).ravel(),
-                    **encode_computation(computation),
+                    encode_structure(structure), self._reader.computation(computation, self.writer)
                 )
                 registered = True
             except Exception as error:  # its states are counted with those that cannot be read

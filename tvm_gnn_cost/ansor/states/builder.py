@@ -58,18 +58,11 @@ class StageGraphBuilder:
 
     def build(self, states: Sequence[Any]) -> BuiltGraphs:
         """The graphs of `states`. States that cannot be read are left out; the log says how many and why the first."""
-        parts = [BuiltGraphs.unreadable(0)]
-        failures: list[tuple[int, Exception]] = []
-        for i, state in enumerate(states):
-            try:
-                parts.append(self.writer.built(self.loop_nest(state)))
-            except Exception as error:  # one bad state must not end the search; TVM judges it then
-                failures.append((i, error))
-                parts.append(BuiltGraphs.unreadable(1))
+        built, failures = self.writer.build(states, self.loop_nest)
         if failures:
             first, why = failures[0]
             self._warn_of_unreadable(len(failures), len(states), first, reason_of(why))
-        return BuiltGraphs.of(parts)
+        return built
 
     def _warn_of_unreadable(self, count: int, number: int, first: int, reason: str) -> None:
         level = logging.DEBUG if self._has_warned else logging.WARNING
