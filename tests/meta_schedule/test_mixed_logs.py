@@ -6,19 +6,17 @@ import gzip
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from databases import TARGET, matmul, write_database
-from tvm.target import Target
+from databases import matmul, write_database
 
 from tvm_gnn_cost.cli import main
+from tvm_gnn_cost.evaluation.boosting import STOCK, StockMethod
+from tvm_gnn_cost.evaluation.problems import Problem, read_problems
 from tvm_gnn_cost.learning import load_checkpoint
 from tvm_gnn_cost.logs.pools import read_recorded
 from tvm_gnn_cost.logs.stock import train_stock
-from tvm_gnn_cost.evaluation.boosting import STOCK, StockMethod
-from tvm_gnn_cost.evaluation.problems import Problem, read_problems
 from tvm_gnn_cost.meta_schedule.recorded_pools import keep_graphs
 from tvm_gnn_cost.records.databases import GRAPHS
 from tvm_gnn_cost.records.logs import find_logs
@@ -88,7 +86,9 @@ def test_training_needs_no_tvm_that_wrote_the_database(logs: Path, tmp_path: Pat
 
 
 def test_stock_learns_from_its_own_schedulers_features(problems: list[Problem], tmp_path: Path) -> None:
-    widths = {p.pool.scheduler: {q.stock.values.shape[1] for q in problems if q.stock and q.pool == p.pool} for p in problems}
+    widths = {
+        p.pool.scheduler: {q.stock.values.shape[1] for q in problems if q.stock and q.pool == p.pool} for p in problems
+    }
     assert all(len(found) == 1 for found in widths.values())
     model, path = StockMethod(train_stock), tmp_path / "trees.ubj"
     model.train(problems, 0, path)
@@ -113,7 +113,18 @@ def test_stock_with_its_warm_up_waits_for_records(problems: list[Problem]) -> No
 
 
 def test_figures_are_told_for_each_scheduler(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["evaluate", str(logs), "--models", "gnn,xgboost,random", "--seeds", "1", "--steps", "2", "--output", "out"]
+    command = [
+        "evaluate",
+        str(logs),
+        "--models",
+        "gnn,xgboost,random",
+        "--seeds",
+        "1",
+        "--steps",
+        "2",
+        "--output",
+        "out",
+    ]
     assert main([*command, "--experiments", "ranking,unseen"]) == 0
     out = capsys.readouterr().out
     found = json.loads(Path("out/evaluation.json").read_text())
