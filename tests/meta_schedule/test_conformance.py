@@ -9,7 +9,6 @@ import pytest
 
 pytest.register_assert_rewrite("tvm_gnn_cost.testing.clauses", "tvm_gnn_cost.testing.conformance_meta_schedule")
 
-from tvm_gnn_cost.learning import TrainerConfig  # noqa: E402
 from tvm_gnn_cost.meta_schedule import GNNCostModel  # noqa: E402
 from tvm_gnn_cost.meta_schedule.api import ms  # noqa: E402
 from tvm_gnn_cost.testing.conformance_meta_schedule import MetaScheduleCostModelConformance  # noqa: E402
