@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from databases import TARGET, latencies, matmul, write_database
 from tvm.target import Target
+from tvm.te import create_prim_func
 
 from tvm_gnn_cost.errors import RecordError, TVMNotAvailableError
 from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
@@ -25,6 +26,7 @@ from tvm_gnn_cost.meta_schedule.workload_names import keep_workloads
 from tvm_gnn_cost.records.databases import GRAPHS, RECORDS, WORKLOADS
 from tvm_gnn_cost.records.graph_file import read_graph_file
 from tvm_gnn_cost.records.store import GraphStore
+from tvm_gnn_cost.workloads import find_workload
 
 COUNT = 6
 ARRAYS = ("node_features", "edge_index", "edge_features", "node_ptr", "edge_ptr")
@@ -99,6 +101,22 @@ def test_graphs_are_those_that_the_model_scored(made: tuple[Path, list[Any]]) ->
     assert recorded[0].pool.flop == 2 * 32**3 + 32**2
     assert [one.pool.name.partition(" ")[0] for one in recorded] == ["tuned:", "tuned:"]
     assert len({one.pool.name for one in recorded}) == len({one.pool.workload for one in recorded}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("attention", (2, 16, 16)),  # TVM packs a matrix for it
+        ("conv2d_nhwc_bn_relu", (1, 14, 14, 8, 16, 3, 1, 1)),
+        ("softmax_mn", (32, 32)),  # with an rfactor
+    ],
+)
+def test_graphs_of_other_operators_are_those_too(name: str, arguments: tuple[int, ...], tmp_path: Path) -> None:
+    with Target(TARGET):
+        function = create_prim_func(find_workload(name, arguments).tensors())
+    tasks = write_database(tmp_path, [function], 12, failed=())
+    (recorded,) = read_recorded(tmp_path)
+    assert_equal(recorded.pool.graphs, searched(tasks))
 
 
 def test_a_cost_model_is_given_the_same(made: tuple[Path, list[Any]]) -> None:
