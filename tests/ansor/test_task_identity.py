@@ -12,11 +12,12 @@ from tvm import auto_scheduler, te
 from tvm.target import Target
 
 from tvm_gnn_cost import GNNCostModel, RecordError
-from tvm_gnn_cost.ansor.history import DistinctTasks, History
+from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.pools import read_states
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.learning import TrainerConfig
+from tvm_gnn_cost.measuring.tuning_run import DistinctTasks
 from tvm_gnn_cost.records.task import former_key
 from tvm_gnn_cost.testing.schedules import make_task, measured, on_hardware, random_costs, sample_states
 
@@ -65,14 +66,14 @@ OTHER = {
 def test_one_task_however_it_is_written(pair: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path) -> None:
     one, other = (task_of(**made) for made in pair)
     assert identity_of(one) == identity_of(other)
-    assert DistinctTasks.of([one, other, one]) == DistinctTasks((0,), (0, 0, 0))
+    assert distinct_tasks([one, other, one]) == DistinctTasks((0,), (0, 0, 0))
 
 
 @pytest.mark.parametrize("pair", OTHER.values(), ids=OTHER)
 def test_two_tasks(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     one, other = (task_of(**made) for made in pair)
     assert identity_of(one).key != identity_of(other).key
-    assert DistinctTasks.of([one, other, one]) == DistinctTasks((0, 1), (0, 1, 0))
+    assert distinct_tasks([one, other, one]) == DistinctTasks((0, 1), (0, 1, 0))
 
 
 @pytest.mark.parametrize("pair", [*SAME.values(), *OTHER.values()], ids=[*SAME, *OTHER])

@@ -22,12 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from tvm_gnn_cost.ansor.measurer import Measurer
+from tvm_gnn_cost.ansor.toolchain import AnsorToolchain
 from tvm_gnn_cost.collection.exploration import Explorer
 from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolResult, Workload
 from tvm_gnn_cost.collection.pool import Pool, check_pool
 from tvm_gnn_cost.collection.quietness import Quietness, wait_until_quiet
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.records.tuning_run import TuneProgress
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.system.interrupts import Interrupts
@@ -72,7 +73,9 @@ def collect_pools(
         try:
             for workload in workloads:  # all of them, before the first is measured
                 check_pool(folder, workload, options)
-            with Measurer(options.measure, [workload.task.target for workload in workloads]) as measurer:
+            with Measurer(
+                options.measure, [workload.task.target for workload in workloads], AnsorToolchain()
+            ) as measurer:
                 run = _Run(options, measurer, interrupts, observer)
                 for i, workload in enumerate(workloads):
                     try:
