@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 NEED_TVM = ("ansor", "collection", "cli", "measuring", "networks")
 """Folders whose tests run TVM's auto_scheduler."""
-NEED_META_SCHEDULE = ("meta_schedule",)
-"""Folders whose tests run MetaSchedule, which every TVM has."""
+NEED_META_SCHEDULE = ("meta_schedule", "workloads")
+"""Folders whose tests run with every TVM that has MetaSchedule."""
 
 sys.path.insert(0, str(TESTS))
 

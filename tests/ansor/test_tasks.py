@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from small_shapes import SHAPES
 from tvm import auto_scheduler
 from tvm.auto_scheduler.workload_registry import WORKLOAD_FUNC_REGISTRY
 
@@ -17,73 +18,16 @@ from tvm_gnn_cost.workloads import PREFIX, parse_target, resolve, workload_names
 TARGET = "llvm -num-cores=4"
 SMALL_SEARCH = {"sample_init_min_population": 4, "evolutionary_search_population": 16}
 
-# One small shape of every function that is not in a configuration.
-CHAIN_SHAPES = {
-    "matmul": (32, 32, 32),
-    "matmul_relu": (32, 32, 32),
-    "conv2d_nchw": (1, 8, 8, 4, 8, 3, 3, 1, 1),
-    "conv2d_nchw_bias_bn_relu": (1, 8, 8, 4, 8, 3, 3, 1, 1),
-    "max_pool2d_nchw": (1, 8, 8, 4, 1),
-    "dense": (8, 16, 32),
-    "dense_relu": (8, 16, 32),
-    "mlp": (8, 16, 32, 16),
-    "swiglu": (8, 16, 32),
-    "attention": (2, 16, 8),
-    "layer_norm": (8, 32),
-    "rms_norm": (8, 32),
-    "log_softmax": (8, 32),
-    "elementwise_chain": (8, 32),
-    "reduce_rows": (8, 32),
-    "reduce_columns": (8, 32),
-    "transpose_add": (8, 32),
-    "matvec": (16, 32),
-    "global_average_pool": (1, 4, 8, 8),
-    "average_pool2d": (1, 4, 8, 8, 3, 2, 1),
-    "conv2d_bias_swish": (1, 4, 8, 8, 8, 3, 1, 1),
-    "separable_conv2d": (1, 8, 8, 4, 8, 3, 1),
-    "grouped_conv2d_nchw": (1, 8, 8, 8, 8, 3, 1, 1, 2),
-    "upsample_conv2d": (1, 4, 4, 4, 8, 3),
-    "dense_bias_gelu": (8, 16, 32),
-    "dense_int8": (8, 16, 32),
-    "lstm_cell": (2, 8, 16),
-    "matmul_tn": (8, 16, 32),
-    "pairwise_distance": (8, 16, 4),
-    "mttkrp": (8, 16, 4, 8),
-    "masked_softmax": (2, 8, 16),
-    "cross_entropy": (8, 32),
-    "bias_gelu": (8, 32),
-    "rotary_embedding": (2, 8, 16),
-    "column_deviations": (32, 16),
-    "sum_of_squares": (1024,),
-    "conv2d_nchwc": (1, 16, 8, 8, 16, 3, 1, 1),
-    "conv2d_nhwc_residual": (1, 8, 8, 8, 3),
-    "bottleneck_nhwc": (1, 8, 8, 16, 4),
-    "conv1d_ncl": (1, 4, 16, 8, 3, 1, 1),
-    "conv2d_transpose_nchw": (1, 4, 8, 8, 4, 4, 2),
-    "depthwise_conv2d_nchw": (1, 8, 8, 8, 3, 1, 1),
-    "squeeze_excite": (1, 8, 8, 8, 4),
-    "max_pool2d_nhwc": (1, 8, 8, 4, 3, 2, 1),
-    "batch_norm_relu": (1, 8, 8, 8),
-    "softmax_channels": (1, 8, 4, 4),
-    "local_response_norm": (1, 8, 4, 4, 3),
-    "box_blur": (16, 16, 2),
-    "jacobi": (16, 16),
-    "bilinear_upsample": (1, 4, 4, 4),
-    "pixel_shuffle": (1, 8, 4, 4, 2),
-    "random_program": (17, 10),
-}
-
 
 def test_every_workload_makes_a_task() -> None:
-    shapes: dict[str, tuple[int, ...]] = {name: (0,) for name in workload_names() if name.isupper()}
-    for name, args in (shapes | CHAIN_SHAPES).items():
+    for name, args in ({name: (0,) for name in workload_names() if name.isupper()} | SHAPES).items():
         task = make_task(name, args, TARGET)
         assert len(task.compute_dag.tensors) >= 2, name
 
 
-@pytest.mark.parametrize("name", sorted({*CHAIN_SHAPES, "C2D", "GMM", "C2D_WIN_NCHW", "C2D_WIN_NHWC"}))
+@pytest.mark.parametrize("name", sorted({*SHAPES, "C2D", "GMM", "C2D_WIN_NCHW", "C2D_WIN_NHWC"}))
 def test_schedules_of_a_workload_can_be_built_as_they_are_measured(name: str) -> None:
-    task = make_task(name, CHAIN_SHAPES.get(name, (0,)), TARGET)
+    task = make_task(name, SHAPES.get(name, (0,)), TARGET)
     policy = auto_scheduler.SketchPolicy(task, auto_scheduler.RandomModel(), params=SMALL_SEARCH, seed=1, verbose=0)
     for state in list(policy.sample_initial_population())[:2]:
         task.compute_dag.apply_steps_from_state(state, layout_rewrite=task.layout_rewrite_option)
@@ -92,7 +36,7 @@ def test_schedules_of_a_workload_can_be_built_as_they_are_measured(name: str) ->
 def test_every_function_is_named_in_a_configuration_or_tested_alone() -> None:
     functions = {name for name in workload_names() if not name.isupper()}
     configured = {resolve(name)[0] for name in workload_names() if name.isupper()}
-    assert functions == configured | set(CHAIN_SHAPES)
+    assert functions == configured | set(SHAPES)
 
 
 def test_a_workload_key_rebuilds_the_same_task() -> None:

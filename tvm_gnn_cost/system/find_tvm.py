@@ -26,6 +26,12 @@ def require_tvm() -> ModuleType:
         ) from error
 
 
+def has_auto_scheduler() -> bool:
+    """Whether the TVM that is installed has auto_scheduler. Raises TVMNotAvailableError where none can be loaded."""
+    require_tvm()
+    return _is_findable("tvm.auto_scheduler")
+
+
 def require_auto_scheduler() -> ModuleType:
     """The `tvm.auto_scheduler` module. Raises TVMNotAvailableError for no TVM, or one without auto_scheduler."""
     tvm = require_tvm()

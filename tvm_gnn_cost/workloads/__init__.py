@@ -6,7 +6,7 @@ Importing this loads no TVM; the first call that needs it does.
 from __future__ import annotations
 
 from tvm_gnn_cost.workloads.definitions import run_definitions
-from tvm_gnn_cost.workloads.own import OwnWorkload, find_own, own_names
+from tvm_gnn_cost.workloads.own import OwnWorkload, find_own, find_workload, own_names
 from tvm_gnn_cost.workloads.registry import (
     PREFIX,
     canonical_key,
@@ -17,13 +17,16 @@ from tvm_gnn_cost.workloads.registry import (
     workload_signatures,
 )
 from tvm_gnn_cost.workloads.targets import host_target, parse_target
+from tvm_gnn_cost.workloads.workload import Workload
 
 __all__ = [
     "PREFIX",
     "OwnWorkload",
+    "Workload",
     "canonical_key",
     "describe",
     "find_own",
+    "find_workload",
     "host_target",
     "key_of_log",
     "own_names",

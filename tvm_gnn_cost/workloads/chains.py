@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tvm import te, tir, topi
+from tvm import te, topi
 
 from tvm_gnn_cost.workloads.tensors import Tensors, inputs
+from tvm_gnn_cost.workloads.tir import tir
 
 
 def dense(m: int, n: int, k: int) -> Tensors:

@@ -16,14 +16,14 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from tvm_gnn_cost.errors import WorkloadError, last_line
-from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import require_tvm
 from tvm_gnn_cost.workloads.registry import PREFIX, Registry, registry
 
 _REGISTERED = "__registered_workloads__"
 
 
 def run_definitions(path: str | os.PathLike[str]) -> ModuleType:
-    """Executes a Python file that registers workloads with auto_scheduler; returns its module.
+    """Executes a Python file that defines workloads, or registers them with auto_scheduler; returns its module.
 
     A function of the file that it does not register itself is known as `STEM.FUNCTION` afterwards. The file's folder
     joins `sys.path`, as if the file were run; what it prints goes to standard error. A file that has not changed since
@@ -31,7 +31,7 @@ def run_definitions(path: str | os.PathLike[str]) -> ModuleType:
 
     Raises WorkloadError for a file that is missing, is no Python file or fails, and for a name that another file has.
     """
-    require_auto_scheduler()
+    require_tvm()
     file = Path(path)
     if not file.is_file() or file.suffix != ".py":
         reason = "there is no such file" if not file.exists() else "it is no Python file (.py)"

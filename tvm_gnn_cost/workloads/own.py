@@ -9,22 +9,24 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.errors import WorkloadError
+from tvm_gnn_cost.workloads.checks import checked
 from tvm_gnn_cost.workloads.definitions import origin, run_definitions, users_code
 from tvm_gnn_cost.workloads.registry import (
     PREFIX,
     Argument,
-    describe,
     registry,
+    resolve,
     signature_of,
     unknown,
+    workload_functions,
     workload_names,
 )
+from tvm_gnn_cost.workloads.workload import Workload
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.workloads.tensors import Tensors
@@ -32,28 +34,8 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(r"(?P<file>.+\.py):(?P<function>\w+)")
 
 
-@dataclass(frozen=True)
-class OwnWorkload:
-    """A function of the user with its arguments.
-
-    Attributes:
-        name: what it is registered as with auto_scheduler: the first part of its workload key.
-        function: returns TE tensors, the inputs and the outputs.
-        arguments: checked against its signature.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    arguments: tuple[Argument, ...]
-
-    @property
-    def key(self) -> str:
-        """auto_scheduler's workload key."""
-        return json.dumps([self.name, *self.arguments])
-
-    @property
-    def label(self) -> str:
-        return describe(self.key)
+class OwnWorkload(Workload):
+    """A function of the user with its arguments."""
 
     def tensors(self) -> Tensors:
         """What the function returns. Raises WorkloadError where it fails, or returns what cannot be scheduled."""
@@ -63,7 +45,24 @@ class OwnWorkload:
             result = self.function(*arguments)
             if isinstance(result, Iterator):
                 result = list(result)
-        return _checked(self.label if file is None else f"{file}: {self.label}", result)
+        return checked(self.label if file is None else f"{file}: {self.label}", result)
+
+
+def find_workload(name: str, args: Sequence[Argument] = (), folder: Path | None = None) -> Workload:
+    """The workload of a name, the package's or the user's own; no scheduler is needed.
+
+    Args:
+        name: a workload's name, see `workload_names`, or what `find_own` takes.
+        args: its arguments in order; for a configuration such as `C2D` the index of a shape.
+        folder: what FILE.py is relative to; None is the working directory.
+
+    Raises WorkloadError for an unknown name, arguments that do not fit, or what a file does wrong.
+    """
+    own = find_own(name, args, folder)
+    if own is not None:
+        return own
+    function, arguments = resolve(name.removeprefix(PREFIX), args)
+    return Workload(PREFIX + function, workload_functions()[function], arguments)
 
 
 def find_own(name: str, args: Sequence[Argument] = (), folder: Path | None = None) -> OwnWorkload | None:
@@ -182,75 +181,3 @@ def _check_value(name: str, argument: object) -> None:
             _check_value(name, item)
     elif not isinstance(argument, int | float | str) or (isinstance(argument, float) and not math.isfinite(argument)):
         raise WorkloadError(f"{name}: argument {argument!r} is no finite number, no text and no list of them")
-
-
-def _checked(label: str, result: object) -> Tensors:
-    """What a function returned, as a list. Raises WorkloadError where that cannot be scheduled."""
-    from tvm import te
-
-    help_text = "return the inputs and the outputs, as in [A, B, C]"
-    returned = [result] if isinstance(result, te.Tensor) else result
-    if not isinstance(returned, Iterable) or isinstance(returned, str | bytes | dict):
-        raise WorkloadError(f"{label} returns {type(result).__name__}, no list of TE tensors: {help_text}")
-    tensors = list(returned)
-    for i, tensor in enumerate(tensors):
-        if not isinstance(tensor, te.Tensor):
-            raise WorkloadError(f"{label} returns {type(tensor).__name__} at place {i}, no TE tensor: {help_text}")
-    if all(isinstance(tensor.op, te.PlaceholderOp) for tensor in tensors):
-        raise WorkloadError(f"{label} returns no output: {'only placeholders' if tensors else 'nothing'}; {help_text}")
-    for i, tensor in enumerate(tensors):
-        if any(tensor.op == other.op and tensor.value_index == other.value_index for other in tensors[:i]):
-            raise WorkloadError(f"{label} returns {tensor.op.name} twice: {help_text}")
-    given = {tensor.op for tensor in tensors}
-    reached = _reached(given)
-    for operation in reached:
-        if not isinstance(operation, te.PlaceholderOp | te.ComputeOp):
-            raise WorkloadError(
-                f"{label}: {operation.name} is a {type(operation).__name__}; auto_scheduler schedules what te.compute "
-                "makes"
-            )
-    for operation in reached:
-        _check_shapes(label, operation)
-        if isinstance(operation, te.PlaceholderOp) and operation not in given:
-            raise WorkloadError(f"{label} reads the placeholder {operation.name}, but does not return it: {help_text}")
-    return tensors
-
-
-def _reached(operations: Iterable[Any]) -> set[Any]:
-    """The operations and all that they are computed from."""
-    found: set[Any] = set()
-    left = list(operations)
-    while left:
-        operation = left.pop()
-        if operation not in found:
-            found.add(operation)
-            left += [tensor.op for tensor in operation.input_tensors]
-    return found
-
-
-def _check_shapes(label: str, operation: Any) -> None:
-    """Raises WorkloadError unless the extents of what an operation makes, and sums over, are numbers above 0."""
-    from tvm import arith, tir
-    from tvm.tir.stmt_functor import post_order_visit
-
-    analyzer = arith.Analyzer()
-    for shape in (operation.output(i).shape for i in range(operation.num_outputs)):
-        extents = [analyzer.simplify(extent) for extent in shape]
-        written = f"({', '.join(map(str, extents))})"
-        if not all(isinstance(extent, tir.IntImm) for extent in extents):
-            raise WorkloadError(
-                f"{label}: {operation.name} has the symbolic shape {written}; auto_scheduler tunes for fixed shapes: "
-                "give numbers as arguments"
-            )
-        if any(int(extent) < 1 for extent in extents):
-            raise WorkloadError(f"{label}: {operation.name} would have the shape {written}; the arguments do not fit")
-    reduced = list(getattr(operation, "reduce_axis", ()))
-    bound = {axis.var for axis in [*getattr(operation, "axis", ()), *reduced]}
-    free: list[str] = []
-    for axis in reduced:  # an extent may depend on where in the output it is, but on nothing else
-        post_order_visit(
-            axis.dom.extent,
-            lambda node: free.append(node.name) if isinstance(node, tir.Var) and node not in bound else 0,
-        )
-    if free:
-        raise WorkloadError(f"{label}: {operation.name} reduces over the symbolic extent {free[0]}")

@@ -1,6 +1,7 @@
 """The registry of named workloads: TVM's own operator set, the chains beside it, and the Ansor paper's configurations.
 
-Every workload is registered with auto_scheduler as `tvm_gnn_cost.<name>`, so a log written today rebuilds tomorrow.
+A workload is known as `tvm_gnn_cost.<name>`, so a log written today rebuilds tomorrow. Where TVM has auto_scheduler the
+registry is its own; elsewhere it is this module's, and holds users' functions alone.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from tvm_gnn_cost.errors import WorkloadError
-from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import has_auto_scheduler, require_auto_scheduler, require_meta_schedule
 
 PREFIX = "tvm_gnn_cost."
 
@@ -24,7 +27,12 @@ Argument = int | float | str | list[Any]
 """What an argument may be: what a log's workload key can hold."""
 
 Registry = dict[str, Any]
-"""auto_scheduler's: name -> function of a registered workload, workload key -> tensors of one without a name."""
+"""Name -> function of a registered workload; in auto_scheduler's also workload key -> tensors of one without a name."""
+
+_WITHOUT_AUTO_SCHEDULER: Registry = {}
+
+_WINOGRAD = ("conv2d_winograd_nhwc", "conv2d_winograd_nchw")
+"""What topi cannot compute since 0.25, though the first is still in TVM's list: its code raises LEGACY-FLOW."""
 
 _TE_WORKLOADS = (
     "batch_matmul_nkkm",
@@ -37,8 +45,7 @@ _TE_WORKLOADS = (
     "norm_bmn",
     "conv2d_nhwc_bn_relu",
     "transpose_batch_matmul",
-    "conv2d_winograd_nhwc",
-    "conv2d_winograd_nchw",
+    *_WINOGRAD,
     "matmul",
     "matmul_relu",
     "conv2d_nchw",
@@ -49,7 +56,9 @@ _TE_WORKLOADS = (
 
 
 def registry() -> Registry:
-    """auto_scheduler's registry of workloads, to read and to add to."""
+    """The registry of workloads, to read and to add to: auto_scheduler's where TVM has it."""
+    if not has_auto_scheduler():
+        return _WITHOUT_AUTO_SCHEDULER
     found: Registry = require_auto_scheduler().workload_registry.WORKLOAD_FUNC_REGISTRY
     return found
 
@@ -85,6 +94,8 @@ def resolve(name: str, args: Sequence[Argument] = ()) -> tuple[str, tuple[Argume
             )
         return resolve(function_name, shapes[index])
     if name not in functions:
+        if name in _TE_WORKLOADS:
+            raise WorkloadError(f"{name} needs TVM 0.19 or before: later ones cannot compute it")
         raise WorkloadError(unknown("workload", name, [*functions, *configurations]))
     return name, _check_arguments(name, functions[name], args)
 
@@ -106,15 +117,17 @@ def canonical_key(workload_key: str) -> str:
 
 def _with_defaults(workload_key: str, name: object, args: Sequence[Any]) -> str:
     """The key of a user's function with its defaults; as it is where these are unknown, or cannot be in a key."""
-    registry = require_auto_scheduler().workload_registry
-    function = registry.WORKLOAD_FUNC_REGISTRY.get(name) if isinstance(name, str) else None
+    function = registry().get(name) if isinstance(name, str) else None
     if not callable(function):  # tensors, registered under the whole key
         return workload_key
     try:
         bound = inspect.signature(function).bind(*args)
         given = len(bound.args)
         bound.apply_defaults()
-        return json.dumps([name, *bound.args[:given], *registry.serialize_args(bound.args[given:])])
+        defaults = bound.args[given:]
+        if has_auto_scheduler():
+            defaults = require_auto_scheduler().workload_registry.serialize_args(defaults)
+        return json.dumps([name, *bound.args[:given], *defaults])
     except (ValueError, TypeError, RuntimeError):
         return workload_key
 
@@ -159,21 +172,30 @@ def signature_of(function: Callable[..., Any]) -> str:
 
 
 def workload_functions() -> dict[str, Callable[..., Any]]:
-    require_auto_scheduler()
-    from tvm.meta_schedule.testing import te_workload
-
+    """The package's workloads by name: functions that return te tensors."""
     from tvm_gnn_cost.workloads.chains import MATRIX_CHAINS
     from tvm_gnn_cost.workloads.image_chains import IMAGE_CHAINS
     from tvm_gnn_cost.workloads.random_programs.program import random_program
 
-    operators = {name: getattr(te_workload, name) for name in _TE_WORKLOADS}
+    of_tvm = _te_workload()
+    gone = () if hasattr(of_tvm, _WINOGRAD[1]) else _WINOGRAD
+    operators = {name: getattr(of_tvm, name) for name in _TE_WORKLOADS if name not in gone}
     return operators | {function.__name__: function for function in (*MATRIX_CHAINS, *IMAGE_CHAINS, random_program)}
 
 
 def _configurations() -> dict[str, tuple[str, list[tuple[Argument, ...]]]]:
-    from tvm.meta_schedule.testing.te_workload import CONFIGS
+    configurations = _te_workload().CONFIGS
+    known = workload_functions()
+    return {
+        name: (function.__name__, list(shapes))
+        for name, (function, shapes) in configurations.items()
+        if function.__name__ in known
+    }
 
-    return {name: (function.__name__, list(shapes)) for name, (function, shapes) in CONFIGS.items()}
+
+def _te_workload() -> ModuleType:
+    """TVM's own operator set."""
+    return import_module(f"{require_meta_schedule().__name__}.testing.te_workload")
 
 
 def _check_arguments(name: str, function: Callable[..., Any], args: Sequence[Argument]) -> tuple[Argument, ...]:

@@ -6,8 +6,9 @@ import difflib
 from typing import TYPE_CHECKING
 
 from tvm_gnn_cost.errors import WorkloadError, last_line
-from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
+from tvm_gnn_cost.system.find_tvm import require_tvm
 from tvm_gnn_cost.system.machine import num_cores
+from tvm_gnn_cost.workloads.target_options import make_target
 
 if TYPE_CHECKING:
     from tvm.target import Target
@@ -22,7 +23,6 @@ def host_target() -> Target:
 
     Raises WorkloadError where this TVM was built without LLVM.
     """
-    require_auto_scheduler()
     tvm = require_tvm()
     if not tvm.runtime.enabled("llvm"):
         raise WorkloadError("this TVM was built without LLVM, so it cannot compile for the CPU")
@@ -32,8 +32,7 @@ def host_target() -> Target:
         cpu = llvm_get_system_cpu()
     except Exception as error:
         raise WorkloadError(f"LLVM cannot name this machine's CPU ({error}); give a target string instead") from error
-    options = f" -mcpu={cpu}" if cpu else ""
-    return tvm.target.Target(f"llvm{options} -num-cores={num_cores()}")
+    return tvm.target.Target({"kind": "llvm", "num-cores": num_cores()} | ({"mcpu": cpu} if cpu else {}))
 
 
 def parse_target(target: str | Target) -> Target:
@@ -41,7 +40,6 @@ def parse_target(target: str | Target) -> Target:
 
     Raises WorkloadError for what TVM does not know, with close matches, or cannot compile for.
     """
-    require_auto_scheduler()
     tvm = require_tvm()
     if isinstance(target, tvm.target.Target):
         return target
@@ -58,7 +56,7 @@ def parse_target(target: str | Target) -> Target:
         hint = f"did you mean {', '.join(matches)}?" if matches else f"kinds: {', '.join([HOST, *kinds])}"
         raise WorkloadError(f"unknown target {text!r}; {hint}")
     try:
-        parsed = tvm.target.Target(text)
+        parsed = make_target(text)
     except Exception as error:  # TVM's parser raises ValueError, TypeError, KeyError and its own errors
         raise WorkloadError(f"target {text!r} is not valid: {last_line(error)}") from error
     if parsed.kind.name == "llvm" and not tvm.runtime.enabled("llvm"):

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from tvm import te, tir
+from tvm import te
 
 from tvm_gnn_cost.workloads.random_programs.draws import Draws
 from tvm_gnn_cost.workloads.random_programs.pointwise import cast, index_condition
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, reduce_axes
+from tvm_gnn_cost.workloads.tir import tir
 
 Letters = tuple[int, ...]
 """Axes by number: of the result and of the sum, shared by all tensors of a contraction."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tvm import te, tir
+from tvm import te
 
 from tvm_gnn_cost.workloads.random_programs.contractions import sum_type
 from tvm_gnn_cost.workloads.random_programs.pointwise import cast
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, reduce_axes, replaced
+from tvm_gnn_cost.workloads.tir import dtype_of, tir
 
 
 def _either(condition: Any, value: Any) -> Any:
-    return tir.Select(condition, value, tir.const(0, value.dtype))
+    return tir.Select(condition, value, tir.const(0, dtype_of(value)))
 
 
 def cumulative(sketch: Sketch) -> list[Stage] | None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from tvm import te, tir
+from tvm import te
 
 from tvm_gnn_cost.workloads.random_programs.draws import Draws
 from tvm_gnn_cost.workloads.random_programs.pointwise import apply_binary, apply_unary
 from tvm_gnn_cost.workloads.random_programs.reductions import over, reduced_axes
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, reduce_axes
+from tvm_gnn_cost.workloads.tir import tir
 
 
 def _with(kind: str, x: Value, y: Value, axes: Sequence[int], function: Callable[[Any, Any], Any]) -> Stage:

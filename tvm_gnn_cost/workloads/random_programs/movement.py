@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from tvm import tir
-
 from tvm_gnn_cost.workloads.random_programs.draws import Draws
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, replaced
+from tvm_gnn_cost.workloads.tir import tir
 
 
 def _moved(kind: str, x: Value, shape: Sequence[int], index: Any) -> Stage:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tvm import tir
-
 from tvm_gnn_cost.workloads.random_programs.draws import Draws
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value
+from tvm_gnn_cost.workloads.tir import dtype_of, tir
 
 Expression = Any
 Unary = Callable[[Expression], Expression]
@@ -16,7 +15,7 @@ Binary = Callable[[Expression, Expression], Expression]
 
 
 def _const(value: float, like: Expression) -> Expression:
-    return tir.const(value, like.dtype)
+    return tir.const(value, dtype_of(like))
 
 
 FLOAT_UNARY: Mapping[str, Unary] = {
@@ -77,9 +76,10 @@ INTEGER_BINARY: Mapping[str, Binary] = {
 
 def cast(x: Expression, dtype: str) -> Expression:
     """x in another type, and a large number that no integer type holds cut off first."""
-    if x.dtype == dtype:
+    own = dtype_of(x)
+    if own == dtype:
         return x
-    if dtype.startswith("int") and x.dtype.startswith("float"):
+    if dtype.startswith("int") and own.startswith("float"):
         x = tir.max(tir.min(x, _const(100.0, x)), _const(-100.0, x))
     return x.astype(dtype)
 
@@ -252,6 +252,6 @@ def add_position(sketch: Sketch) -> list[Stage] | None:
 
     def body(t: Any, axes: Sequence[Any]) -> Expression:
         value = t(*axes)
-        return value + tir.floordiv(axes[axis], by).astype(value.dtype)
+        return value + tir.floordiv(axes[axis], by).astype(dtype_of(value))
 
     return [Stage("place", x.shape, (x.dtype,), (x,), body)]

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from tvm import te, tir
+from tvm import te
 
 from tvm_gnn_cost.workloads.random_programs.contractions import sum_type
 from tvm_gnn_cost.workloads.random_programs.draws import Draws
 from tvm_gnn_cost.workloads.random_programs.pointwise import apply_binary, apply_unary, cast, index_condition
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, reduce_axes
+from tvm_gnn_cost.workloads.tir import tir
 
 _product = te.comm_reducer(lambda x, y: x * y, lambda t: tir.const(1, t), name="product")
 _any = te.comm_reducer(lambda x, y: tir.Or(x, y), lambda t: tir.const(False, t), name="any")

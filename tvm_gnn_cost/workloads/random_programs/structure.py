@@ -10,7 +10,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from tvm import te, tir
+from tvm import te
+
+from tvm_gnn_cost.workloads.tir import dtype_of, name_of, read_of, tir, visit
 
 _OPERANDS = ("a", "b")
 
@@ -22,7 +24,7 @@ def structure(tensors: Sequence[te.Tensor]) -> str:
     for op in _operations(tensors):
         numbers[op] = len(numbers)
         if isinstance(op, te.PlaceholderOp):
-            lines.append(f"input {len(op.output(0).shape)} {op.output(0).dtype}")
+            lines.append(f"input {len(op.output(0).shape)} {dtype_of(op.output(0))}")
             continue
         axes = {axis.var: i for i, axis in enumerate([*op.axis, *op.reduce_axis])}
         bodies = " ; ".join(_text(body, axes, numbers) for body in _bodies(op))
@@ -38,7 +40,7 @@ def skeleton(tensors: Sequence[te.Tensor]) -> str:
             labels[op] = f"input {len(op.output(0).shape)}"
             continue
         axes = {axis.var: i for i, axis in enumerate([*op.axis, *op.reduce_axis])}
-        reads = sorted({f"{labels[load.producer.op]} at {_places(load, axes)}" for load in _loads(op)})
+        reads = sorted({f"{labels[tensor.op]} at {_places(indices, axes)}" for tensor, indices in _loads(op)})
         labels[op] = _digest(f"{len(op.axis)} {len(op.reduce_axis)} " + " ; ".join(reads))
     return _digest(" ; ".join(sorted(labels[t.op] for t in tensors if not isinstance(t.op, te.PlaceholderOp))))
 
@@ -67,25 +69,33 @@ def _bodies(op: te.ComputeOp) -> list[Any]:
     return bodies[:1] if isinstance(bodies[0], tir.Reduce) else bodies
 
 
-def _loads(op: te.ComputeOp) -> list[tir.ProducerLoad]:
-    found: list[tir.ProducerLoad] = []
+def _loads(op: te.ComputeOp) -> list[tuple[te.Tensor, list[Any]]]:
+    """The tensors that are read, each with its indices."""
+    found: list[tuple[te.Tensor, list[Any]]] = []
+
+    def note(node: Any) -> None:
+        read = read_of(node)
+        if read is not None:
+            found.append(read)
+
     for body in _bodies(op):
         parts = [*body.source, body.condition, *body.init] if isinstance(body, tir.Reduce) else [body]
         for part in parts:
-            tir.stmt_functor.post_order_visit(
-                part, lambda node: found.append(node) if isinstance(node, tir.ProducerLoad) else None
-            )
+            visit(part, note)
     return found
 
 
-def _places(load: tir.ProducerLoad, axes: dict[Any, int]) -> list[list[int]]:
+def _places(indices: Sequence[Any], axes: dict[Any, int]) -> list[list[int]]:
     """The axes in each index, ascending."""
     places = []
-    for index in load.indices:
+    for index in indices:
         met: set[int] = set()
-        tir.stmt_functor.post_order_visit(
-            index, lambda node, met=met: met.add(axes[node]) if isinstance(node, tir.Var) and node in axes else None
-        )
+
+        def note(node: Any, met: set[int] = met) -> None:
+            if isinstance(node, tir.Var) and node in axes:
+                met.add(axes[node])
+
+        visit(index, note)
         places.append(sorted(met))
     return places
 
@@ -98,20 +108,22 @@ def _text(node: Any, axes: dict[Any, int], numbers: dict[Any, int]) -> str:
 
     kind = type(node).__name__
     if isinstance(node, tir.IntImm | tir.FloatImm):
-        return f"{node.dtype}"
+        return dtype_of(node)
     if isinstance(node, tir.Var):
         return f"axis {axes[node]}" if node in axes else "var"
-    if isinstance(node, tir.ProducerLoad):
-        return f"{numbers[node.producer.op]}.{node.producer.value_index}[{many(node.indices)}]"
+    read = read_of(node)
+    if read is not None:
+        tensor, indices = read
+        return f"{numbers[tensor.op]}.{tensor.value_index}[{many(indices)}]"
     if isinstance(node, tir.Reduce):
         parts = [*node.combiner.result, *node.source, node.condition, *node.init]
         return f"reduce({many(parts)})"
-    if isinstance(node, tir.Call):
-        return f"{getattr(node.op, 'name', kind)}({many([a for a in node.args if isinstance(a, tir.PrimExpr)])})"
+    if kind == "Call":
+        return f"{name_of(node.op) or kind}({many(list(node.args))})"
     if isinstance(node, tir.Select):
         return f"select({many([node.condition, node.true_value, node.false_value])})"
     if isinstance(node, tir.Cast):
-        return f"{node.dtype}({many([node.value])})"
+        return f"{dtype_of(node)}({many([node.value])})"
     return f"{kind}({many([getattr(node, name) for name in _OPERANDS if hasattr(node, name)])})"
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from tvm import te, tir
+from tvm import te
 
 from tvm_gnn_cost.workloads.random_programs.contractions import sum_type
 from tvm_gnn_cost.workloads.random_programs.movement import border, padded
 from tvm_gnn_cost.workloads.random_programs.pointwise import cast
 from tvm_gnn_cost.workloads.random_programs.sketch import Sketch, Stage, Value, reduce_axes
+from tvm_gnn_cost.workloads.tir import tir
 
 
 @dataclass(frozen=True)
