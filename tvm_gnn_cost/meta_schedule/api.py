@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from tvm_gnn_cost.system.find_tvm import require_meta_schedule
+from tvm_gnn_cost.system.find_tvm import require_meta_schedule, require_tvm
 
 ms: Any = require_meta_schedule()
 """MetaSchedule's own module."""
@@ -32,3 +32,11 @@ def without_layout_blocks(module: Any) -> Any:
 def normalized_module(function: Any) -> Any:
     """An IRModule with a PrimFunc as its `main`, as a TuneContext makes one."""
     return ms.tune_context._normalize_mod(function)
+
+
+def structural_hash(module: Any) -> int:
+    """TVM's hash of what a module computes and how: alike for two that differ in names alone."""
+    place = require_tvm().ir
+    if not hasattr(place, "structural_hash"):  # since 0.25
+        place = import_module("tvm_ffi")
+    return int(place.structural_hash(module)) & (2**64 - 1)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tvm_gnn_cost.errors import WorkloadError, last_line
 from tvm_gnn_cost.meta_schedule.api import normalized_module
 from tvm_gnn_cost.meta_schedule.source import make_source
 from tvm_gnn_cost.system.find_tvm import require_tvm
 from tvm_gnn_cost.system.machine import num_cores
-from tvm_gnn_cost.workloads.own import find_own
-from tvm_gnn_cost.workloads.registry import PREFIX, Argument, join, resolve, signature_of, workload_functions
+from tvm_gnn_cost.workloads.registry import Argument
 from tvm_gnn_cost.workloads.targets import parse_target
+from tvm_gnn_cost.workloads.workload import find_workload
 
 if TYPE_CHECKING:
     from tvm import IRModule
     from tvm.target import Target
 
     from tvm_gnn_cost.meta_schedule.source import TIRSource
+    from tvm_gnn_cost.workloads.tensors import Tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,34 +71,16 @@ def make_task(
     Raises WorkloadError for an unknown name or target, arguments that do not fit, or what a file does wrong.
     """
     made_for = with_cores(parse_target(target))
-    own = find_own(name, args, folder)
-    if own is not None:
-        with made_for:
-            return make_module_task(own.label, own.tensors(), made_for, own.key)
-    function, arguments = resolve(name.removeprefix(PREFIX), args)
-    label = f"{function}({join(arguments)})"
-    try:
-        with made_for:  # some definitions ask for the target
-            tensors = workload_functions()[function](*arguments)
-    except Exception as error:  # TVM raises many kinds of error for shapes that do not fit together
-        raise WorkloadError(
-            f"{label} cannot be built for target {made_for}: {last_line(error)}. "
-            f"Arguments: {signature_of(workload_functions()[function])}"
-        ) from error
-    task = make_module_task(label, tensors, made_for, json.dumps([PREFIX + function, *arguments]))
-    return TuningTask(name.removeprefix(PREFIX), task.mod, task.target, task.workload_key)
+    workload = find_workload(name, args, folder)
+    with made_for:  # some definitions ask for the target
+        tensors = workload.tensors()
+    return make_te_task(name, tensors, made_for, workload.key)
 
 
-def make_module_task(name: str, tensors: Sequence[Any], target: Target, workload_key: str) -> TuningTask:
+def make_te_task(name: str, tensors: Tensors, target: Target, workload_key: str) -> TuningTask:
     """The task of TE tensors, inputs and outputs. Raises WorkloadError where TVM makes no program of them."""
     from tvm import te
 
-    for tensor in tensors:
-        if any(int(extent) < 1 for extent in tensor.shape):
-            raise WorkloadError(
-                f"{name}: the arguments do not fit together, {tensor.op.name} would have shape "
-                f"{tuple(map(int, tensor.shape))}"
-            )
     try:
         module = normalized_module(te.create_prim_func(list(tensors)))
     except Exception as error:  # what is computed outside TVM's own expressions, for one

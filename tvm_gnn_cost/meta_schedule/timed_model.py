@@ -1,0 +1,36 @@
+"""A cost model behind a stopwatch: the same scores and updates, and safe points to stop at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm_gnn_cost.measuring.tuning_run import TuningRun
+from tvm_gnn_cost.meta_schedule.api import derived_object, ms
+
+
+def timed_model(model: Any, run: TuningRun) -> Any:
+    """A PyCostModel that hands everything on to `model`, MetaSchedule's own or a PyCostModel.
+
+    A stop is raised through TVM as an `Exception`: that is all that its FFI hands on.
+    """
+
+    @derived_object
+    class TimedModel(ms.cost_model.PyCostModel):  # type: ignore[misc, name-defined]
+        def load(self, path: str) -> None:
+            model.load(path)
+
+        def save(self, path: str) -> None:
+            model.save(path)
+
+        def update(self, context: Any, candidates: Any, results: Any) -> None:
+            with run.in_model("train"):
+                model.update(context, list(candidates), list(results))
+
+        def predict(self, context: Any, candidates: Any) -> Any:
+            with run.in_model("search"):
+                scores = model.predict(context, list(candidates))
+            if getattr(model, "is_warm", False):  # only a model that has it promises what its scores mean
+                run.expect(scores)
+            return scores
+
+    return TimedModel()
