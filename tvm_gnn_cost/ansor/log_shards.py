@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvm_gnn_cost.ansor.pools import states_by_task
-from tvm_gnn_cost.ansor.record_log import describe_skipped, read_record_chunks
+from tvm_gnn_cost.ansor.record_log import read_record_chunks
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.ansor.tasks import register_all
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM, SCHEMA_VERSION
+from tvm_gnn_cost.records.log_lines import describe_skipped
 from tvm_gnn_cost.records.logs import log_stem
 from tvm_gnn_cost.records.saved_tasks import saved_tasks_digest
 from tvm_gnn_cost.records.shards import Shard, ShardSource, ShardWriter, open_shard, write_shard

@@ -6,21 +6,20 @@ reported with its number and the reason, and the rest is used.
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
 import logging
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tvm_gnn_cost.ansor.older_records import RecordUpgrade
 from tvm_gnn_cost.ansor.record_format import check_format, check_steps_fit, parse_record
 from tvm_gnn_cost.ansor.task_store import computation_of, is_registered, register_saved_tasks
 from tvm_gnn_cost.errors import RecordError, last_line
+from tvm_gnn_cost.records.log_lines import describe_skipped, read_lines
 from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.system.files import write_atomically
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from tvm.auto_scheduler import ComputeDAG, MeasureInput, MeasureResult
 
 logger = logging.getLogger("tvm_gnn_cost")
-
-SHOWN = 5  # bad lines named in a warning
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class _Judged(NamedTuple):
@@ -113,7 +109,7 @@ def _judged(path: str | os.PathLike[str], rebuild: bool) -> Iterator[_Judged]:
     """Each record of a log, good or bad."""
     auto_scheduler = require_auto_scheduler()
     workloads, upgrade = _Workloads(path), RecordUpgrade(path)
-    for number, text, problem in _record_lines(path):
+    for number, text, problem in read_lines(path):
         reason, record = (problem, None) if problem is not None else parse_record(text)
         inp = res = None
         if reason is None and record is not None:
@@ -133,13 +129,6 @@ def recover(inp: MeasureInput) -> MeasureInput:
     """A complete MeasureInput from a hollow one read from a log: its DAG and its stages, bounds inferred."""
     auto_scheduler = require_auto_scheduler()
     return auto_scheduler.measure.recover_measure_input(inp, rebuild_state=True)
-
-
-def describe_skipped(path: str | os.PathLike[str], skipped: Sequence[tuple[int, str]], used: int) -> str:
-    """One line: how many records of the log were used and skipped, and the first few bad lines with their reasons."""
-    first = "; ".join(f"line {number}: {reason}" for number, reason in skipped[:SHOWN])
-    more = f"; and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
-    return f"{os.fspath(path)}: {used} records used, {len(skipped)} skipped ({first}{more})"
 
 
 def repair_log(path: str | os.PathLike[str]) -> int:
@@ -250,28 +239,3 @@ class _Workloads:
         if key in self._computations and self._computations[key] != computation_of(dag):
             return f"workload {key} computes something else here than when it was measured", ()
         return None, tuple(hasattr(stage.op, "axis") for stage in stages)
-
-
-def _record_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str, str | None]]:
-    """(line number, text, problem) of each line that is neither empty nor a comment."""
-    number = 0
-    try:
-        with _open(path) as file:
-            for raw in file:
-                number += 1
-                if not raw.strip() or raw[:1] in (b"#", b" "):  # comments, as TVM's reader has them
-                    continue
-                try:
-                    yield number, raw.decode("utf-8").strip(), None
-                except UnicodeDecodeError:
-                    yield number, "", "not UTF-8 text"
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield number + 1, "", f"the gzip stream is damaged from here on ({error})"
-    except OSError as error:
-        raise RecordError(f"record log {os.fspath(path)} cannot be read: {error.strerror or error}") from error
-
-
-def _open(path: str | os.PathLike[str]) -> IO[bytes]:
-    with open(path, "rb") as file:
-        compressed = file.read(2) == _GZIP_MAGIC
-    return cast(IO[bytes], gzip.open(path, "rb")) if compressed else open(path, "rb")
