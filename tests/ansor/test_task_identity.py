@@ -158,7 +158,7 @@ def test_the_tasks_of_a_log_are_pools_with_names_of_their_own(tmp_path: Path) ->
     found = list(read_states([tmp_path / "log.json"]))
     assert [identity_of(one.task) for one in found] == [identity_of(task) for task in tasks]
     assert len({one.name for one in found}) == 3
-    from tvm_gnn_cost.cli.inspect import _best_index
+    from tvm_gnn_cost.cli.schedulers.ansor_records import _best_index
 
     with pytest.raises(RecordError, match="holds 3 tasks"):
         _best_index("log.json", read_records(tmp_path / "log.json"), None, {})

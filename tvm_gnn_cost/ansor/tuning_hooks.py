@@ -72,7 +72,7 @@ def budgeted(policy: SearchPolicy, task: int, run: AnsorRun) -> SearchPolicy:
                 results += list(measured)
                 if not len(chosen):
                     run.leave(task)
-                if run.has_run(task):
+                if run.best_s(task) is not None:
                     break
             return inputs, results
 

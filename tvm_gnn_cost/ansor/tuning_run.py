@@ -56,9 +56,10 @@ class AnsorRun(TuningRun):
         self.count_known([list(map(measured_latency, results)) for results in history.results], history.others)
 
     def take(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
-        """Take in a measured batch of the task that was selected."""
+        """Take in a measured batch of the task that was selected; a safe point."""
 
         def write(kept: Sequence[int]) -> None:
             append_records(self._log, [inputs[i] for i in kept], [results[i] for i in kept])
 
         self.measured([Outcome(measured_latency(r), int(r.error_no), float(r.timestamp)) for r in results], write)
+        self.check_stop()

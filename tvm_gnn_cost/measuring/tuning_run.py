@@ -177,9 +177,9 @@ class TuningRun:
             bounds.append(options.early_stopping - book.since_best)
         return min(bounds)
 
-    def has_run(self, task: int) -> bool:
-        """Whether a schedule of the task has run."""
-        return self._books[task].best_s is not None
+    def best_s(self, task: int) -> float | None:
+        """The task's best latency in seconds; None where nothing has run."""
+        return self._books[task].best_s
 
     def leave(self, task: int) -> None:
         """The search has found no schedule of the task that is not measured yet."""
@@ -265,7 +265,6 @@ class TuningRun:
             at = min(max(outcome.timestamp - self._start_wall, 0.0), elapsed)
             self.trials.append(Trial(self.distinct.first[self._task], latency, at, outcome.error_no))
         self.begin("measure")
-        self.check_stop()
 
     # -- what it comes to ------------------------------------------------------------------------------------------
 

@@ -51,7 +51,9 @@ def design_spaces(context: Any, task: TuningTask) -> list[Any]:
     except Exception as error:  # a module that no rule can read
         raise WorkloadError(f"MetaSchedule cannot schedule {task.name}: {last_line(error)}") from error
     if not spaces:
-        raise WorkloadError(f"MetaSchedule finds no schedule of {task.name} for {task.target}: its design space is empty")
+        raise WorkloadError(
+            f"MetaSchedule finds no schedule of {task.name} for {task.target}: its design space is empty"
+        )
     return spaces
 
 

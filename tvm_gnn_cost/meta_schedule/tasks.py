@@ -13,9 +13,9 @@ from tvm_gnn_cost.meta_schedule.api import normalized_module
 from tvm_gnn_cost.meta_schedule.source import make_source
 from tvm_gnn_cost.system.find_tvm import require_tvm
 from tvm_gnn_cost.system.machine import num_cores
+from tvm_gnn_cost.workloads.own import find_workload
 from tvm_gnn_cost.workloads.registry import Argument
 from tvm_gnn_cost.workloads.targets import parse_target
-from tvm_gnn_cost.workloads.workload import find_workload
 
 if TYPE_CHECKING:
     from tvm import IRModule

@@ -93,7 +93,8 @@ class TIRToolchain:
             (tuple(int(extent) for extent in info.shape), str(info.dtype)) for info in candidate.candidate.args_info
         ]
         kind = candidate.target.kind.name
-        return Built(Program(file, kind, arguments, [None] * len(arguments)), 0, float(seconds))
+        device = "cpu" if kind == "llvm" else kind  # "llvm" is no device since 0.25
+        return Built(Program(file, device, arguments, [None] * len(arguments)), 0, float(seconds))
 
     def result(self, reading: Reading, seconds: float) -> Measurement:
         costs = tuple(reading.costs) if not reading.error_no else ()
