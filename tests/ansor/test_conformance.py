@@ -16,7 +16,8 @@ from tvm.auto_scheduler.feature import get_per_store_features_from_states  # noq
 
 from tvm_gnn_cost import GNNCostModel  # noqa: E402
 from tvm_gnn_cost.testing.conformance import AnsorCostModelConformance, measured_failures  # noqa: E402
-from tvm_gnn_cost.testing.schedules import measured, random_costs  # noqa: E402
+from tvm_gnn_cost.testing.costs import random_costs  # noqa: E402
+from tvm_gnn_cost.testing.schedules import measured  # noqa: E402
 
 
 class TestGNNCostModel(AnsorCostModelConformance):

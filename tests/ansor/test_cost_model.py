@@ -16,7 +16,8 @@ from tvm import auto_scheduler
 from tvm_gnn_cost import CheckpointError, GNNCostModel, InvalidArgumentError, RecordError
 from tvm_gnn_cost.learning import TrainerConfig
 from tvm_gnn_cost.learning.cost_model import UpdateReport
-from tvm_gnn_cost.testing.schedules import make_task, measured, random_costs, sample_states, stock_verdict
+from tvm_gnn_cost.testing.costs import random_costs
+from tvm_gnn_cost.testing.schedules import make_task, measured, sample_states, stock_verdict
 
 QUICK = TrainerConfig(max_steps_per_update=20, hidden_dim=16)
 

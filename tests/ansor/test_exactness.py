@@ -22,7 +22,8 @@ from tvm_gnn_cost.ansor.states.loop_proof import loop_difference
 from tvm_gnn_cost.ansor.tasks import make_task as make_workload
 from tvm_gnn_cost.graphs.loops import Annotation
 from tvm_gnn_cost.networks import without_downloads
-from tvm_gnn_cost.testing.schedules import GPU_HARDWARE, make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.costs import random_costs
+from tvm_gnn_cost.testing.schedules import GPU_HARDWARE, make_task, measured, sample_states
 from tvm_gnn_cost.testing.state_sources import nearest
 
 TARGETS = ("llvm -num-cores=4", "cuda -arch=sm_70", "rocm")

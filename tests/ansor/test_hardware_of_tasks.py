@@ -9,7 +9,8 @@ from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.graphs.processors import GPUS
 from tvm_gnn_cost.graphs.schema import NODE_FEATURES
-from tvm_gnn_cost.testing.schedules import GPU_HARDWARE, make_task, measured, on_hardware, random_costs, sample_states
+from tvm_gnn_cost.testing.costs import random_costs
+from tvm_gnn_cost.testing.schedules import GPU_HARDWARE, make_task, measured, on_hardware, sample_states
 
 GENEROUS = (80, 16, 64, 2**20, 2**31 - 1, 4096, 32, 32)
 LITTLE_LOCAL_MEMORY = (80, 16, 64, 2**20, 64, 4096, 32, 32)

@@ -11,7 +11,8 @@ from tvm.auto_scheduler import XGBModel
 
 from tvm_gnn_cost import CheckpointError, GNNCostModel, InvalidArgumentError
 from tvm_gnn_cost.learning import TrainerConfig
-from tvm_gnn_cost.testing.schedules import measured, random_costs
+from tvm_gnn_cost.testing.costs import random_costs
+from tvm_gnn_cost.testing.schedules import measured
 
 QUICK = TrainerConfig(max_steps_per_update=20, hidden_dim=16)
 

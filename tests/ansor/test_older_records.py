@@ -17,7 +17,8 @@ from tvm_gnn_cost.ansor.record_log import append_records, read_records, repair_l
 from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.learning import TrainerConfig
-from tvm_gnn_cost.testing.schedules import measured, random_costs, sample_states
+from tvm_gnn_cost.testing.costs import random_costs
+from tvm_gnn_cost.testing.schedules import measured, sample_states
 
 OLD = "llvm -keys=cpu -link-params=0 -mcpu=core-avx2 -num-cores=4"
 NEW = "llvm -keys=cpu -mcpu=core-avx2 -num-cores=4"

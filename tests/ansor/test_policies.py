@@ -14,7 +14,8 @@ from tvm.auto_scheduler.task_scheduler import TaskSchedulerCallback
 from tvm_gnn_cost import GNNCostModel, InvalidArgumentError, RecordError, TuningInterrupted, make_search_policies
 from tvm_gnn_cost.ansor.record_log import read_records
 from tvm_gnn_cost.learning import TrainerConfig
-from tvm_gnn_cost.testing.schedules import fuse_first, make_policy, make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.costs import random_costs
+from tvm_gnn_cost.testing.schedules import fuse_first, make_policy, make_task, measured, sample_states
 
 SMALL = {"evolutionary_search_population": 64, "evolutionary_search_num_iters": 1, "sample_init_min_population": 16}
 

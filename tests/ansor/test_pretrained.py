@@ -12,7 +12,8 @@ from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor.pools import read_pools
 from tvm_gnn_cost.learning import TrainerConfig, pairwise_accuracy
 from tvm_gnn_cost.learning.starting import shipped_checkpoint
-from tvm_gnn_cost.testing.schedules import make_task, measured, random_costs, sample_states
+from tvm_gnn_cost.testing.costs import random_costs
+from tvm_gnn_cost.testing.schedules import make_task, measured, sample_states
 
 POOLS = Path(__file__).parents[2] / "benchmarks" / "data" / "emeraldrapids"
 

@@ -19,7 +19,8 @@ from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.learning import TrainerConfig
 from tvm_gnn_cost.measuring.tuning_run import DistinctTasks
 from tvm_gnn_cost.records.task import former_key
-from tvm_gnn_cost.testing.schedules import make_task, measured, on_hardware, random_costs, sample_states
+from tvm_gnn_cost.testing.costs import random_costs
+from tvm_gnn_cost.testing.schedules import make_task, measured, on_hardware, sample_states
 
 AVX2 = "llvm -mcpu=core-avx2 -num-cores=4"
 QUICK = TrainerConfig(max_steps_per_update=10, hidden_dim=16)

@@ -11,7 +11,8 @@ import torch
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.learning import TrainerConfig
-from tvm_gnn_cost.testing.schedules import measured, random_costs
+from tvm_gnn_cost.testing.costs import random_costs
+from tvm_gnn_cost.testing.schedules import measured
 
 
 def model_whose_learner(fails: Any, monkeypatch: pytest.MonkeyPatch) -> GNNCostModel:

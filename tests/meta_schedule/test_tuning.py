@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.meta_schedule.api import structural_hash
 from tvm_gnn_cost.meta_schedule.database import read_database
+from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.stock import random_model, xgb_model
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask, make_task
 from tvm_gnn_cost.meta_schedule.tuning import tune_modules
@@ -89,7 +89,7 @@ def test_ctrl_c_keeps_what_is_measured_and_resume_goes_on() -> None:
     resumed = tune_modules([matmul()], Told(), "db", options(10), resume=True, population=POPULATION)
     assert (resumed.resumed, len(resumed.trials), sum(seen)) == (3, 7, 10)
     assert records()[:3] == kept and len(records()) == 10
-    hashes = {structural_hash(record.candidate.sch.mod) for record in read_database("db").records}
+    hashes = {NAMES.structural_hash(record.candidate.sch.mod) for record in read_database("db").records}
     assert len(hashes) == 10, "nothing is measured twice"
     again = tune_modules([matmul()], random_model(), "db", options(10), resume=True)
     assert (again.resumed, again.trials) == (10, ()) and again.total_latency_s

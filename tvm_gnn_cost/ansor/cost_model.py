@@ -10,8 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from types import MappingProxyType
 from typing import Any
@@ -27,40 +26,19 @@ from tvm_gnn_cost.ansor.record_log import read_records
 from tvm_gnn_cost.ansor.search_guard import SearchGuard, is_from_search
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.task_identity import identity_of, same_computation
-from tvm_gnn_cost.errors import InvalidArgumentError, TuningInterrupted
+from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.learning.config import TrainerConfig
-from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateCallback, UpdateReport
+from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateCallback
+from tvm_gnn_cost.learning.front import CostModelFront, RecentSources
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.interrupts import passing_on_interrupts
 
 _auto_scheduler = require_auto_scheduler()
 
 logger = logging.getLogger(__name__)
 
-MAX_SOURCES = 64
-"""Tasks whose computations are remembered; the one longest unused is dropped first."""
 
-
-class _Load:
-    """`load` of GNNCostModel, which means two things: see `__get__`."""
-
-    def __get__(self, model: GNNCostModel | None, owner: type[GNNCostModel]) -> Callable[..., GNNCostModel]:
-        def load(file_name: str | PathLike[str], device: str | None = None) -> GNNCostModel:
-            """The model saved in a file: called on the class, a new one; called on a model, that model, in place.
-
-            Args:
-                file_name: a file that `save` wrote.
-                device: "auto", "cpu", "cuda" or "cuda:1"; None is "auto" for a new model, and the model's own in place.
-
-            Raises CheckpointError where the file is missing, damaged, foreign or outdated; the model is then as it was.
-            """
-            loaded = owner(None, device=device or "auto") if model is None else model
-            loaded.core.load(file_name, device or str(loaded.core.trainer.device))
-            return loaded
-
-        return load
-
-
-class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # type: ignore[misc, name-defined]
+class GNNCostModel(CostModelFront, _auto_scheduler.cost_model.cost_model.PythonBasedModel):  # type: ignore[misc, name-defined]
     """Ranks schedules with a graph network on stage graphs, trained online as measurements come in.
 
     Args:
@@ -88,8 +66,6 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
     from the first round on, a search that begins in the wrong place stays there (docs/experiments.md).
     """
 
-    load = _Load()
-
     def __init__(
         self,
         pretrained: str | PathLike[str] | None = "auto",
@@ -111,7 +87,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
             model_file=model_file,
             callbacks=callbacks,
         )
-        self._sources: dict[str, StageGraphBuilder] = {}
+        self.sources: RecentSources[StageGraphBuilder] = RecentSources()
         self._guards: WeakKeyDictionary[StageGraphBuilder, SearchGuard] = WeakKeyDictionary()
 
     # -- what TVM calls --------------------------------------------------------------------------------------------
@@ -164,34 +140,9 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
 
     # -- more than TVM asks for ------------------------------------------------------------------------------------
 
-    @property
-    def is_warm(self) -> bool:
-        """Whether scores come from a trained network; else they explore at random."""
-        return self.core.is_warm
-
-    @property
-    def num_records(self) -> int:
-        """Measurements learnt from so far; those of a pretrained network do not count."""
-        return self.core.num_records
-
-    @property
-    def last_update(self) -> UpdateReport | None:
-        """What the last update did; None before the first."""
-        return self.core.last_update
-
-    @property
-    def card(self) -> dict[str, Any] | None:
-        """Of the network that it started from: what that was trained on, and how well it ranks; None without one."""
-        return self.core.card
-
     def predict_latency(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
         """Predicted latency in seconds, float64 (len(states),); nan where the state cannot run or the model is cold."""
-        scored = self.core.score(self._source(task), states)
-        latency = np.full(len(states), np.nan)
-        if self.is_warm:
-            latency[scored.built.readable] = scored.latency
-            latency[~np.isfinite(scored.scores)] = np.nan
-        return latency
+        return self.core.score(self._source(task), states).candidate_latency
 
     def time_shares(self, task: Any, state: Any) -> NDArray[np.float64]:
         """What part of one state's time the network gives to each stage: float64 (number of stages,), sum 1.
@@ -202,7 +153,7 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         scored = self.core.score(self._source(task), [state])
         if not scored.built.readable[0]:
             raise InvalidArgumentError(f"the state of task {task.workload_key} cannot be read; the log says why")
-        return scored.time_shares if self.is_warm else np.full(len(scored.time_shares), np.nan)
+        return scored.time_shares
 
     def update_from_file(self, file_name: str | PathLike[str], n_lines: int | None = None) -> None:
         """Learns from a record log, the first `n_lines` of it if given. Bad lines are counted, reported and left out.
@@ -213,32 +164,21 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
         logger.info("GNNCostModel: loaded %d measurement records from %s", len(log), file_name)
         self.update(log.inputs, log.results)
 
-    def save(self, file_name: str | PathLike[str]) -> None:
-        """Writes the model to one file, atomically; folders that are not there are made.
-
-        Raises CheckpointError, and leaves what was there as it was.
-        """
-        self.core.save(file_name)
-
-    def __repr__(self) -> str:
-        state = "warm" if self.is_warm else "cold"
-        return f"{type(self).__name__}({state}, {self.num_records} records, {len(self._sources)} tasks)"
-
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _register(self) -> None:
         """What `PythonBasedModel.__init__` does, and Ctrl-C is passed on to the user (see `TuningInterrupted`)."""
 
         def update(inputs: Any, results: Any) -> None:
-            with _passing_on_interrupts():
+            with passing_on_interrupts("while the cost model was at work"):
                 self.update(inputs, results)
 
         def predict(task: Any, states: Any, destination: Any) -> None:
-            with _passing_on_interrupts():
+            with passing_on_interrupts("while the cost model was at work"):
                 _fill(destination, self.predict(task, states))
 
         def predict_stages(task: Any, states: Any, destination: Any) -> None:
-            with _passing_on_interrupts():
+            with passing_on_interrupts("while the cost model was at work"):
                 _fill(destination, self.predict_stages(task, states))
 
         constructor = _auto_scheduler._ffi_api.PythonBasedModel
@@ -253,23 +193,10 @@ class GNNCostModel(_auto_scheduler.cost_model.cost_model.PythonBasedModel):  # t
     def _source(self, task: Any) -> StageGraphBuilder:
         """What makes the task's graphs: one for each task."""
         key = identity_of(task).key
-        source = self._sources.pop(key, None)
-        if source is None or not same_computation(source.task, task):
-            source = make_builder(task)
-            while len(self._sources) >= MAX_SOURCES:
-                del self._sources[next(iter(self._sources))]
-        self._sources[key] = source  # last: most recently used
+        source = self.sources.of(key, lambda: make_builder(task), lambda known: same_computation(known.task, task))
         self.core.meet(source)
         self.core.trainer.recognise(key, json.dumps([task.workload_key, str(task.target)]))
         return source
-
-
-@contextmanager
-def _passing_on_interrupts() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        raise TuningInterrupted("interrupted by Ctrl-C while the cost model was at work") from interrupt
 
 
 def _fill(destination: Any, values: NDArray[np.float64]) -> None:

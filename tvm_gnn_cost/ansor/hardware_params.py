@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from tvm_gnn_cost.graphs.target_hardware import TargetLimits, assumed_gpu_limits, stated_gpu_limits
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 
 if TYPE_CHECKING:
@@ -23,10 +25,8 @@ def hardware_params_for(target: Target) -> HardwareParams | None:
     attributes = target.attrs
     if target.kind.name == "llvm" and attributes.get("num-cores"):
         return auto_scheduler.HardwareParams(num_cores=int(attributes["num-cores"]), target=target)
-    shared, threads = (attributes.get(f"max_{what}_per_block") for what in ("shared_memory", "threads"))
-    if target.kind.name in ("cuda", "rocm") and shared is not None and threads is not None:
-        return _gpu_params(int(shared), int(threads), int(attributes.get("thread_warp_size") or 32))
-    return None
+    limits = stated_gpu_limits(attributes) if target.kind.name in ("cuda", "rocm") else None
+    return None if limits is None else _params(limits)
 
 
 def hardware_params_or_assumed(target: Target) -> HardwareParams | None:
@@ -38,17 +38,8 @@ def hardware_params_or_assumed(target: Target) -> HardwareParams | None:
     if require_tvm().device(target.kind.name).exist:
         return None
     logger.info("no %s device: 48 KiB of shared memory and 1024 threads a block are assumed", target.kind.name)
-    return _gpu_params(49152, 1024, 32 if target.kind.name == "cuda" else 64)
+    return _params(assumed_gpu_limits(target.kind.name))
 
 
-def _gpu_params(shared_bytes: int, threads: int, warp: int) -> HardwareParams:
-    return require_auto_scheduler().HardwareParams(
-        num_cores=-1,
-        vector_unit_bytes=16,
-        cache_line_bytes=64,
-        max_shared_memory_per_block=shared_bytes,
-        max_local_memory_per_block=2**31 - 1,  # as TVM: CUDA states no limit
-        max_threads_per_block=threads,
-        max_vthread_extent=warp // 4,
-        warp_size=warp,
-    )
+def _params(limits: TargetLimits) -> HardwareParams:
+    return require_auto_scheduler().HardwareParams(**asdict(limits))

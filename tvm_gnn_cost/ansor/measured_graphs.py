@@ -6,12 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from tvm_gnn_cost.ansor.measurements import costs_of, usable_by_task
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
-from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
-from tvm_gnn_cost.records.measured import MeasuredGraphs
+from tvm_gnn_cost.records.measured import MeasuredGraphs, warn_of_unusable
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 logger = logging.getLogger(__name__)
@@ -28,13 +25,7 @@ def read_measurements(
         builder_of: gives the builder of a task's graphs.
     """
     usable, latency = usable_by_task(inputs, results)
-    without_cost = sum(value is None for value in latency)
-    if without_cost:
-        first = next(i for i, value in enumerate(latency) if value is None)
-        logger.warning(
-            "%d of %d measurements have no usable cost and are left out; the first is number %d (costs %s)",
-            without_cost, len(inputs), first, costs_of(results[first]),
-        )  # fmt: skip
+    warn_of_unusable(latency, lambda i: costs_of(results[i]))
     parts: list[MeasuredGraphs] = []
     for name, ids in usable.items():
         try:
@@ -43,18 +34,11 @@ def read_measurements(
         except Exception as error:  # a workload that cannot be built: the other tasks still count
             logger.warning("%d measurements of %s cannot be used: %s", len(ids), name, error)
             continue
-        kept = [latency[i] for i, ok in zip(ids, built.readable, strict=True) if ok]
+        readable = [i for i, ok in zip(ids, built.readable, strict=True) if ok]
+        kept = [known for i in readable if (known := latency[i]) is not None]
         if kept:
-            flop = np.full(len(kept), builder.flop)
-            parts.append(MeasuredGraphs(built.graphs, np.array(kept, dtype=np.float64), [name] * len(kept), flop))
-    if not parts:
-        return None
-    return MeasuredGraphs(
-        StageGraphBatch.concatenate([p.graphs for p in parts]),
-        np.concatenate([p.latency for p in parts]),
-        [name for p in parts for name in p.task],
-        np.concatenate([p.flop for p in parts]),
-    )
+            parts.append(MeasuredGraphs.of_task(built.graphs, kept, name, builder.flop))
+    return MeasuredGraphs.concatenate(parts)
 
 
 def _complete_task(inp: Any) -> Any:

@@ -166,9 +166,7 @@ def _run(
     model = make_model(tvm, name, seed, settings["pretrained"], settings["device"], len(problem.tasks), per_round)
     status = TuningStatus(lambda _: f"{LABELS[name]}, seed {seed}", lambda _: problem.flops)
     with Display(console, status) as display:
-        result = tvm.tune(
-            problem, model, log, options, seed=seed, population=settings["population"], observer=display
-        )
+        result = tvm.tune(problem, model, log, options, seed=seed, population=settings["population"], observer=display)
     return None if result.interrupted else Run.from_result(name, seed, started, result)
 
 

@@ -14,7 +14,11 @@ from tvm_gnn_cost.report.loop_text import schedule_text
 
 @click.command(short_help="Show the stage graph of one schedule.")
 @workload_argument
-@click.option("--log", type=click.Path(), help="Take the schedule from this record log (.gz too), or this database of MetaSchedule's.")
+@click.option(
+    "--log",
+    type=click.Path(),
+    help="Take the schedule from this record log (.gz too), or this database of MetaSchedule's.",
+)
 @click.option("--line", type=click.IntRange(1), help="With --log: the line of the record.")
 @click.option("--task", metavar="N|NAME", help="With --log: which task of a network, its number or a part of its name.")
 @click.option("--best", is_flag=True, help="With --log: the fastest record; this is the default.")

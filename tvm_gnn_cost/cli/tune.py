@@ -35,10 +35,17 @@ from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 @click.command(short_help="Tune a workload or a network.")
 @problem_options
 @budget_options
-@click.option("--log-file", type=click.Path(dir_okay=False),
-              help="With ansor: the record log [default: named after the workload].")
-@click.option("--database", type=click.Path(file_okay=False), metavar="DIR",
-              help="With metaschedule: the folder of its JSON database [default: named after the workload].")
+@click.option(
+    "--log-file",
+    type=click.Path(dir_okay=False),
+    help="With ansor: the record log [default: named after the workload].",
+)
+@click.option(
+    "--database",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="With metaschedule: the folder of its JSON database [default: named after the workload].",
+)
 @click.option("--resume", is_flag=True, help="Go on from the log or database; its records count as trials.")
 @click.option("--cost-model", default="gnn", show_default=True, metavar="|".join(MODELS), help="xgboost is TVM's own.")
 @model_options

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tvm_gnn_cost.collection.options import Mix
-from tvm_gnn_cost.errors import TuningInterrupted
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.interrupts import passing_on_interrupts
 
 logger = logging.getLogger("tvm_gnn_cost")
 
@@ -159,10 +159,8 @@ def _make_random_scores(model: Any, generator: np.random.Generator) -> Any:
 
     class RandomScores(PythonBasedModel):  # type: ignore[misc]
         def predict(self, task: Any, states: Any) -> Any:
-            try:
+            with passing_on_interrupts("while schedules were sampled"):
                 can_run = np.isfinite(model.predict(task, states))
-            except KeyboardInterrupt as interrupt:  # TVM swallows it, but not this one
-                raise TuningInterrupted("interrupted by Ctrl-C while schedules were sampled") from interrupt
             return np.where(can_run, generator.uniform(0.5, 1.0, len(states)), -np.inf)
 
     return RandomScores()

@@ -80,7 +80,7 @@ class Scored:
     Attributes:
         scores: float64 (candidates,): relative throughput, or -inf for one that cannot run.
         latency: float64 (graphs,), seconds; nan while the model is cold.
-        time_shares: float64 (nodes,), the stages' shares of the time; 0 while the model is cold.
+        time_shares: float64 (nodes,), the stages' shares of the time; nan while the model is cold.
         built: the graphs of the candidates that could be read.
     """
 
@@ -88,6 +88,14 @@ class Scored:
     latency: NDArray[np.float64]
     time_shares: NDArray[np.float64]
     built: BuiltGraphs
+
+    @property
+    def candidate_latency(self) -> NDArray[np.float64]:
+        """Seconds, float64 (candidates,); nan for one that cannot run or has no graph, and while the model is cold."""
+        latency = np.full(len(self.scores), np.nan)
+        latency[self.built.readable] = self.latency
+        latency[~np.isfinite(self.scores)] = np.nan
+        return latency
 
 
 class CostModelCore:
@@ -173,7 +181,7 @@ class CostModelCore:
         built = source.build(candidates)
         can_run = source.can_run(candidates, built)
         count = len(built.graphs)
-        time_shares = np.zeros(len(built.scored_nodes))
+        time_shares = np.full(len(built.scored_nodes), np.nan)
         latency = np.full(count, np.nan)
         if self.is_warm and count:
             prediction = self.trainer.predict(built.graphs, source.key, source.flop)

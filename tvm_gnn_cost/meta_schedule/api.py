@@ -7,9 +7,12 @@ programs (TIR) are in `names`.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-from tvm_gnn_cost.system.find_tvm import require_meta_schedule, require_tvm
+from tvm_gnn_cost.errors import TuningInterrupted
+from tvm_gnn_cost.measuring.tuning_run import Stopped
+from tvm_gnn_cost.system.find_tvm import require_meta_schedule
 
 ms: Any = require_meta_schedule()
 """MetaSchedule's own module."""
@@ -34,9 +37,24 @@ def normalized_module(function: Any) -> Any:
     return ms.tune_context._normalize_mod(function)
 
 
-def structural_hash(module: Any) -> int:
-    """TVM's hash of what a module computes and how: alike for two that differ in names alone."""
-    place = require_tvm().ir
-    if not hasattr(place, "structural_hash"):  # since 0.25
-        place = import_module("tvm_ffi")
-    return int(place.structural_hash(module)) & (2**64 - 1)
+TVMCostModel: Any = ms.cost_model.PyCostModel._tvm_metadata["cls"]
+"""TVM's own class of cost models that are written in Python."""
+
+COST_MODEL_CALLS: tuple[str, ...] = tuple(ms.cost_model.PyCostModel._tvm_metadata["methods"])
+"""The functions that its constructor takes, in order."""
+
+
+def missing_slots(base: type) -> tuple[str, ...]:
+    """`__slots__` for a class whose instances have attributes: TVM's classes have them already in some releases."""
+    offsets = {"__dict__": "__dictoffset__", "__weakref__": "__weakrefoffset__"}
+    return tuple(slot for slot, offset in offsets.items() if not getattr(base, offset, 0))
+
+
+def let_interrupts_through() -> None:
+    """Lets what ends a run through C++ that called Python: since 0.25, TVM passes on only errors that it knows."""
+    if find_spec("tvm_ffi") is not None:
+        for error in (TuningInterrupted, Stopped):
+            import_module("tvm_ffi.error").register_error(error.__name__, error)
+
+
+let_interrupts_through()

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from tvm_gnn_cost.errors import WorkloadError, last_line
-from tvm_gnn_cost.meta_schedule.api import ms, structural_hash
+from tvm_gnn_cost.meta_schedule.api import ms
+from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.system.machine import num_cores
 
@@ -83,7 +84,7 @@ class TaskSearch:
         batch: int,
         known: Iterable[Any] = (),
     ) -> None:
-        self._known = {structural_hash(module) for module in known}
+        self._known = {NAMES.structural_hash(module) for module in known}
         self._context = make_context(task, make_strategy(population), seed)
         self._context.pre_tuning(_WITHOUT_END, batch, design_spaces(self._context, task), database, model)
 
@@ -113,7 +114,7 @@ class TaskSearch:
 
     def _is_new(self, candidate: Any) -> bool:
         """MetaSchedule knows what it chose itself, but not what a database holds."""
-        found = structural_hash(candidate.sch.mod)
+        found = NAMES.structural_hash(candidate.sch.mod)
         is_new = found not in self._known
         self._known.add(found)
         return is_new

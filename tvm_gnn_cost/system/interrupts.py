@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
+from tvm_gnn_cost.errors import TuningInterrupted
+
 
 class Interrupts:
     """While entered, in the main thread, SIGINT raises KeyboardInterrupt, but in a `held` block it waits for `check`.
@@ -70,3 +72,18 @@ class Interrupts:
             raise KeyboardInterrupt
         if not again:
             self._told()
+
+
+@contextlib.contextmanager
+def passing_on_interrupts(when: str) -> Iterator[None]:
+    """A block that TVM's C++ calls: Ctrl-C in it reaches the user, see `TuningInterrupted`.
+
+    Args:
+        when: what was interrupted: "while ...".
+    """
+    try:
+        yield
+    except TuningInterrupted:
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise TuningInterrupted(f"interrupted by Ctrl-C {when}") from interrupt

@@ -105,8 +105,3 @@ def stock_verdict(states: Sequence[Any], task: Any) -> NDArray[Any]:
     """Bool (len(states),): which states stock XGBModel can lower and verify; the others have features of zeros."""
     objects = [getattr(state, "state_object", state) for state in states]
     return np.array([bool(f.any()) for f in get_per_store_features_from_states(objects, task)])
-
-
-def random_costs(count: int, seed: int = 0) -> NDArray[Any]:
-    """Seconds in [0.5, 1], of so few digits that a record log keeps them."""
-    return np.random.default_rng(seed).uniform(0.5, 1.0, count).round(3)

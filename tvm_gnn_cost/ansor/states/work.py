@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from tvm_gnn_cost.ansor.states.te_reader import read_operation
-from tvm_gnn_cost.graphs.expression import CATEGORIES
+from tvm_gnn_cost.graphs.work import operations_of
 
 
 def count_flop(dag: Any) -> float:
@@ -28,10 +27,4 @@ def _operations(stage: Any) -> float:
         operation = read_operation(stage, {})
     except ValueError:
         return 0.0
-    elements, reduction = prod(operation.axis_extents), prod(operation.reduce_extents)
-    counted = [name.startswith("float_") or (name == "integer" and not operation.is_float) for name in CATEGORIES]
-    an_iteration, an_element = (
-        sum(n for n, counts in zip(numbers, counted, strict=True) if counts)
-        for numbers in (operation.counts, operation.init_counts)
-    )
-    return float(elements) * (reduction * an_iteration + an_element)
+    return operations_of(operation)

@@ -63,5 +63,7 @@ def _best_index(path: str, log: RecordLog, wanted: str | None, names: Mapping[st
         reason = f"; line {log.skipped[0][0]}: {log.skipped[0][1]}" if log.skipped else ""
         raise RecordError(f"{path} holds no measured record that can be shown{reason}")
     keys = [str(log.inputs[i].task.workload_key) for i in best.values()]
-    tasks = [(names.get(key) or describe_workload(key), log.lines[i]) for key, i in zip(keys, best.values(), strict=True)]
+    tasks = [
+        (names.get(key) or describe_workload(key), log.lines[i]) for key, i in zip(keys, best.values(), strict=True)
+    ]
     return list(best.values())[choose_task(path, tasks, wanted)]

@@ -1,0 +1,182 @@
+"""The stage graphs of one of MetaSchedule's tasks: a module that is not scheduled, for a target."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_gnn_cost.errors import InvalidArgumentError, last_line
+from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
+from tvm_gnn_cost.graphs.graph_writer import GraphWriter
+from tvm_gnn_cost.graphs.loop_nest import LoopNest
+from tvm_gnn_cost.graphs.work import operations_of
+from tvm_gnn_cost.meta_schedule.hardware_of import hardware_of
+from tvm_gnn_cost.meta_schedule.names import NAMES
+from tvm_gnn_cost.meta_schedule.tir.nests import read_nest
+from tvm_gnn_cost.meta_schedule.tir.program import Program, read_program
+from tvm_gnn_cost.meta_schedule.tir.stages import Origins, Stages, block_costs, read_stages
+
+logger = logging.getLogger(__name__)
+
+MOST_REMEMBERED = 256
+"""Computations kept of one task; a design space has a few, with more for each extent of an rfactor."""
+
+
+def make_source(mod: Any, target: Any) -> TIRSource:
+    """The source of a task. Raises InvalidArgumentError for a module that has not one function to schedule.
+
+    Args:
+        mod: an IRModule or a PrimFunc, as it is before any schedule.
+        target: a `tvm.target.Target`.
+    """
+    return TIRSource(mod, target)
+
+
+class TIRSource:
+    """See `graphs.source.StageGraphSource`. Candidates are anything with a schedule (`.sch.mod`, as MeasureCandidates
+    have), a `Schedule`, an IRModule or a PrimFunc.
+
+    Attributes:
+        key: digest of what is computed (TVM's structural hash) and of the target; the same in every process.
+        flop: counted here; at least 1.
+    """
+
+    def __init__(self, mod: Any, target: Any) -> None:
+        function = primitive_function(mod)
+        self.target = target
+        self.hardware = hardware_of(target)
+        self.key = task_key(function, target)
+        self.writer = GraphWriter(self.hardware)
+        self._stages: OrderedDict[Hashable, Stages] = OrderedDict()
+        self._has_warned = False
+        self._origins: Origins = {}
+        self.flop = 1.0
+        self._read_unscheduled(function)
+
+    def _read_unscheduled(self, function: Any) -> None:
+        try:
+            program = read_program(function)
+            stages = read_stages(program, {})
+        except Exception as error:  # the candidates say the same, one by one
+            logger.warning(
+                "the program of task %s cannot be read (%s); its work is unknown, and counts as one operation",
+                self.key, last_line(error),
+            )  # fmt: skip
+            return
+        self._origins = block_costs(program, stages)
+        self.flop = max(1.0, sum(operations_of(operation) for operation in stages.operations))
+
+    def build(self, candidates: Sequence[Any]) -> BuiltGraphs:
+        """The graphs of the candidates. Those that cannot be read are left out; the log says how many and why the
+        first, once."""
+        parts = [BuiltGraphs.unreadable(0)]
+        failures: list[tuple[int, Exception]] = []
+        for i, candidate in enumerate(candidates):
+            try:
+                parts.append(self.writer.built(self.loop_nest(candidate)))
+            except Exception as error:  # one bad candidate must not end the search
+                failures.append((i, error))
+                parts.append(BuiltGraphs.unreadable(1))
+        if failures:
+            first, why = failures[0]
+            level = logging.DEBUG if self._has_warned else logging.WARNING
+            self._has_warned = True
+            logger.log(
+                level,
+                "%d of %d candidates of task %s cannot be read and are searched without a prediction; the first is "
+                "number %d (%s: %s)",
+                len(failures), len(candidates), self.key, first, type(why).__name__, last_line(why),
+            )  # fmt: skip
+        return BuiltGraphs.of(parts)
+
+    def can_run(self, candidates: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
+        """All of them: MetaSchedule's postprocessors have verified a GPU's limits before a candidate gets here."""
+        return np.ones(len(candidates), bool)
+
+    def loop_nest(self, candidate: Any) -> LoopNest:
+        """The loop nest of one candidate. Raises ValueError, which says why, for one that cannot be read."""
+        return self.read(candidate)[2]
+
+    def read(self, candidate: Any) -> tuple[Program, Stages, LoopNest]:
+        """A candidate's program, what its blocks compute, and its loop nest. Raises what `loop_nest` raises."""
+        program = read_program(primitive_function(candidate))
+        stages = self.stages(program)
+        return program, stages, read_nest(program, stages)
+
+    def stages(self, program: Program) -> Stages:
+        """What the blocks of a program compute: read once for all programs that compute the same."""
+        key = _computation_key(program)
+        stages = self._stages.get(key)
+        if stages is None:
+            stages = self._stages[key] = read_stages(program, self._origins)
+            if len(self._stages) > MOST_REMEMBERED:
+                self._stages.popitem(last=False)
+        else:
+            self._stages.move_to_end(key)
+        return stages
+
+
+def primitive_function(candidate: Any) -> Any:
+    """The function of a candidate, a module or a schedule: the one called main, or the only one there is.
+
+    Raises InvalidArgumentError where there are several, or none.
+    """
+    if type(candidate).__name__ == "PrimFunc":
+        return candidate
+    schedule = getattr(candidate, "sch", candidate)
+    module = getattr(schedule, "mod", schedule)
+    found = {}
+    for variable, function in getattr(module, "functions", {}).items():
+        if type(function).__name__ == "PrimFunc":
+            found[str(variable.name_hint)] = function
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if "main" in found:
+        return found["main"]
+    if not found:
+        raise InvalidArgumentError(f"there is no PrimFunc in {type(candidate).__name__}: give a module that has one")
+    raise InvalidArgumentError(
+        f"the module has {len(found)} functions ({', '.join(sorted(found)[:4])}...): give a module of one, or call the "
+        "one to schedule main"
+    )
+
+
+def task_key(function: Any, target: Any) -> str:
+    """Which task it is: a digest of what a PrimFunc computes and of the target; the same in every process."""
+    written = f"{NAMES.structural_hash(function)} {target_text(target)}"
+    return hashlib.sha256(written.encode()).hexdigest()[:32]
+
+
+def target_text(target: Any) -> str:
+    """A target in one spelling, whatever the order of its options: without its tag, which its options stand for."""
+    known = {str(key): value for key, value in target.attrs.items()}
+    options = sorted((key, _option(value)) for key, value in known.items() if key not in ("tag", "host"))
+    return " ".join([str(target.kind.name), *(f"-{key}={value}" for key, value in options)])
+
+
+def _option(value: Any) -> str:
+    if isinstance(value, str | int | float):
+        return str(value)
+    try:
+        return ",".join(sorted(str(item) for item in value))
+    except TypeError:
+        return str(value)
+
+
+def _computation_key(program: Program) -> Hashable:
+    """What decides what the blocks compute: TVM's hash of each, and which buffers are the same ones."""
+    numbers: dict[int, int] = {}
+    parts: list[Hashable] = []
+    for around in program.blocks:
+        block = around.block
+        buffers = [NAMES.address(NAMES.region_buffer(region)) for region in (*block.writes, *block.reads)]
+        parts.append(
+            (NAMES.structural_hash(block), *(numbers.setdefault(address, len(numbers)) for address in buffers))
+        )
+    return tuple(parts)
