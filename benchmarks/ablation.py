@@ -32,8 +32,8 @@ from rich.progress import Progress, track
 from rich.table import Table
 
 from tvm_gnn_cost.ansor.pools import MeasuredStates, read_states
-from tvm_gnn_cost.ansor.stock import pack_sum_scores, stock_rows, train_pack_sum
-from tvm_gnn_cost.evaluation.boosting import NodeMethod
+from tvm_gnn_cost.ansor.stock import stock_rows, train_pack_sum
+from tvm_gnn_cost.evaluation.boosting import NodeMethod, pack_sum_scores
 from tvm_gnn_cost.evaluation.held_out import Ranking
 from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
 from tvm_gnn_cost.learning.metrics import MIN_RANKED

@@ -11,12 +11,12 @@ import pytest
 from tvm.auto_scheduler.measure_record import RecordReader
 
 from tvm_gnn_cost import GNNCostModel, RecordError, make_search_policies
-from tvm_gnn_cost.ansor.log_shards import read_logs
 from tvm_gnn_cost.ansor.older_records import without_unknown_options
 from tvm_gnn_cost.ansor.record_log import append_records, read_records, repair_log
 from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.learning import TrainerConfig
+from tvm_gnn_cost.logs.shards import read_logs
 from tvm_gnn_cost.testing.costs import random_costs
 from tvm_gnn_cost.testing.schedules import measured, sample_states
 

@@ -14,7 +14,6 @@ import pytest
 import tvm
 from tvm import auto_scheduler, te, topi
 
-from tvm_gnn_cost.ansor.log_shards import read_logs
 from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.networks import network_tasks
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
@@ -22,6 +21,7 @@ from tvm_gnn_cost.ansor.task_store import keep_tasks, register_saved_tasks
 from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.errors import RecordError
+from tvm_gnn_cost.logs.shards import read_logs
 from tvm_gnn_cost.networks import load_network
 from tvm_gnn_cost.records.logs import find_logs
 from tvm_gnn_cost.records.saved_tasks import load_saved_tasks, tasks_path

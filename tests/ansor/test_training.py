@@ -20,6 +20,7 @@ from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 from tvm_gnn_cost.learning import load_checkpoint, pairwise_accuracy
 from tvm_gnn_cost.learning.checkpoint import weight_tensors
+from tvm_gnn_cost.logs.shards import read_logs
 from tvm_gnn_cost.records.store import GraphStore
 
 POOLS = Path(__file__).parents[2] / "benchmarks" / "data" / "emeraldrapids"
@@ -116,7 +117,7 @@ def test_the_same_command_again_reads_and_learns_nothing_anew(
 
 
 def test_graphs_on_disk_equal_those_of_the_logs(recorded: Path, work: Path) -> None:
-    shards = training_data.read_logs(sorted(recorded.iterdir()), work / "graphs")
+    shards = read_logs(sorted(recorded.iterdir()), work / "graphs")
     store, pools = GraphStore(shards), list(read_pools([recorded]))
     assert [task.key for task in store.tasks] == [pool.task for pool in pools]
     assert [(t.workload, t.operator, t.target, t.flop) for t in store.tasks] == [
@@ -145,7 +146,7 @@ def test_a_log_is_read_in_chunks_and_again_when_its_graphs_are_damaged_or_outdat
 
     def graphs() -> StageGraphBatch:
         read.clear()
-        store = GraphStore(training_data.read_logs([log], Path("graphs")))
+        store = GraphStore(read_logs([log], Path("graphs")))
         return store.gather(range(len(store)))
 
     first = graphs()

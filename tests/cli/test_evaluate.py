@@ -22,11 +22,11 @@ from evaluation.problems import make_pool, make_problem
 from pictures import assert_drawn
 
 from tvm_gnn_cost.ansor.recorded_pools import read_recorded
-from tvm_gnn_cost.ansor.stock import pack_sum_scores, train_pack_sum
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.evaluation.boosting import StockMethod
 from tvm_gnn_cost.evaluation.problems import Problem, one_kind, read_problems
 from tvm_gnn_cost.learning import pairwise_accuracy
+from tvm_gnn_cost.logs.stock import train_stock
 from tvm_gnn_cost.records.logs import find_logs
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_logs_are_read_with_what_models_need(problems: list[Problem]) -> None:
 
 
 def test_the_stock_method_learns_and_transfers(problems: list[Problem], tmp_path: Path) -> None:
-    model, path = StockMethod(train=train_pack_sum, score=pack_sum_scores), tmp_path / "trees.ubj"
+    model, path = StockMethod(train_stock), tmp_path / "trees.ubj"
     learner = model.start([], 0)
     some, rest = np.arange(40), np.arange(40, 56)
     softmax = problems[2]  # its stock features hardly differ from run to run, as those of the others do

@@ -153,7 +153,7 @@ def test_the_stock_method_needs_stock_features() -> None:
         raise AssertionError
 
     with pytest.raises(InvalidArgumentError, match="read without stock's features"):
-        StockMethod(train=unused, score=unused).start([], 0).learn(PROBLEM, SOME)
+        StockMethod(unused).start([], 0).learn(PROBLEM, SOME)
 
 
 def test_damaged_trees_get_a_clear_error(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_wrong_split_gets_a_clear_error(text: str | None, message: str, tmp_pa
 def test_default_arguments_may_be_left_out() -> None:
     """Logs of one workload may be called otherwise, and have another key in TVM: it is the same workload."""
     pytest.importorskip("tvm.auto_scheduler")
-    from tvm_gnn_cost.ansor.recorded_pools import workload_of
+    from tvm_gnn_cost.logs.pools import workload_of
 
     key = canonical_key('["tvm_gnn_cost.conv2d_nhwc", 1, 28, 28, 64, 64, 3, 1, 1]')
     assert key == '["tvm_gnn_cost.conv2d_nhwc", 1, 28, 28, 64, 64, 3, 1, 1, 1, 1, "float32", "float32"]'

@@ -12,6 +12,7 @@ from tvm.target import Target
 
 from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.records.databases import FAILED_S
+from tvm_gnn_cost.testing.candidates import sample_candidates
 
 TARGET = {"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 2}
 
@@ -22,27 +23,6 @@ def matmul(n: int) -> Any:
     k = te.reduce_axis((0, n), name="k")
     c = te.compute((n, n), lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name="C")
     return te.create_prim_func([a, b, te.compute((n, n), lambda i, j: c[i, j] + 1.0, name="D")])
-
-
-def tuning_context(function: Any, count: int, database: Any, seed: int = 1) -> Any:
-    """A context whose `generate_measure_candidates` gives `count` candidates, postprocessed."""
-    context = ms.TuneContext(
-        mod=function,
-        target=Target(TARGET),
-        space_generator="post-order-apply",
-        search_strategy="replay-trace",
-        task_name="main",
-        num_threads=1,
-        rand_state=seed,
-    )
-    context.pre_tuning(
-        max_trials=count,
-        num_trials_per_iter=count,
-        design_spaces=context.generate_design_space(),
-        database=database,
-        cost_model=ms.cost_model.RandomModel(),
-    )
-    return context
 
 
 def write_database(
@@ -56,15 +36,15 @@ def write_database(
     database = ms.database.JSONDatabase(work_dir=str(folder))
     made = []
     for function in functions:
-        context = tuning_context(function, count, database)
-        candidates = list(context.generate_measure_candidates())
-        workload = database.commit_workload(context.mod)
+        module = ms.TuneContext(mod=function).mod
+        candidates = sample_candidates(module, Target(TARGET), count)
+        workload = database.commit_workload(module)
         for i, candidate in enumerate(candidates):
             seconds = [FAILED_S] if i in failed else [1e-3 * (i + 1), 1e-3 * (i + 1.25)]
             database.commit_tuning_record(
                 ms.database.TuningRecord(candidate.sch.trace, workload, seconds, Target(TARGET), candidate.args_info)
             )
-        made.append((context.mod, candidates))
+        made.append((module, candidates))
     return made
 
 

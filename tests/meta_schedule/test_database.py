@@ -72,8 +72,9 @@ def test_a_trace_is_replayed_with_what_the_postprocessors_did(made: tuple[Path, 
     without = record.workload.module
     schedule = type(record.candidate.sch)(without)
     record.candidate.sch.trace.apply_to_schedule(schedule, remove_postproc=True)
-    assert "T.parallel" in record.candidate.sch.mod.script()
-    assert "T.parallel" not in schedule.mod.script()
+    # One of them splits the initialisation of a sum from its updates.
+    assert "C_update" in record.candidate.sch.mod.script()
+    assert "C_update" not in schedule.mod.script()
 
 
 def test_a_table_a_folder_and_pieces_are_the_same(made: tuple[Path, list[Any]]) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from tvm_gnn_cost.ansor.pools import MeasuredStates, read_states
 from tvm_gnn_cost.records.pool import RecordedPool
-from tvm_gnn_cost.workloads import canonical_key, key_of_log
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +30,6 @@ def read_recorded(path: Path, stock_cache: Path | None = None) -> Iterator[Recor
             yield _recorded(measured, stock_cache)
         else:
             logger.warning("%s: %s holds no measured record and is left out", path, measured.name)
-
-
-def workload_of(name: str) -> str:
-    """The workload that a name means, as in `Pool.workload`: TVM's key, or what `collect` calls a log.
-
-    Of the package's own workloads, default arguments may be left out; a name of another one is returned as it is.
-    """
-    return key_of_log(name) or canonical_key(name)
 
 
 def _recorded(measured: MeasuredStates, stock_cache: Path | None) -> RecordedPool:

@@ -95,16 +95,6 @@ def train_pack_sum(training: Sequence[Rows], labels: Sequence[NDArray[np.float64
     )
 
 
-def pack_sum_scores(booster: Any, rows: Rows) -> NDArray[np.float64]:
-    """Scores (n,) of records by what `train_pack_sum` returned."""
-    import xgboost
-
-    raw = booster.predict(xgboost.DMatrix(rows.values))
-    scores = np.zeros(len(rows))
-    np.add.at(scores, np.repeat(np.arange(len(rows)), np.diff(rows.ptr)), raw)
-    return scores
-
-
 def _extract(states: Sequence[Any], task: Any, scratch: Path) -> list[NDArray[np.float32]]:
     """(rows, F) of each state; those that take their process down are found by halving."""
     child = multiprocessing.get_context("fork").Process(target=_extract_here, args=(states, task, scratch))

@@ -90,8 +90,8 @@ class _Choice:
             raise InvalidArgumentError("--part chooses a part of a split: give it with --split")
 
     def make_folds(self, tested: Sequence[Problem], learnt: Sequence[Problem]) -> list[Fold]:
-        from tvm_gnn_cost.ansor.recorded_pools import workload_of
         from tvm_gnn_cost.evaluation import split
+        from tvm_gnn_cost.logs.pools import workload_of
 
         pools, further = [p.pool for p in tested], [p.pool for p in learnt]
         if self.split_file is not None:
@@ -188,7 +188,8 @@ _config_options = _grouped(
     "--models",
     default=DEFAULT_MODELS,
     show_default=True,
-    help="Which ones, separated by commas; also mlp, lstm, mlp-cold, lstm-cold, and gnn-x3 for three averaged.",
+    help="Which ones, separated by commas; also mlp, lstm, mlp-cold, lstm-cold, gnn-x3 for three averaged, and "
+    "xgboost-warmup, which is random until it knows 100 records, as stock is.",
 )
 @click.option(
     "--checkpoint",
@@ -267,16 +268,11 @@ _PHASES = {"read": "reading logs", "learn": "learning beforehand", "test": "test
 
 
 def _method(name: str, config: TrainerConfig, checkpoint: Path | None, device: str) -> Method:
-    from tvm_gnn_cost.ansor.recorded_pools import workload_of
-    from tvm_gnn_cost.evaluation.boosting import StockMethod
     from tvm_gnn_cost.evaluation.registry import make_method
+    from tvm_gnn_cost.logs.pools import workload_of
+    from tvm_gnn_cost.logs.stock import train_stock
 
-    stock = None
-    if name == StockMethod.name:
-        from tvm_gnn_cost.ansor.stock import pack_sum_scores, train_pack_sum
-
-        stock = StockMethod(train=train_pack_sum, score=pack_sum_scores)
-    return make_method(name, config, checkpoint, device, stock=stock, workload_of=workload_of)
+    return make_method(name, config, checkpoint, device, train_stock=train_stock, workload_of=workload_of)
 
 
 def _read(
@@ -288,15 +284,15 @@ def _read(
     observe: Observer[Progress],
 ) -> tuple[list[Problem], list[Problem]]:
     """What is tested, and what is only learnt."""
-    from tvm_gnn_cost.ansor.recorded_pools import read_recorded
-    from tvm_gnn_cost.evaluation.boosting import StockMethod
     from tvm_gnn_cost.evaluation.problems import read_problems
+    from tvm_gnn_cost.evaluation.registry import STOCK_METHODS
+    from tvm_gnn_cost.logs.pools import read_recorded
     from tvm_gnn_cost.records.logs import find_logs
     from tvm_gnn_cost.workloads import run_definitions
 
     for file in register:
         run_definitions(file)
-    cache = folder / "stock_features" if StockMethod.name in methods else None
+    cache = folder / "stock_features" if STOCK_METHODS.keys() & methods.keys() else None
     reader = functools.partial(read_recorded, stock_cache=cache)
 
     tested = read_problems(find_logs(pools), reader, observe)
@@ -353,6 +349,7 @@ def _about(
                 "name": problem.pool.name,
                 "workload": problem.pool.workload,
                 "operator": problem.pool.operator,
+                "scheduler": problem.pool.scheduler,
                 "target": problem.pool.target,
                 "records": len(problem),
                 "failed": sum(not len(readings) for readings in problem.pool.readings),

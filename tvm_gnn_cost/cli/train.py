@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from tvm_gnn_cost.ansor.log_shards import ReadProgress
 from tvm_gnn_cost.cli.options import register_option, split_names
 from tvm_gnn_cost.cli.progress import Display, Shown
 from tvm_gnn_cost.cli.tables import figures_table
+from tvm_gnn_cost.records.log_shards import ReadProgress
 from tvm_gnn_cost.system.progress import Progress
 from tvm_gnn_cost.training.pretraining import PretrainProgress
 
@@ -82,7 +82,7 @@ def train(
 
     In a tuning script: GNNCostModel(pretrained="mine.ckpt"); on the command line: --pretrained mine.ckpt.
     """
-    from tvm_gnn_cost.ansor.training import train_on_logs
+    from tvm_gnn_cost.logs.training import train_on_logs
     from tvm_gnn_cost.records.logs import find_logs
     from tvm_gnn_cost.training.pretraining import PretrainOptions
     from tvm_gnn_cost.training.train import TrainOptions

@@ -18,6 +18,7 @@ class HeadToHead:
         wins, ties, losses: pools in which it needed fewer, as many, more trials than the baseline (mean over seeds).
         ratio: its trials over the baseline's, geometric mean over pools, median over seeds: below 1 is better.
         ratio_range: the least and the largest over seeds.
+        scheduler: whose pools they are, see `Statistic`.
     """
 
     method: str
@@ -27,6 +28,7 @@ class HeadToHead:
     losses: int
     ratio: float
     ratio_range: tuple[float, float]
+    scheduler: str = ""
 
 
 def head_to_head(

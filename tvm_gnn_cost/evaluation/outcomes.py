@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm_gnn_cost.evaluation.held_out import HeldOut
 from tvm_gnn_cost.evaluation.problems import Problem
@@ -44,4 +44,23 @@ class Outcomes:
             problems=problems,
             methods=methods,
             baseline=baseline,
+        )
+
+    @property
+    def schedulers(self) -> list[str]:
+        """Those whose pools are tested, in the order in which they are met."""
+        runs = [run for found in (self.held_out, self.unseen, self.replays) for run, _ in found]
+        return list(dict.fromkeys(self.problems[run.problem].pool.scheduler for run in runs))
+
+    def of_scheduler(self, scheduler: str) -> Outcomes:
+        """Of its pools alone."""
+
+        def own(run: Run) -> bool:
+            return self.problems[run.problem].pool.scheduler == scheduler
+
+        return replace(
+            self,
+            held_out=[(run, parts) for run, parts in self.held_out if own(run)],
+            unseen=[(run, part) for run, part in self.unseen if own(run)],
+            replays=[(run, values) for run, values in self.replays if own(run)],
         )

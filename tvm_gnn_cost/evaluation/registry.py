@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.evaluation.boosting import NodeMethod, StockMethod
+from tvm_gnn_cost.evaluation.boosting import STOCK, WARM_UP, NodeMethod, StockMethod, StockTraining
 from tvm_gnn_cost.evaluation.methods import Method, RandomMethod
 from tvm_gnn_cost.evaluation.networks import NetworkMethod
 from tvm_gnn_cost.learning import TrainerConfig
@@ -19,7 +19,10 @@ NETWORKS = {"gnn": "gcn", "mlp": "mlp", "lstm": "lstm"}
 
 _NETWORK = re.compile(rf"(?P<network>{'|'.join(NETWORKS)})(?P<cold>-cold)?(?:-x(?P<members>[2-9]|[1-9]\d))?")
 
-METHOD_NAMES = (*NETWORKS, *(f"{name}-cold" for name in NETWORKS), StockMethod.name, NodeMethod.name, RandomMethod.name)
+STOCK_METHODS = {STOCK: 0, f"{STOCK}-warmup": WARM_UP}
+"""Names of stock's model, and the records that it waits for."""
+
+METHOD_NAMES = (*NETWORKS, *(f"{name}-cold" for name in NETWORKS), *STOCK_METHODS, NodeMethod.name, RandomMethod.name)
 """All names; a network's may be followed by -x3 for the average of three, of different seeds."""
 
 
@@ -29,7 +32,7 @@ def make_method(
     checkpoint: Path | None = None,
     device: str = "auto",
     *,
-    stock: StockMethod | None = None,
+    train_stock: StockTraining | None = None,
     workload_of: Callable[[str], str] = str,
 ) -> Method:
     """The method of that name.
@@ -38,19 +41,19 @@ def make_method(
         config: of networks.
         checkpoint: what `gnn` starts from; None: a network trained on the training pools. Other methods ignore it.
         device: of networks.
-        stock: what `xgboost` is, made with the scheduler's own training.
+        train_stock: how the schedulers' own models learn, see `StockMethod`: `xgboost` needs it.
         workload_of: what `Pool.workload` is for the workload key of a task that a checkpoint learnt.
 
     Raises InvalidArgumentError for a name that is unknown or whose packages are missing.
     """
-    if name in (StockMethod.name, NodeMethod.name):
+    if name in STOCK_METHODS or name == NodeMethod.name:
         if importlib.util.find_spec("xgboost") is None:
             raise InvalidArgumentError(f'model {name} needs xgboost: pip install "tvm-gnn-cost[xgboost]"')
         if name == NodeMethod.name:
             return NodeMethod()
-        if stock is None:
-            raise InvalidArgumentError(f"model {name} learns as a scheduler's own cost model does: give it as `stock`")
-        return stock
+        if train_stock is None:
+            raise InvalidArgumentError(f"model {name} learns as a scheduler's own cost model does: give `train_stock`")
+        return StockMethod(train_stock, STOCK_METHODS[name])
     if name == RandomMethod.name:
         return RandomMethod()
     match = _NETWORK.fullmatch(name)

@@ -118,6 +118,7 @@ def _about(run: Run, problem: Problem) -> dict[str, Any]:
         "seed": run.seed,
         "fold": run.fold,
         "pool": problem.pool.name,
+        "scheduler": problem.pool.scheduler,
         "target": problem.pool.target,
         "workloads": run.workloads,
     }

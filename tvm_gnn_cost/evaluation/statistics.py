@@ -22,6 +22,7 @@ class Statistic:
         median, low, high: over seeds.
         pools: that were averaged, the most of any seed.
         seeds: with a value.
+        scheduler: whose pools they are, where those of several are tested; "": all that are.
     """
 
     experiment: str
@@ -33,6 +34,7 @@ class Statistic:
     high: float
     pools: int
     seeds: int
+    scheduler: str = ""
 
 
 class Samples:

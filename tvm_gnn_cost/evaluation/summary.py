@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tvm_gnn_cost.errors import EvaluationError
 from tvm_gnn_cost.evaluation.calibration import Reliability
-from tvm_gnn_cost.evaluation.experiments import EXPERIMENTS
+from tvm_gnn_cost.evaluation.experiments import EXPERIMENTS, Experiment
+from tvm_gnn_cost.evaluation.experiments.base import Findings
 from tvm_gnn_cost.evaluation.head_to_head import HeadToHead
 from tvm_gnn_cost.evaluation.outcomes import Outcomes
 from tvm_gnn_cost.evaluation.problems import Problem
@@ -69,7 +70,7 @@ def summarise(
     """What these experiments find in an evaluation, of these methods in their order."""
     baseline = BASELINE if BASELINE in methods else methods[0]
     outcomes = Outcomes.of(evaluation.plan, evaluation.values, problems, methods, baseline)
-    findings = [experiment.find(outcomes) for name, experiment in EXPERIMENTS.items() if name in experiments]
+    findings = [_find(experiment, outcomes) for name, experiment in EXPERIMENTS.items() if name in experiments]
     return Summary(
         statistics=tuple(statistic for found in findings for statistic in found.statistics),
         head_to_heads=tuple(one for found in findings for one in found.head_to_heads),
@@ -78,6 +79,23 @@ def summarise(
         learning_curves={method: curve for found in findings for method, curve in found.learning_curves.items()},
         reliability={method: bins for found in findings for method, bins in found.reliability.items()},
         skipped=evaluation.plan.skipped,
+    )
+
+
+def _find(experiment: Experiment, outcomes: Outcomes) -> Findings:
+    """What an experiment finds; its figures for each scheduler, where pools of several are tested.
+
+    Nothing can be told from a mean over both: their search spaces and their pools differ. Curves are of all pools.
+    """
+    found = experiment.find(outcomes)
+    schedulers = outcomes.schedulers
+    if len(schedulers) < 2:
+        return found
+    parts = {scheduler: experiment.find(outcomes.of_scheduler(scheduler)) for scheduler in schedulers}
+    return replace(
+        found,
+        statistics=[replace(one, scheduler=name) for name, part in parts.items() for one in part.statistics],
+        head_to_heads=[replace(one, scheduler=name) for name, part in parts.items() for one in part.head_to_heads],
     )
 
 

@@ -12,6 +12,7 @@ wrote it. What travels between releases is the file of its stage graphs (`record
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import logging
@@ -63,6 +64,7 @@ class RecordedCandidate(NamedTuple):
         target: TVM's Target.
         candidate: a MeasureCandidate: `.sch.mod` is the module as the cost model scored it, `.args_info` its arguments.
         readings: seconds; none: it failed.
+        digest: of its trace, its times and its target.
     """
 
     line: int
@@ -70,6 +72,7 @@ class RecordedCandidate(NamedTuple):
     target: Any
     candidate: Any
     readings: tuple[float, ...]
+    digest: str
 
     @property
     def latency(self) -> float:
@@ -162,7 +165,8 @@ def _replay(line: RecordLine, workloads: _Workloads, targets: _Targets) -> Recor
         candidate = ms.MeasureCandidate(schedule, infos)
     except Exception as error:  # whatever TVM trips over
         return f"TVM cannot read it: {last_line(error)}"
-    return RecordedCandidate(line.line, workload, made_for, candidate, line.readings)
+    digest = hashlib.sha256(json.dumps(line.json[:3], sort_keys=True).encode()).hexdigest()
+    return RecordedCandidate(line.line, workload, made_for, candidate, line.readings, digest)
 
 
 class _Workloads:

@@ -31,8 +31,12 @@ from tvm_gnn_cost.records.log_lines import read_lines
 
 WORKLOADS = "database_workload.json"
 RECORDS = "database_tuning_record.json"
+TASKS_SUFFIX = ".tasks.json"
+"""How the file ends that says what the tasks of a log compute (`saved_tasks`): it is no log itself."""
 GRAPHS = "graphs.npz"
 """The stage graphs of a database, in its folder: see `graph_file`."""
+NAMES = "database" + TASKS_SUFFIX
+"""What its workloads are called: see `saved_tasks`."""
 
 FAILED_S = 1e10
 """What MetaSchedule writes for the time of a candidate that failed, in seconds."""
@@ -49,11 +53,13 @@ class DatabaseFiles:
     Attributes:
         workloads, records: its tables; those that are gzipped end in .gz.
         graphs: its stage graphs, which need not be there.
+        names: what its workloads are called; need not be there either.
     """
 
     workloads: Path
     records: Path
     graphs: Path
+    names: Path
 
     @staticmethod
     def of(path: str | PathLike[str]) -> DatabaseFiles:
@@ -62,9 +68,13 @@ class DatabaseFiles:
         named = Path(path)
         if named.name.endswith((_TABLE, _TABLE + ".gz")):
             stem, _, ending = named.name.rpartition(_TABLE)
-            graphs = GRAPHS if named.name.removesuffix(".gz") == RECORDS else f"{stem}{GRAPHS}"
-            return DatabaseFiles(_found(named.with_name(f"{stem}{_OTHER_TABLE}")), named, named.with_name(graphs))
-        return DatabaseFiles(_found(named / WORKLOADS), _found(named / RECORDS), named / GRAPHS)
+            if named.name.removesuffix(".gz") == RECORDS:
+                return DatabaseFiles.of(named.parent)
+            workloads, graphs, names = (
+                named.with_name(stem + end) for end in (_OTHER_TABLE, GRAPHS, NAMES.removeprefix("database"))
+            )
+            return DatabaseFiles(_found(workloads), named, graphs, names)
+        return DatabaseFiles(_found(named / WORKLOADS), _found(named / RECORDS), named / GRAPHS, named / NAMES)
 
     @property
     def has_tables(self) -> bool:
@@ -97,6 +107,18 @@ def is_database(path: str | PathLike[str]) -> bool:
         files = DatabaseFiles.of(named)
         return files.records.is_file() or files.graphs.is_file()
     return named.name.endswith((_TABLE, _TABLE + ".gz"))
+
+
+def database_path(path: Path) -> Path:
+    """One name for each database: of tables with the usual names, their folder."""
+    return path.parent if path.name.removesuffix(".gz") == RECORDS else path
+
+
+def is_workload_table(path: Path) -> bool:
+    """Whether a file is the other table of a database, by the names of files."""
+    stem, table, _ = path.name.rpartition(_OTHER_TABLE)
+    beside = path.with_name(f"{stem}{_TABLE}")
+    return bool(table) and (beside.is_file() or beside.with_name(f"{beside.name}.gz").is_file())
 
 
 class WorkloadLine(NamedTuple):

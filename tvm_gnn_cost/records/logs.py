@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
+from tvm_gnn_cost.records.databases import TASKS_SUFFIX, database_path, is_database, is_workload_table
 
 ABOUT = "about"
 """The folder of pools' descriptions, beside the logs."""
-
-TASKS_SUFFIX = ".tasks.json"
-"""How the file ends that says what the tasks of a log compute (`saved_tasks`): it is no log itself."""
 
 
 def is_log_name(name: str) -> bool:
@@ -22,29 +20,37 @@ def is_log_name(name: str) -> bool:
 
 
 def find_logs(paths: Iterable[str | PathLike[str]]) -> list[Path]:
-    """The logs among files and folders (there `*.json` and `*.json.gz`), in order. Raises RecordError if none."""
+    """The logs among files and folders, in order. Raises RecordError if there is none.
+
+    A log is a file, or the folder of a MetaSchedule database (`databases.is_database`). Of any other folder those in it
+    are meant: files `*.json` and `*.json.gz`, and databases.
+    """
     found: list[Path] = []
     named = list(map(Path, paths))
     for path in named:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if is_log_name(p.name))
+        if is_database(path):
+            found.append(database_path(path))
+        elif path.is_dir():
+            inside = sorted(p for p in path.iterdir() if is_database(p) or (p.is_file() and is_log_name(p.name)))
             if not inside:
-                raise RecordError(f"{path} holds no record log (*.json or *.json.gz)")
+                raise RecordError(f"{path} holds no record log (*.json or *.json.gz) and no MetaSchedule database")
             found += inside
-        elif path.name.endswith(TASKS_SUFFIX):
+        elif path.name.endswith(TASKS_SUFFIX) or is_workload_table(path):
             continue  # beside the logs of a pattern such as *.json
         elif path.exists():
             found.append(path)
         else:
             raise RecordError(f"{path}: no such record log or folder")
     if named and not found:
-        raise RecordError("no record log is named: files that end in .tasks.json only say what the tasks of one are")
+        raise RecordError(
+            "no record log is named: files that end in .tasks.json or workload.json only say what the tasks of one are"
+        )
     return list(dict.fromkeys(found))
 
 
 def log_stem(path: Path) -> str:
-    """The name of a log without .json or .json.gz."""
-    return path.name.removesuffix(".gz").removesuffix(".json")
+    """The name of a log without .json or .json.gz; of a folder, its name."""
+    return (path.name or path.resolve().name).removesuffix(".gz").removesuffix(".json")
 
 
 def even_sample(items: Sequence[Any], number: int) -> list[Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.records.rows import Rows
+from tvm_gnn_cost.records.task import ANSOR, StoredTask
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Pool:
         target: TVM's target string.
         readings: the repeats of each record, float64 arrays in seconds; empty: failed.
         is_gpu: whether the target is a GPU.
+        scheduler: who made the schedules, see `StoredTask`.
     """
 
     name: str
@@ -38,16 +40,24 @@ class Pool:
     target: str
     readings: tuple[NDArray[np.float64], ...]
     is_gpu: bool
+    scheduler: str = ANSOR
 
     def __len__(self) -> int:
         return len(self.latency)
 
     def select(self, records: IntArray) -> Pool:
         """The pool with some of its records, int64 (m,), in that order."""
-        return Pool(
-            self.name, self.graphs.select(records), self.latency[records], self.task, self.flop, self.workload,
-            self.operator, self.target, tuple(self.readings[int(i)] for i in records), self.is_gpu,
-        )  # fmt: skip
+        return replace(
+            self,
+            graphs=self.graphs.select(records),
+            latency=self.latency[records],
+            readings=tuple(self.readings[int(i)] for i in records),
+        )
+
+    @property
+    def stored_task(self) -> StoredTask:
+        """What is known of the task besides its records."""
+        return StoredTask(self.task, self.flop, self.workload, self.operator, self.target, self.is_gpu, self.scheduler)
 
 
 @dataclass(frozen=True)

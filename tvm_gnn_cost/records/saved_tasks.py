@@ -1,5 +1,7 @@
 """What a log's tasks compute, beside the log: `LOG.tasks.json` for `LOG.json`, `about/LOG.tasks.json` for a pool.
 
+A database of MetaSchedule holds the modules themselves; `database.tasks.json` in it says what they are called.
+
 A log names its tasks by workload keys alone. For a network's tasks these are hashes, for a user's operator its name and
 arguments; the file holds what they stand for, so that the log can be read without the script that made it.
 
@@ -19,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
-from tvm_gnn_cost.records.logs import ABOUT, TASKS_SUFFIX, log_stem
+from tvm_gnn_cost.records.databases import TASKS_SUFFIX
+from tvm_gnn_cost.records.logs import ABOUT, log_stem
 from tvm_gnn_cost.system.files import write_atomically
 
 logger = logging.getLogger("tvm_gnn_cost")
@@ -39,7 +42,7 @@ class SavedTask:
         target: the scheduler's string.
         source: the network or the command that it came from; "" where that is not known.
         computation: the scheduler's hash of what is computed.
-        tensors: the scheduler's own JSON of the inputs and outputs.
+        tensors: the scheduler's own JSON of the inputs and outputs; "" where the log itself holds what is computed.
     """
 
     workload_key: str
@@ -76,19 +79,22 @@ def load_saved_tasks(log: str | os.PathLike[str]) -> list[SavedTask]:
 
     What is damaged is reported in one warning and left out.
     """
-    found: list[SavedTask] = []
-    for path in (tasks_path(log), pool_tasks_path(log)):
-        if path.is_file():
-            tasks, problems = _read(path)
-            found += tasks
-            if problems:
-                logger.warning(
-                    "%s is damaged (%s); records of the tasks it lacks are left out unless their workloads are "
-                    "registered (`definitions`)",
-                    path,
-                    "; ".join(problems),
-                )
-    return found
+    return [task for path in (tasks_path(log), pool_tasks_path(log)) for task in read_saved_tasks(path)]
+
+
+def read_saved_tasks(path: Path) -> list[SavedTask]:
+    """The tasks of a file, see `load_saved_tasks`."""
+    if not path.is_file():
+        return []
+    tasks, problems = _read(path)
+    if problems:
+        logger.warning(
+            "%s is damaged (%s); records of the tasks it lacks are left out unless their workloads are "
+            "registered (`definitions`)",
+            path,
+            "; ".join(problems),
+        )
+    return tasks
 
 
 def task_names(log: str | os.PathLike[str]) -> dict[str, str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+ANSOR, META_SCHEDULE = "ansor", "metaschedule"
+"""The schedulers whose records there are, as pools and the command line name them."""
+
 
 @dataclass(frozen=True)
 class TaskIdentity:
@@ -50,10 +53,12 @@ class StoredTask:
     Attributes:
         key: what tells tasks apart, see `TaskIdentity`.
         flop: floating-point operations.
-        workload: TVM's workload key: what is computed, without the target.
+        workload: TVM's workload key: what is computed, without the target. The same of both schedulers, where it has a
+            name.
         operator: the workload without its shape.
         target: TVM's target string.
         is_gpu: whether the target is a GPU.
+        scheduler: who made the schedules, `ANSOR` or `META_SCHEDULE`.
     """
 
     key: str
@@ -62,3 +67,4 @@ class StoredTask:
     operator: str
     target: str
     is_gpu: bool
+    scheduler: str = ANSOR

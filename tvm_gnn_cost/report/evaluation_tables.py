@@ -10,28 +10,40 @@ from tvm_gnn_cost.evaluation.experiments import EXPERIMENTS
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.evaluation.experiments import Experiment
+    from tvm_gnn_cost.evaluation.head_to_head import HeadToHead
     from tvm_gnn_cost.evaluation.statistics import Statistic
     from tvm_gnn_cost.evaluation.summary import Summary
 
 
 def experiment_tables(summary: Summary) -> list[Table]:
-    """A table for each experiment that has statistics; then the replays of each method against the baseline's."""
+    """A table for each experiment that has statistics; then the replays of each method against the baseline's.
+
+    Where pools of several schedulers are tested, one of each kind for each of them.
+    """
     tables = []
     for experiment in EXPERIMENTS.values():
         statistics = summary.of(experiment.name)
-        if statistics and experiment.settings_are_columns:
-            tables.append(_settings_table(experiment, statistics))
-        elif statistics:
-            tables.append(_metrics_table(experiment, statistics, summary.baseline))
-    if summary.head_to_heads:
-        tables.append(_head_to_head_table(summary))
+        for scheduler in dict.fromkeys(statistic.scheduler for statistic in statistics):
+            own = [statistic for statistic in statistics if statistic.scheduler == scheduler]
+            title = _of_scheduler(experiment.title, scheduler)
+            if experiment.settings_are_columns:
+                tables.append(_settings_table(experiment, title, own))
+            else:
+                tables.append(_metrics_table(experiment, title, own, summary.baseline))
+    for scheduler in dict.fromkeys(one.scheduler for one in summary.head_to_heads):
+        duels = [one for one in summary.head_to_heads if one.scheduler == scheduler]
+        tables.append(_head_to_head_table(summary.baseline, scheduler, duels))
     return tables
 
 
-def _metrics_table(experiment: Experiment, statistics: list[Statistic], baseline: str) -> Table:
+def _of_scheduler(title: str, scheduler: str) -> str:
+    return f"{title} ({scheduler})" if scheduler else title
+
+
+def _metrics_table(experiment: Experiment, title: str, statistics: list[Statistic], baseline: str) -> Table:
     """A row for each setting and method, a column for each metric."""
     metrics = list(dict.fromkeys(statistic.metric for statistic in statistics))
-    table = Table(title=experiment.title, title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("setting")
     table.add_column("model", no_wrap=True)
     for metric in metrics:
@@ -52,10 +64,10 @@ def _metrics_table(experiment: Experiment, statistics: list[Statistic], baseline
     return table
 
 
-def _settings_table(experiment: Experiment, statistics: list[Statistic]) -> Table:
+def _settings_table(experiment: Experiment, title: str, statistics: list[Statistic]) -> Table:
     """A row for each method, a column for each setting; in brackets, how many pools tell, where not all do."""
     settings = list(dict.fromkeys(statistic.setting for statistic in statistics))
-    table = Table(title=experiment.title, title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("model", no_wrap=True)
     for setting in settings:
         table.add_column(setting, justify="right")
@@ -72,12 +84,13 @@ def _settings_table(experiment: Experiment, statistics: list[Statistic]) -> Tabl
     return table
 
 
-def _head_to_head_table(summary: Summary) -> Table:
-    table = Table("goal", "model", title=f"replay against {summary.baseline}, pool by pool", title_justify="left")
+def _head_to_head_table(baseline: str, scheduler: str, duels: list[HeadToHead]) -> Table:
+    title = _of_scheduler(f"replay against {baseline}, pool by pool", scheduler)
+    table = Table("goal", "model", title=title, title_justify="left")
     for heading in ("trials ratio", "pools won", "even", "lost"):
         table.add_column(heading, justify="right")
     goal = 0.0
-    for one in summary.head_to_heads:
+    for one in duels:
         if one.goal != goal and goal:
             table.add_section()
         counts = (str(count) for count in (one.wins, one.ties, one.losses))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tvm_gnn_cost.ansor.log_shards import read_logs
+from tvm_gnn_cost.logs.shards import read_logs
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import Observer, Progress
 from tvm_gnn_cost.training.train import TrainOptions, TrainResult, make_folders, train_network
