@@ -21,10 +21,10 @@ from typing import Any
 from state_sources import FAMILIES, TARGETS, Source, sources
 
 from tvm_gnn_cost.ansor.native.builder import NativeStageGraphBuilder
-from tvm_gnn_cost.ansor.native.differences import graph_difference
 from tvm_gnn_cost.ansor.native.reader import NativeReader
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.states.loop_proof import loop_difference, symbolic_loops
+from tvm_gnn_cost.graphs.differences import graph_difference
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
 
 

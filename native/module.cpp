@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 
 #include "ansor/bindings.h"
+#include "graphs/bindings.h"
 #include "graphs/schema.h"
 
 namespace nb = nanobind;
@@ -11,9 +12,10 @@ NB_MODULE(_native, module) {
   // TVM keeps cost models alive until the process ends (its callbacks refer to them), and their extractors with them.
   nb::set_leak_warnings(false);
   module.doc() =
-      "Reads TVM 0.19's auto_scheduler states from memory. Use it through tvm_gnn_cost.ansor.native.reader, which has "
-      "it prove itself first.";
+      "Stage graphs, and readers of schedules that TVM holds in memory. Use these through the `native` folder of each "
+      "scheduler's wing, which has them prove themselves first.";
   module.attr("SCHEMA_VERSION") = kSchemaVersion;
+  bind_graphs(module);
   bind_reader(module);
   bind_graph_extractor(module);
 }

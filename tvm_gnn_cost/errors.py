@@ -8,7 +8,7 @@ class TVMGNNCostError(Exception):
 
 
 class TVMNotAvailableError(TVMGNNCostError, ImportError):
-    """TVM is missing, or is a TVM without `auto_scheduler` (0.20 and later)."""
+    """TVM is missing, cannot be loaded, does not fit what is installed beside it, or lacks the tuner that is needed."""
 
 
 class InvalidArgumentError(TVMGNNCostError, ValueError):

@@ -47,7 +47,7 @@ class GraphExtractor::Worker {
         accept_undefined_(accept_undefined),
         out_(out),
         reader_(types, extractor.layout_),
-        writer_(extractor.hardware_, extractor.hardware_features_, num_states, out.graphs) {}
+        writer_(extractor.hardware_, num_states, out.graphs) {}
 
   StateStatus extract(Address state, std::int64_t position) {
     try {
@@ -89,17 +89,6 @@ class GraphExtractor::Worker {
   LoopNest nest_;
   GraphWriter writer_;
 };
-
-GraphExtractor::GraphExtractor(const Hardware& hardware, std::vector<float> hardware_features, const Layout& layout)
-    : hardware_(hardware), hardware_features_(std::move(hardware_features)), layout_(layout) {
-  if (hardware_features_.size() != kHardwareFeatures) {
-    throw std::invalid_argument(std::to_string(hardware_features_.size()) + " hardware features, not " +
-                                std::to_string(kHardwareFeatures));
-  }
-  if (hardware_.cores <= 0.0 || hardware_.simd_bytes <= 0.0 || hardware_.cache_line_bytes <= 0.0) {
-    throw std::invalid_argument("cores, simd_bytes and cache_line_bytes must be positive");
-  }
-}
 
 void GraphExtractor::register_computation(StructureKey structure, Computation computation) {
   const std::unique_lock<std::shared_mutex> lock(mutex_);

@@ -33,8 +33,7 @@ struct Extraction {
 
 class GraphExtractor {
  public:
-  // `hardware_features`: kHardwareFeatures columns.
-  GraphExtractor(const Hardware& hardware, std::vector<float> hardware_features, const Layout& layout);
+  GraphExtractor(const Hardware& hardware, const Layout& layout) : hardware_(hardware), layout_(layout) {}
 
   // A structure that is known already keeps its computation.
   void register_computation(StructureKey structure, Computation computation);
@@ -49,7 +48,6 @@ class GraphExtractor {
   class Worker;
 
   Hardware hardware_;
-  std::vector<float> hardware_features_;
   Layout layout_;
   mutable std::shared_mutex mutex_;  // of the computations: other Python threads may register while this one extracts
   std::unordered_map<StructureKey, Computation, StructureKeyHash> computations_;

@@ -1,8 +1,8 @@
 // From loop nests to graphs: one thread's part of a batch.
 #pragma once
 
+#include <array>
 #include <cstddef>
-#include <vector>
 
 #include "graphs/batch.h"
 #include "graphs/buffers.h"
@@ -15,11 +15,9 @@ namespace tvm_gnn_cost {
 
 class GraphWriter {
  public:
-  // At most `num_graphs` graphs are expected. `hardware_features` has kHardwareFeatures columns and must, as `out`,
-  // outlive the writer.
-  GraphWriter(const Hardware& hardware, const std::vector<float>& hardware_features, std::size_t num_graphs,
-              GraphChunk& out)
-      : hardware_features_(hardware_features), num_graphs_(num_graphs), out_(out), features_(hardware) {}
+  // At most `num_graphs` graphs are expected. The hardware and `out` must outlive the writer.
+  GraphWriter(const Hardware& hardware, std::size_t num_graphs, GraphChunk& out)
+      : hardware_features_(hardware.features), num_graphs_(num_graphs), out_(out), features_(hardware) {}
 
   // Appends the graph of a nest that is complete; leaves the chunk as it was if that fails. The chunk refers to the
   // nest's computation from then on. Raises ScheduleError for a schedule that makes no sense.
@@ -28,7 +26,7 @@ class GraphWriter {
  private:
   void write(LoopNest& nest, float* nodes, float* edges, double* demand);
 
-  const std::vector<float>& hardware_features_;
+  const std::array<float, kHardwareFeatures>& hardware_features_;
   const std::size_t num_graphs_;
   GraphChunk& out_;
   KernelMemory kernels_;

@@ -1,4 +1,4 @@
-// The part of tvm_gnn_cost/graphs/hardware.py that features depend on.
+// The part of tvm_gnn_cost/graphs/hardware.py that features depend on, and the features that it has itself.
 #pragma once
 
 #include <array>
@@ -20,6 +20,7 @@ struct Hardware {
   double max_blocks = 0.0;
   double register_file_bytes = 0.0;
   double shared_bytes = 0.0;
+  std::array<float, kHardwareFeatures> features{};  // the columns of every node
 };
 
 }  // namespace tvm_gnn_cost

@@ -15,11 +15,11 @@ from tvm import IRModule, auto_scheduler, te, tir, topi
 from tvm.meta_schedule.testing.te_workload import CONFIGS
 
 from tvm_gnn_cost.ansor.native.builder import make_builder
-from tvm_gnn_cost.ansor.native.differences import graph_difference
 from tvm_gnn_cost.ansor.record_log import read_records
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.states.loop_proof import loop_difference
 from tvm_gnn_cost.ansor.tasks import make_task as make_workload
+from tvm_gnn_cost.graphs.differences import graph_difference
 from tvm_gnn_cost.graphs.loops import Annotation
 from tvm_gnn_cost.networks import without_downloads
 from tvm_gnn_cost.testing.costs import random_costs

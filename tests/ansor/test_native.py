@@ -25,6 +25,7 @@ from tvm_gnn_cost.ansor.native.reader import NativeReader  # noqa: E402
 from tvm_gnn_cost.ansor.states.reader import read_schedule  # noqa: E402
 from tvm_gnn_cost.ansor.states.schedule import UNDEFINED_EXTENT, UNKNOWN_EXTENT, Schedule, StepKind  # noqa: E402
 from tvm_gnn_cost.graphs.loops import Annotation, ComputeAt  # noqa: E402
+from tvm_gnn_cost.system import native_extension  # noqa: E402
 from tvm_gnn_cost.testing.schedules import register_tensors  # noqa: E402
 
 WORKLOADS = {
@@ -224,7 +225,7 @@ def test_the_proof_notices_every_field_that_moves() -> None:
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """No verdict known, neither in this process nor on disk. The file that will hold it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv(trust.SWITCH, raising=False)
+    monkeypatch.delenv(native_extension.SWITCH, raising=False)
     trust.is_usable.cache_clear()
     yield tmp_path / "tvm-gnn-cost" / "native-proved.json"
     trust.is_usable.cache_clear()
@@ -282,7 +283,7 @@ def test_a_failed_proof_means_python_and_a_warning(
 def test_a_time_out_means_python_and_is_not_remembered(
     fresh: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trust, "PROOF_SECONDS", 0.01)
+    monkeypatch.setattr(native_extension, "PROOF_SECONDS", 0.01)
     assert NativeReader.load() is None
     assert "took more than" in warnings_of(caplog)[0]
     assert not fresh.exists()
@@ -311,7 +312,7 @@ def test_a_cache_that_cannot_be_used_does_no_harm(fresh: Path, monkeypatch: pyte
 
 
 def test_can_be_turned_off(fresh: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(trust.SWITCH, "0")
+    monkeypatch.setenv(native_extension.SWITCH, "0")
     monkeypatch.setattr(trust, "run_proof", lambda: pytest.fail("turned off, but proved"))
     assert NativeReader.load() is None
     assert not warnings_of(caplog)
@@ -321,8 +322,8 @@ def test_can_be_turned_off(fresh: Path, caplog: pytest.LogCaptureFixture, monkey
 def test_other_platforms_use_python(
     fresh: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, platform: str, machine: str
 ) -> None:
-    monkeypatch.setattr(trust.sys, "platform", platform)
-    monkeypatch.setattr(trust.platform, "machine", lambda: machine)
+    monkeypatch.setattr(native_extension.sys, "platform", platform)
+    monkeypatch.setattr(native_extension.platform, "machine", lambda: machine)
     assert NativeReader.load() is None
     assert f"this is {platform} on {machine}" in warnings_of(caplog)[0]
 

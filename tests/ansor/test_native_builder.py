@@ -15,17 +15,18 @@ import tvm  # noqa: E402
 from tvm import auto_scheduler, te  # noqa: E402
 from tvm.meta_schedule.testing import te_workload  # noqa: E402
 
-from tvm_gnn_cost.ansor.native import builder as native_builder  # noqa: E402
 from tvm_gnn_cost.ansor.native.builder import NativeStageGraphBuilder, StateStatus, make_builder  # noqa: E402
-from tvm_gnn_cost.ansor.native.differences import graph_difference  # noqa: E402
 from tvm_gnn_cost.ansor.native.proof import first_graph_difference  # noqa: E402
 from tvm_gnn_cost.ansor.native.proof_cases import proof_cases  # noqa: E402
 from tvm_gnn_cost.ansor.native.reader import NativeReader  # noqa: E402
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder  # noqa: E402
 from tvm_gnn_cost.ansor.states.reader import read_schedule  # noqa: E402
-from tvm_gnn_cost.ansor.states.schedule import Structure, encode_structure  # noqa: E402
+from tvm_gnn_cost.ansor.states.schedule import Structure  # noqa: E402
+from tvm_gnn_cost.graphs import native_writer  # noqa: E402
 from tvm_gnn_cost.graphs.computation import Computation  # noqa: E402
+from tvm_gnn_cost.graphs.differences import graph_difference  # noqa: E402
 from tvm_gnn_cost.graphs.encoding import encode_computation  # noqa: E402
+from tvm_gnn_cost.graphs.native_writer import NativeGraphWriter  # noqa: E402
 from tvm_gnn_cost.testing.schedules import register_tensors  # noqa: E402
 from tvm_gnn_cost.workloads import chains, image_chains  # noqa: E402
 
@@ -88,9 +89,12 @@ def test_equals_the_python_builder_on_sampled_and_evolved_states(
     task = register_tensors(f"native_builder_{name}_{target}", function(*arguments), target)
     states = inferred(task, search(task))
     assert len(states) >= SAMPLED
-    native = NativeStageGraphBuilder(task, reader).build_natively(states)
-    assert graph_difference(native, StageGraphBuilder(task).build(states)) is None
+    python = StageGraphBuilder(task)
+    native, expected = NativeStageGraphBuilder(task, reader).build_natively(states), python.build(states)
+    assert graph_difference(native, expected) is None
     assert native.readable.all() and not warnings_of(caplog)
+    from_nests = NativeGraphWriter(python.hardware, _native).write([python.loop_nest(state) for state in states])
+    assert graph_difference(from_nests.built, expected) is None
 
 
 def test_rfactor_is_among_the_states(reader: NativeReader) -> None:
@@ -208,8 +212,8 @@ def test_a_wrong_layout_means_python_and_a_warning(
 def test_the_proof_notices_other_features(reader: NativeReader, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = list(proof_cases())
     assert first_graph_difference(reader, cases) is None
-    encode = native_builder.encode_computation
-    monkeypatch.setattr(native_builder, "encode_computation", lambda c: encode(c) | {"flop": encode(c)["flop"] + 1.0})
+    encode = native_writer.encode_computation
+    monkeypatch.setattr(native_writer, "encode_computation", lambda c: encode(c) | {"flop": encode(c)["flop"] + 1.0})
     difference = first_graph_difference(reader, cases)
     assert difference is not None and "body_instructions" in difference
 
@@ -221,15 +225,14 @@ def test_tables_that_do_not_fit_together_are_refused(reader: NativeReader, norm:
     computation = builder.computation(schedule, states[0].state_object)
     nodes, edges = (table.astype(np.float32).ravel() for table in builder.writer.static_features(computation))
     tables = encode_computation(computation) | {"static_nodes": nodes, "static_edges": edges}
-    structure = encode_structure(schedule.structure())
     for name, table in tables.items():
         shorter = table[:-1] if len(table) else np.zeros(1, table.dtype)
         with pytest.raises(ValueError, match="do not fit together"):
-            builder._extractor.register_computation(structure=structure, **tables | {name: shorter})
+            _native.Computation(**tables | {name: shorter})
     for name in ("stages", "edges", "accesses"):
         with pytest.raises(ValueError, match="do not fit together"):
-            builder._extractor.register_computation(structure=structure, **tables | {name: tables[name] - 1000})
-    builder._extractor.register_computation(structure=structure, **tables)
+            _native.Computation(**tables | {name: tables[name] - 1000})
+    _native.Computation(**tables)
 
 
 def test_another_schema_is_refused(reader: NativeReader, norm: tuple[Any, list[Any]], monkeypatch: Any) -> None:

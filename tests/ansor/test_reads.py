@@ -14,7 +14,6 @@ from tvm import te
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor.measurements import task_flop
 from tvm_gnn_cost.ansor.native.builder import NativeStageGraphBuilder
-from tvm_gnn_cost.ansor.native.differences import graph_difference
 from tvm_gnn_cost.ansor.native.reader import NativeReader
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.states.loop_proof import loop_difference
@@ -22,6 +21,7 @@ from tvm_gnn_cost.ansor.states.te_reader import address
 from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.computation import Access, Computation
+from tvm_gnn_cost.graphs.differences import graph_difference
 from tvm_gnn_cost.graphs.schema import EDGE_FEATURES, NODE_FEATURES
 from tvm_gnn_cost.graphs.stage_graph import StageGraph
 from tvm_gnn_cost.testing.schedules import measured, register_tensors, sample_states

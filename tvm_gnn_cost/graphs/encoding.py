@@ -1,4 +1,5 @@
-"""A computation as flat arrays: the contract with the native code, which `native/graphs/computation.h` holds it to.
+"""Computations and loop nests as flat arrays: the contract with the native code: `native/graphs/computation.h` and
+`native/graphs/given_nests.h` hold them to it.
 
 Each array is one row after another; (a, b) means a rows of b numbers. Stages are in TVM's order, producers before
 consumers; the accesses are in the order of their hosts. The names of the fields are those of `computation`.
@@ -19,18 +20,40 @@ consumers; the accesses are in the order of their hosts. The names of the fields
 
 With them go `static_features` as float32: `static_nodes` (stages, STATIC_NODE_FEATURES) and `static_edges`
 (edges, STATIC_EDGE_FEATURES).
+
+Loop nests lie end to end, the stages of each in the order of its computation:
+
+    stages        int64    (all stages, 6)  compute_at, stage and loop that it is attached to (-1: none),
+                                            auto_unroll_max_step, storage_offset, number of loops
+    loops         int64    (all loops, 5)   extent, kind, annotation, exact, number of parts
+    parts         int64    (all parts, 3)   axis, extent, stride
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.graphs.computation import Computation
+from tvm_gnn_cost.graphs.loops import NestLoop, Placement
 from tvm_gnn_cost.graphs.static_features import flop_per_iteration
+
+
+class GivenNest(Protocol):
+    """What a loop nest is made of; a `LoopNest` is one. `loops` has those of each stage, none where it does not run."""
+
+    @property
+    def computation(self) -> Computation: ...
+
+    @property
+    def placements(self) -> Sequence[Placement]: ...
+
+    @property
+    def loops(self) -> Sequence[Sequence[NestLoop]]: ...
 
 
 def encode_computation(computation: Computation) -> dict[str, NDArray[Any]]:
@@ -61,6 +84,26 @@ def encode_computation(computation: Computation) -> dict[str, NDArray[Any]]:
         "evaluations": _integers((host, stage) for host, stage, _ in computation.evaluations),
         "evaluated": np.array([count for _, _, count in computation.evaluations], np.float64),
     }
+
+
+def encode_nests(nests: Iterable[GivenNest]) -> dict[str, NDArray[np.int64]]:
+    """The arrays of loop nests, by the name that the native code gives them; see the top of this file.
+
+    Raises OverflowError for numbers that 64 bits do not hold, ValueError for placements or loops of another number of
+    stages than the nest's computation has.
+    """
+    stages: list[int] = []
+    loops: list[int] = []
+    parts: list[int] = []
+    for nest in nests:
+        for _, placement, own in zip(nest.computation.stages, nest.placements, nest.loops, strict=True):
+            stages += (placement.compute_at, *(placement.attach or (-1, -1)), placement.auto_unroll_max_step,
+                       placement.storage_offset, len(own))  # fmt: skip
+            for loop in own:
+                loops += (loop.extent, loop.kind, loop.annotation, loop.exact, len(loop.parts))
+                for part in loop.parts:
+                    parts += (part.axis, part.extent, part.stride)
+    return {name: np.array(rows, np.int64) for name, rows in (("stages", stages), ("loops", loops), ("parts", parts))}
 
 
 def _integers(rows: Any) -> NDArray[np.int64]:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.ansor.cost_model import GNNCostModel
 from tvm_gnn_cost.ansor.lowering import lowers
 from tvm_gnn_cost.ansor.native.builder import make_builder
-from tvm_gnn_cost.ansor.native.differences import graph_difference
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.states.loop_proof import loop_difference
 from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
+from tvm_gnn_cost.graphs.differences import graph_difference
 from tvm_gnn_cost.graphs.schema import EDGE_FEATURES, NODE_FEATURES
 from tvm_gnn_cost.testing.schedules import make_policy, sample_states
 

@@ -20,8 +20,7 @@ from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder, is_bound_inferr
 from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.ansor.states.schedule import Schedule, encode_structure
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
-from tvm_gnn_cost.graphs.encoding import encode_computation
-from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
+from tvm_gnn_cost.graphs.native_writer import built_graphs
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +43,7 @@ class StateStatus(IntEnum):
 class Extraction(NamedTuple):
     """What `_native.GraphExtractor.extract` returns."""
 
-    node_features: NDArray[np.float32]
-    edge_index: NDArray[np.int64]
-    edge_features: NDArray[np.float32]
-    node_ptr: NDArray[np.int64]
-    edge_ptr: NDArray[np.int64]
-    scored_nodes: NDArray[np.bool_]
-    resources: NDArray[np.float64]
-    doubtful: NDArray[np.bool_]
+    graphs: Sequence[NDArray[Any]]
     status: NDArray[np.int8]
     unregistered: NDArray[np.int64]
     first_error: str
@@ -94,7 +86,7 @@ class NativeStageGraphBuilder(StageGraphBuilder):
         readable = found.status == StateStatus.DONE
         if not readable.all():
             self._warn(states, readable, found.first_error)
-        return BuiltGraphs(StageGraphBatch(*found[:5]), readable, found.scored_nodes, found.resources, found.doubtful)
+        return built_graphs(found.graphs, readable)
 
     def schedules(self, states: Sequence[Any]) -> list[tuple[Schedule, Any]]:
         """As StageGraphBuilder's."""
@@ -130,12 +122,8 @@ class NativeStageGraphBuilder(StageGraphBuilder):
             try:
                 structure = schedule.structure()
                 computation = self._computations.read(structure, state)
-                static_nodes, static_edges = self.writer.static_features(computation)
                 self._extractor.register_computation(
-                    structure=encode_structure(structure),
-                    static_nodes=static_nodes.astype(np.float32).ravel(),
-                    static_edges=static_edges.astype(np.float32).ravel(),
-                    **encode_computation(computation),
+                    encode_structure(structure), self._reader.computation(computation, self.writer)
                 )
                 registered = True
             except Exception as error:  # its states are counted with those that cannot be read

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tvm_gnn_cost.ansor.native.builder import NativeStageGraphBuilder
-from tvm_gnn_cost.ansor.native.differences import graph_difference
 from tvm_gnn_cost.ansor.native.proof_cases import proof_cases
 from tvm_gnn_cost.ansor.native.reader import NativeReader, StageIdentity
 from tvm_gnn_cost.ansor.native.trust import libtvm_path
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.states.reader import read_schedule
 from tvm_gnn_cost.ansor.states.schedule import UNKNOWN_EXTENT
+from tvm_gnn_cost.graphs.differences import graph_difference
 
 GRAPHS = 6
 """States of each case whose graphs are compared."""

@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-
-from tvm_gnn_cost.ansor.native.trust import import_native, is_usable
+from tvm_gnn_cost.ansor.native.trust import is_usable
 from tvm_gnn_cost.ansor.native.type_keys import REGISTERED_TYPES
 from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.ansor.states.schedule import Loop, Schedule, StageSchedule, Step, StepKind
 from tvm_gnn_cost.ansor.states.te_reader import address
+from tvm_gnn_cost.graphs.computation import Computation
+from tvm_gnn_cost.graphs.graph_writer import GraphWriter
 from tvm_gnn_cost.graphs.hardware import Hardware
 from tvm_gnn_cost.graphs.loops import ComputeAt
-from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
+from tvm_gnn_cost.graphs.native_writer import native_computation, native_hardware
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.native_extension import import_native
 
 logger = logging.getLogger(__name__)
 
@@ -82,26 +83,13 @@ class NativeReader:
     def graph_extractor(self, hardware: Hardware) -> Any:
         """A new `_native.GraphExtractor` for tasks on this hardware. Raises RuntimeError if it was built for another
         schema of features."""
-        if self._native.SCHEMA_VERSION != SCHEMA_VERSION:
-            raise RuntimeError(
-                f"the extension module was built for schema {self._native.SCHEMA_VERSION} of the features, and this is "
-                f"schema {SCHEMA_VERSION}: build it again"
-            )
         return self._native.GraphExtractor(
-            is_gpu=hardware.is_gpu,
-            cores=hardware.cores,
-            simd_bytes=hardware.simd_bytes,
-            cache_line_bytes=hardware.cache_line_bytes,
-            warp_size=hardware.warp_size,
-            cache_bytes=np.array(hardware.cache_bytes, np.float64),
-            register_bytes=hardware.processor.register_bytes,
-            max_threads=hardware.processor.max_threads,
-            max_blocks=hardware.processor.max_blocks,
-            register_file_bytes=hardware.processor.register_file_bytes,
-            shared_bytes=hardware.processor.shared_bytes,
-            features=hardware.features().astype(np.float32),
-            moved_fields=self._moved_fields,
+            hardware=native_hardware(self._native, hardware), moved_fields=self._moved_fields
         )
+
+    def computation(self, computation: Computation, writer: GraphWriter) -> Any:
+        """A computation as the extension has it."""
+        return native_computation(self._native, computation, writer)
 
     def call(self, states: Any, function: Callable[[int, dict[str, int]], T]) -> T:
         """function(address of the states' Array object, type indices), again for each type that is newly met."""

@@ -1,4 +1,4 @@
-"""Where two readings of the same states differ."""
+"""Where two readings of the same candidates differ."""
 
 from __future__ import annotations
 
