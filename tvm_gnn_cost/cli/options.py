@@ -196,7 +196,7 @@ def make_problem(
         )
     if not choice:
         return scheduler.operator_problem(workload, target, folder)
-    return scheduler.network_problem(choice.load(), choice.label, target)
+    return scheduler.network_problem(choice, target)
 
 
 def check_target(target: str, tracker: Tracker | None) -> None:

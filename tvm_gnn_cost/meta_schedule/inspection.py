@@ -14,8 +14,7 @@ from tvm_gnn_cost.errors import InvalidArgumentError, last_line
 from tvm_gnn_cost.graphs.schedule_view import ScheduleView, view_schedule
 from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.meta_schedule.cost_model import GNNCostModel
-from tvm_gnn_cost.meta_schedule.sampling import sample_candidates
-from tvm_gnn_cost.meta_schedule.search import make_context
+from tvm_gnn_cost.meta_schedule.sampling import Sampler
 from tvm_gnn_cost.meta_schedule.source import make_source
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.meta_schedule.tir.program import Program
@@ -64,10 +63,11 @@ def sample_candidate(task: TuningTask, seed: int, model: GNNCostModel) -> Any:
 
     Raises InvalidArgumentError where MetaSchedule finds none, WorkloadError where it cannot schedule the task.
     """
-    candidates = sample_candidates(task, _SAMPLED, seed)
+    sampler = Sampler(task, seed)
+    candidates = sampler.sample(_SAMPLED)
     if not candidates:
         raise InvalidArgumentError(f"MetaSchedule samples no schedule of {task.name} for {task.target}")
-    scores = model.predict(make_context(task), candidates)
+    scores = model.predict(sampler.context, candidates)
     runs = (candidate for candidate, score in zip(candidates, scores, strict=True) if math.isfinite(score))
     return next(runs, candidates[0])
 

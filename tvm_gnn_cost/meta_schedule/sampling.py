@@ -3,89 +3,92 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.meta_schedule.api import ms
-from tvm_gnn_cost.meta_schedule.search import design_spaces, make_context, make_strategy
+from tvm_gnn_cost.meta_schedule.search import design_spaces, make_context
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 
 logger = logging.getLogger("tvm_gnn_cost")
 
-
-def sample_candidates(task: TuningTask, count: int, seed: int) -> list[Any]:
-    """So many MeasureCandidates sampled at random, postprocessed; fewer where MetaSchedule finds fewer.
-
-    Raises WorkloadError where it cannot schedule the task.
-    """
-    return Sampler(task, seed, num_threads=1).sample(count)
+_TRIES = 4
+"""For each schedule that is wanted: some are refused by a postprocessor, or cannot be replayed."""
 
 
 class Sampler:
-    """Draws postprocessed schedules of one task.
+    """Draws postprocessed schedules of one task, as MetaSchedule's search does.
+
+    Source: TVM, src/meta_schedule/search_strategy/evolutionary_search.cc (`SampleInitPopulation`), trace_apply.cc.
 
     Args:
         task: what is scheduled.
-        seed: of all drawing; the same schedules in the same order where `num_threads` is 1.
-        num_threads: of MetaSchedule; None: those of the machine.
+        seed: of all drawing: the same seed gives the same samples. Mutants differ, as MetaSchedule's mutators take no
+            seed.
+
+    Attributes:
+        context: the TuneContext.
 
     Raises WorkloadError where MetaSchedule cannot schedule the task.
     """
 
-    def __init__(self, task: TuningTask, seed: int, num_threads: int | None = None) -> None:
-        self._strategy = make_strategy(8)
-        self.context = make_context(task, self._strategy, seed % (2**31 - 2) + 1, num_threads)
-        spaces = design_spaces(self.context, task)
-        memory = ms.database.MemoryDatabase()
-        self.context.pre_tuning(2**30, 1, spaces, memory, ms.cost_model.RandomModel(seed=seed))
+    def __init__(self, task: TuningTask, seed: int) -> None:
+        self.context = make_context(task)
+        self._spaces = design_spaces(self.context, task)
         self._generator = np.random.default_rng(seed)
 
     def sample(self, count: int) -> list[Any]:
-        """So many MeasureCandidates; fewer where sampling fails."""
-        return as_candidates(sampled(self._strategy, count))
+        """So many MeasureCandidates, decided at random; fewer where postprocessors refuse them."""
+
+        def undecided() -> Any:
+            trace = self._spaces[self._generator.integers(len(self._spaces))].trace
+            return type(trace)(trace.insts, {})
+
+        return self._drawn(count, undecided)
 
     def mutate(self, parents: Sequence[Any], count: int) -> list[Any]:
-        """At most so many schedules that are one of these MeasureCandidates with one decision changed.
+        """At most so many MeasureCandidates that are one of these with one decision changed.
 
         The mutators are MetaSchedule's own, drawn by its own weights.
         """
-        mutators, weights = self._mutators()
+        weighted: dict[Any, Any] = dict(self.context.space_generator.mutator_probs or {})
+        mutators = list(weighted)
         if not mutators or not parents:
             return []
+        weights = np.array([float(getattr(weight, "value", weight)) for weight in weighted.values()])
+
+        def mutated() -> Any:
+            parent = parents[int(self._generator.integers(len(parents)))]
+            mutator = mutators[self._generator.choice(len(mutators), p=weights / weights.sum())]
+            return mutator.apply(parent.sch.trace.simplified(True))
+
+        return self._drawn(count, mutated)
+
+    def _drawn(self, count: int, draw: Any) -> list[Any]:
+        """So many of the traces that `draw` gives (None: none this time), as candidates."""
         found: list[Any] = []
-        for _ in range(4 * count):
+        for _ in range(_TRIES * count):
             if len(found) == count:
                 break
-            parent = parents[self._generator.integers(len(parents))]
-            mutator = mutators[self._generator.choice(len(mutators), p=weights)]
-            changed = self._mutated(parent, mutator)
-            if changed is not None:
-                found.append(changed)
-        return as_candidates(found)
+            try:
+                trace = draw()
+                schedule = None if trace is None else self._applied(trace)
+            except Exception as error:  # what cannot be replayed
+                logger.debug("a schedule is left out: %s", last_line(error))
+                continue
+            if schedule is not None:
+                arguments = ms.arg_info.ArgInfo.from_entry_func(schedule.mod, remove_preproc=True)
+                found.append(ms.MeasureCandidate(schedule, arguments))
+        return found
 
-    def _mutators(self) -> tuple[list[Any], np.ndarray[Any, np.dtype[np.float64]]]:
-        probabilities = self.context.space_generator.mutator_probs or {}
-        mutators = list(probabilities.keys())
-        weights = np.array([float(getattr(p, "value", p)) for p in probabilities.values()])
-        return mutators, weights / weights.sum() if len(weights) else weights
-
-    def _mutated(self, parent: Any, mutator: Any) -> Any | None:
-        try:
-            trace = mutator.apply(parent.sch.trace.simplified(True))
-            return None if trace is None else self.applied(trace)
-        except Exception as error:  # what cannot be replayed with the new decision
-            logger.debug("a mutant is left out: %s", last_line(error))
-            return None
-
-    def applied(self, trace: Any) -> Any | None:
-        """The schedule of a trace without postprocessing, postprocessed; None where a postprocessor refuses it."""
-        seed = int(self._generator.integers(1, 2**31 - 2))
-        schedule = new_schedule(self.context.mod, seed)
+    def _applied(self, trace: Any) -> Any | None:
+        """The schedule of a trace, postprocessed; None where a postprocessor refuses it."""
+        seed = int(self._generator.integers(1, 2**31 - 1))
+        schedule = type(self._spaces[0])(self.context.mod, seed=seed, error_render_level="none")
         trace.apply_to_schedule(schedule, remove_postproc=True)
         schedule.enter_postproc()
-        if all(postprocessor.apply(schedule) for postprocessor in self.context.space_generator.postprocs or ()):
-            return schedule
-        return None
+        accepted = all(postprocessor.apply(schedule) for postprocessor in self.context.space_generator.postprocs or ())
+        return schedule if accepted else None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tvm_gnn_cost.errors import WorkloadError, last_line
 from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask
+from tvm_gnn_cost.meta_schedule.toolchain import Candidate
+from tvm_gnn_cost.records.databases import FAILED_S
 from tvm_gnn_cost.system.machine import num_cores
 
 EPS_GREEDY = 0.05
@@ -43,6 +45,12 @@ def make_strategy(population: int) -> Any:
     return ms.search_strategy.EvolutionarySearch(
         population_size=population, init_min_unmeasured=min(50, population), eps_greedy=EPS_GREEDY
     )
+
+
+def make_record(candidate: Candidate, workload: Any, readings: Sequence[float]) -> Any:
+    """MetaSchedule's TuningRecord of a measurement; no readings: it failed."""
+    schedule, arguments = candidate.candidate.sch, candidate.candidate.args_info
+    return ms.database.TuningRecord(schedule.trace, workload, list(readings) or [FAILED_S], candidate.target, arguments)
 
 
 def design_spaces(context: Any, task: TuningTask) -> list[Any]:

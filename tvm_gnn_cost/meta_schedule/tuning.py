@@ -20,19 +20,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError, RecordError, last_line
+from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
 from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.measuring.tuning_run import DistinctTasks, Stopped, TuningRun
-from tvm_gnn_cost.meta_schedule.api import ms
-from tvm_gnn_cost.meta_schedule.database import read_database
-from tvm_gnn_cost.meta_schedule.database_repair import repair_database
 from tvm_gnn_cost.meta_schedule.history import History
 from tvm_gnn_cost.meta_schedule.search import TaskSearch
 from tvm_gnn_cost.meta_schedule.task_order import GradientOrder
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.meta_schedule.timed_model import timed_model
 from tvm_gnn_cost.meta_schedule.toolchain import Candidate, Measurement, TIRToolchain
-from tvm_gnn_cost.records.databases import FAILED_S, DatabaseFiles
+from tvm_gnn_cost.meta_schedule.written_database import WrittenDatabase, has_records, known_records
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import Observer, unobserved
@@ -56,6 +53,7 @@ def tune_modules(
     seed: int = 0,
     population: int = POPULATION,
     observer: Observer[TuneProgress] = unobserved,
+    source: str = "",
 ) -> TuneResult:
     """Tune tasks that share a cost model, writing every measurement to a database.
 
@@ -73,6 +71,7 @@ def tune_modules(
         seed: of the search.
         population: schedules in each generation of the search.
         observer: told of every change of phase and every measurement.
+        source: what the tasks come from, such as a network: kept in the database.
 
     Raises InvalidArgumentError for arguments that do not fit, WorkloadError for a task that MetaSchedule cannot
     schedule, RecordError for a database that cannot be read or written, MeasurementError where
@@ -86,8 +85,8 @@ def tune_modules(
     if len(weights) != len(tasks):
         raise InvalidArgumentError(f"{len(weights)} weights for {len(tasks)} tasks")
     folder = Path(database)
-    has_records = _holds_records(folder)
-    if has_records and not resume:
+    is_there = has_records(folder)
+    if is_there and not resume:
         raise InvalidArgumentError(f"database {folder} already holds records: resume from it, or name another")
 
     interrupts = Interrupts(lambda: logger.warning(_STOPPING))
@@ -95,13 +94,18 @@ def tune_modules(
     flops = [task.flop for task in tasks]
     run = TuningRun(distinct, weights, flops, options, str(folder), observer, interrupts)
     apart = [tasks[i] for i in distinct.first]
-    history = _preload(run, apart, folder) if has_records else None
+    history = None
+    if is_there:
+        history = known_records(folder, apart)
+        history.report(folder)
+        run.count_known(history.latencies(), history.num_others)
     if not run.remaining():
         return run.result()
     targets = [task.target for task in apart]
     with interrupts, interrupts.held(), Measurer(options.measure, targets, TIRToolchain()) as measurer:
         try:
-            tuning = _Tuning(run, apart, model, _open(folder), options, measurer)
+            written = WrittenDatabase(folder, apart, run.weights, source)
+            tuning = _Tuning(run, apart, model, written, options, measurer)
             tuning.prepare(history, seed, population)
             tuning.run()
         except Stopped:
@@ -119,7 +123,7 @@ class _Tuning:
         run: TuningRun,
         tasks: list[TuningTask],
         model: Any,
-        database: Any,
+        database: WrittenDatabase,
         options: TuneOptions,
         measurer: Measurer,
     ) -> None:
@@ -141,7 +145,7 @@ class _Tuning:
                 TaskSearch(
                     task,
                     self._timed,
-                    self._database,
+                    self._database.database,
                     seed=_seed(seed, i),
                     population=population,
                     batch=batch,
@@ -192,62 +196,23 @@ class _Tuning:
         self._book.check_stop()
         target = self._tasks[task].target
         jobs = [Candidate(target, candidate) for candidate in candidates]
-        workload = self._database.commit_workload(self._tasks[task].mod)
+        workload = self._database.workload(self._tasks[task])
         measurements: dict[int, Measurement] = {}
 
         def keep(i: int, measurement: Measurement) -> None:
             measurements[i] = measurement
             self._book.measured(
-                [measurement.outcome], lambda kept: self._write(workload, jobs[i], measurement) if kept else None
+                [measurement.outcome],
+                lambda kept: self._database.write(workload, jobs[i], measurement) if kept else None,
             )
 
         self._measurer.measure(jobs, self._measurer.build(jobs), keep, self._book.check_stop)
         return [measurements[i] for i in range(len(candidates))]
 
-    def _write(self, workload: Any, job: Candidate, measurement: Measurement) -> None:
-        """As MetaSchedule's AddToDatabase does. Raises RecordError."""
-        record = ms.database.TuningRecord(
-            job.candidate.sch.trace,
-            workload,
-            list(measurement.readings) or [FAILED_S],
-            job.target,
-            job.candidate.args_info,
-        )
-        try:
-            self._database.commit_tuning_record(record)
-        except Exception as error:
-            raise RecordError(f"{self._database.path_tuning_record} cannot be written: {last_line(error)}") from error
-
 
 def learns_failed_builds(model: Any) -> bool:
     """Whether a model is told of candidates that could not be built: MetaSchedule tells its own nothing of them."""
     return bool(getattr(model, "learns_failed_builds", False))
-
-
-def _preload(run: TuningRun, tasks: list[TuningTask], folder: Path) -> History:
-    """Count what a database holds, and make it fit to go on with."""
-    repair_database(folder)
-    history = History.of(tasks, read_database(folder))
-    history.report(folder)
-    run.count_known(history.latencies(), history.num_others)
-    return history
-
-
-def _holds_records(folder: Path) -> bool:
-    if folder.exists() and not folder.is_dir():
-        raise InvalidArgumentError(f"{folder} is a file; a MetaSchedule database is a folder")
-    files = DatabaseFiles.of(folder)
-    return files.records.exists() and files.records.stat().st_size > 0
-
-
-def _open(folder: Path) -> Any:
-    """MetaSchedule's JSONDatabase of a folder. Raises RecordError."""
-    files = DatabaseFiles.of(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return ms.database.JSONDatabase(str(files.workloads), str(files.records))
-    except Exception as error:
-        raise RecordError(f"{folder} cannot be opened as a database: {last_line(error)}") from error
 
 
 def _seed(seed: int, task: int) -> int:

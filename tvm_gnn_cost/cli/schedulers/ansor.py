@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvm_gnn_cost.cli.network_options import NetworkChoice
 from tvm_gnn_cost.cli.problem import Problem, TaskFacts, parse_argument, workload_label
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from tvm_gnn_cost.collection.wing import Wing
     from tvm_gnn_cost.graphs.schedule_view import ScheduleView
-    from tvm_gnn_cost.networks import Network
 
 
 class Ansor:
@@ -33,13 +33,14 @@ class Ansor:
         task = make_task(words[0], [parse_argument(text) for text in words[1:]], target, folder=folder)
         return Problem(workload_label(words, str(task.workload_key)), [task], [1.0], [_facts(task)])
 
-    def network_problem(self, network: Network, label: str, target: str) -> Problem:
+    def network_problem(self, choice: NetworkChoice, target: str) -> Problem:
         from tvm_gnn_cost.ansor.networks import network_tasks
         from tvm_gnn_cost.workloads import parse_target
 
         require_auto_scheduler()
-        tasks, weights = network_tasks(network, parse_target(target))
-        return Problem(label, tasks, [float(w) for w in weights], [_facts(task) for task in tasks], network)
+        parsed, network = parse_target(target), choice.load()
+        tasks, weights = network_tasks(network, parsed)
+        return Problem(choice.label, tasks, [float(w) for w in weights], [_facts(task) for task in tasks], network)
 
     def log_path(self, stem: str) -> Path:
         return Path(f"{stem}.json")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tvm_gnn_cost.cli.network_options import NetworkChoice
 from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.progress import Observer
@@ -13,7 +14,6 @@ from tvm_gnn_cost.system.progress import Observer
 if TYPE_CHECKING:
     from tvm_gnn_cost.collection.wing import Wing
     from tvm_gnn_cost.graphs.schedule_view import ScheduleView
-    from tvm_gnn_cost.networks import Network
 
 
 class Scheduler(Protocol):
@@ -30,7 +30,7 @@ class Scheduler(Protocol):
         """A WORKLOAD with its ARGUMENTs. Raises WorkloadError."""
         ...
 
-    def network_problem(self, network: Network, label: str, target: str) -> Problem:
+    def network_problem(self, choice: NetworkChoice, target: str) -> Problem:
         """All tasks of a network. Raises WorkloadError."""
         ...
 
