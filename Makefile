@@ -1,7 +1,9 @@
-# make demo, make test: each sets up .venv on its first call, then runs.
+# make demo, make test: each sets up what it needs on its first call, then runs.
+# .venv has TVM 0.19 (auto_scheduler and MetaSchedule), .venv-apache-tvm today's apache-tvm (MetaSchedule).
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?= tvm,onnx,plots,dev
+IN_APACHE_TVM := VENV=.venv-apache-tvm EXTRAS=apache-tvm,xgboost,plots,dev
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
@@ -13,12 +15,13 @@ SANITIZE_STATES ?= 1000
 DEMO_WORKLOAD ?= conv2d_nhwc_bn_relu 1 28 28 128 128 3 1 1
 DEMO_TRIALS   ?= 64
 DEMO_OUTPUT   ?= demo
+DEMO_SCHEDULER ?= ansor
 DEMO_MEASURE  ?= --round 16 --population 1024 --repeat 3 --min-repeat-ms 20 --build-timeout 12 --run-timeout 5
 
 NATIVE := CMakeLists.txt $(wildcard $(foreach ext,cc cpp h hpp,native/*.$(ext) native/*/*.$(ext)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-without-tvm lint format sanitize clean
+.PHONY: help install demo demo-metaschedule test test-apache-tvm test-without-tvm run-tests lint format sanitize clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -31,17 +34,29 @@ $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 		echo "Name another one: make PYTHON=python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt cmake nanobind ninja scikit-build-core
-	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
+	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation \
+		--config-settings=build-dir='build/$(VENV)/{wheel_tag}' --editable '.[$(EXTRAS)]'
 	@touch $(STAMP)
 
 demo: $(STAMP) ## Tune a convolution with both models, side by side (minutes)
-	$(BIN)/tvm-gnn-cost compare $(DEMO_WORKLOAD) --trials $(DEMO_TRIALS) $(DEMO_MEASURE) --output $(DEMO_OUTPUT) --restart
+	$(BIN)/tvm-gnn-cost compare $(DEMO_WORKLOAD) --scheduler $(DEMO_SCHEDULER) --trials $(DEMO_TRIALS) $(DEMO_MEASURE) \
+		--output $(DEMO_OUTPUT) --restart
 
-test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest
+demo-metaschedule: ## The same with MetaSchedule and today's apache-tvm (.venv-apache-tvm)
+	$(MAKE) $(IN_APACHE_TVM) DEMO_SCHEDULER=metaschedule DEMO_OUTPUT=demo-metaschedule demo
+
+test: ## Run the tests, with TVM 0.19 and with apache-tvm
+	$(MAKE) run-tests
+	$(MAKE) test-apache-tvm
+
+test-apache-tvm: ## Run the tests that run with apache-tvm (.venv-apache-tvm)
+	$(MAKE) $(IN_APACHE_TVM) run-tests
 
 test-without-tvm: ## Run the tests that need no TVM, where none is installed (.venv-without-tvm)
-	$(MAKE) VENV=.venv-without-tvm EXTRAS=xgboost,plots,dev test
+	$(MAKE) VENV=.venv-without-tvm EXTRAS=xgboost,plots,dev run-tests
+
+run-tests: $(STAMP)
+	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
@@ -67,5 +82,6 @@ sanitize: $(STAMP) ## Run the extension under the address and undefined-behaviou
 		$(BIN)/python -S benchmarks/memory_soak.py --states $(SANITIZE_STATES)
 
 clean: ## Remove .venv and what builds and runs left
-	rm -rf $(VENV) .venv-without-tvm build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-apache-tvm .venv-without-tvm build dist demo demo-metaschedule
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
