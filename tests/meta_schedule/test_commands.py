@@ -36,7 +36,9 @@ def test_tune_then_resume_then_look(capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(capsys.readouterr().out)
     assert (result["trials"], result["resumed"], result["log"]) == (4, 4, "matmul_64_64_64")
     (task,) = result["tasks"]
-    assert task["workload_key"] == '["tvm_gnn_cost.matmul", 64, 64, 64, "float32", "float32"]' or "matmul" in task["name"]
+    assert (
+        task["workload_key"] == '["tvm_gnn_cost.matmul", 64, 64, 64, "float32", "float32"]' or "matmul" in task["name"]
+    )
     found = read_database("matmul_64_64_64")
     assert len(found) == 8 and not found.skipped
 

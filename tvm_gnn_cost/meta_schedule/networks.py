@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.errors import WorkloadError, last_line
-from tvm_gnn_cost.meta_schedule.api import ms
+from tvm_gnn_cost.meta_schedule.api import ms, normalized_module
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask, with_cores
 from tvm_gnn_cost.meta_schedule.workload_names import module_hash
+from tvm_gnn_cost.networks import without_downloads, without_remarks
+from tvm_gnn_cost.system.find_tvm import has_relay
 
 if TYPE_CHECKING:
     from tvm.target import Target
@@ -17,26 +19,30 @@ if TYPE_CHECKING:
 
 
 def network_tasks(network: Network, target: Target) -> tuple[list[TuningTask], list[float]]:
-    """The tasks of a Relay network, and how often each occurs.
+    """The tasks of a network, a Relay program up to TVM 0.19 and a Relax program since, and how often each occurs.
 
-    Raises WorkloadError where the TVM has no Relay, or MetaSchedule finds nothing to tune.
+    Raises WorkloadError where MetaSchedule finds nothing to tune.
     """
-    if not hasattr(ms, "relay_integration"):
-        raise WorkloadError(
-            f"{network.name} is a Relay program, and this TVM has no Relay: name a workload, or tune it with TVM 0.19"
-        )
     made_for = with_cores(target)
     try:
-        extracted = ms.relay_integration.extract_tasks(network.mod, made_for, network.params)
+        extracted = _extracted(network, made_for)
     except Exception as error:  # of TVM's passes, of many kinds
         raise WorkloadError(f"MetaSchedule cannot extract the tasks of {network.name}: {last_line(error)}") from error
-    tasks = [_task(found) for found in extracted]
+    tasks = [_task(found, made_for) for found in extracted]
     if not tasks:
         raise WorkloadError(f"MetaSchedule finds nothing to tune in {network.name}")
     return tasks, [float(found.weight) for found in extracted]
 
 
-def _task(found: Any) -> TuningTask:
-    """The task of an ExtractedTask. Its name is not what it computes: that is the module."""
-    module = found.dispatched[0]
-    return TuningTask(str(found.task_name), module, found.target, json.dumps([f"tir {module_hash(module)}"]))
+def _extracted(network: Network, target: Target) -> list[Any]:
+    """MetaSchedule's ExtractedTasks."""
+    if not has_relay():
+        return list(ms.relax_integration.extract_tasks(network.mod, target, network.params))
+    with without_downloads(), without_remarks():
+        return list(ms.relay_integration.extract_tasks(network.mod, target, network.params))
+
+
+def _task(found: Any, target: Target) -> TuningTask:
+    """The task of an ExtractedTask. What it computes has no name but the module's hash."""
+    module = normalized_module(found.dispatched[0])
+    return TuningTask(str(found.task_name), module, target, json.dumps([f"tir {module_hash(module)}"]))
