@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from tvm_gnn_cost.errors import TuningInterrupted
+from tvm_gnn_cost.measuring.tuning_run import Stopped
 from tvm_gnn_cost.system.find_tvm import require_meta_schedule
 
 ms: Any = require_meta_schedule()
@@ -20,6 +21,21 @@ derived_object: Any = (
     ms.utils.derived_object if hasattr(ms.utils, "derived_object") else import_module("tvm.ir.utils").derived_object
 )
 """TVM's decorator that makes a Python class a class of its own."""
+
+default_build: Any = ms.builder.local_builder.default_build
+"""What MetaSchedule's LocalBuilder does with a candidate's module."""
+
+
+def without_layout_blocks(module: Any) -> Any:
+    """A module without the blocks that stand for the rewriting of weights' layouts, which are not to be timed."""
+    transform = import_module("tvm.s_tir.transform" if ms.__name__.startswith("tvm.s_tir") else "tvm.tir.transform")
+    return transform.RemoveWeightLayoutRewriteBlock(True)(module)
+
+
+def normalized_module(function: Any) -> Any:
+    """An IRModule with a PrimFunc as its `main`, as a TuneContext makes one."""
+    return ms.tune_context._normalize_mod(function)
+
 
 TVMCostModel: Any = ms.cost_model.PyCostModel._tvm_metadata["cls"]
 """TVM's own class of cost models that are written in Python."""
@@ -35,9 +51,10 @@ def missing_slots(base: type) -> tuple[str, ...]:
 
 
 def let_interrupts_through() -> None:
-    """Lets `TuningInterrupted` through C++ that called Python: since 0.25, TVM passes on only errors that it knows."""
+    """Lets what ends a run through C++ that called Python: since 0.25, TVM passes on only errors that it knows."""
     if find_spec("tvm_ffi") is not None:
-        import_module("tvm_ffi.error").register_error("TuningInterrupted", TuningInterrupted)
+        for error in (TuningInterrupted, Stopped):
+            import_module("tvm_ffi.error").register_error(error.__name__, error)
 
 
 let_interrupts_through()
