@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tvm_gnn_cost.meta_schedule import recorded_pools
 from tvm_gnn_cost.meta_schedule.database_graphs import read_graphs
 from tvm_gnn_cost.meta_schedule.recorded_pools import keep_graphs, read_pools
 from tvm_gnn_cost.meta_schedule.source import make_source
+from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.meta_schedule.workload_names import keep_workloads
 from tvm_gnn_cost.records.databases import GRAPHS, RECORDS, WORKLOADS
 from tvm_gnn_cost.records.graph_file import read_graph_file
@@ -31,17 +31,6 @@ from tvm_gnn_cost.workloads import find_workload
 COUNT = 6
 ARRAYS = ("node_features", "edge_index", "edge_features", "node_ptr", "edge_ptr")
 KEYS = tuple(f'["tvm_gnn_cost.matmul", {n}, {n}, {n}, "float32", "float32"]' for n in (32, 64))
-
-
-@dataclass(frozen=True)
-class Named:
-    """A task whose name is known."""
-
-    name: str
-    mod: Any
-    workload_key: str
-    target: Any
-    flop: float = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +49,7 @@ def database(made: tuple[Path, list[Any]], tmp_path: Path) -> Path:
 def named(database: Path, made: tuple[Path, list[Any]]) -> Path:
     """With names for its workloads."""
     target = Target(TARGET)
-    tasks = [Named("matmul", module, key, target) for (module, _), key in zip(made[1], KEYS, strict=True)]
+    tasks = [TuningTask("matmul", module, target, key) for (module, _), key in zip(made[1], KEYS, strict=True)]
     keep_workloads(database, tasks, [1.0, 2.0], "a test")
     return database
 
