@@ -11,6 +11,7 @@ import pytest
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.meta_schedule.database import read_database
 from tvm_gnn_cost.meta_schedule.names import NAMES
+from tvm_gnn_cost.meta_schedule.recorded_pools import has_current_graphs
 from tvm_gnn_cost.records.comparison import Comparison
 
 MATMUL = ["matmul", "64", "64", "64"]
@@ -88,6 +89,7 @@ def test_a_pool_mixes_its_sources_and_is_gone_on_with(capsys: pytest.CaptureFixt
     assert len(origins) == 10 and {"random", "evolved", "mutated"} == set(origins)
     assert about["scheduler"] == "metaschedule" and about["records"] == 10 and len(about["remeasured"]) == 8
     assert all(batch["quiet"] in (True, False) for batch in about["batches"])
+    assert has_current_graphs(Path("pools/matmul-64x64x64"), with_stock=True), "it is learnt from where its TVM is not"
     assert main([*command, "--trials", "12", "--target", "llvm -num-cores=1"]) == 2
     assert "cannot be continued: the target was" in capsys.readouterr().err
 

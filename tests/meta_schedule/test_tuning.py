@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import write_database
 
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.meta_schedule import tuning
+from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.meta_schedule.database import read_database
 from tvm_gnn_cost.meta_schedule.names import NAMES
+from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch
 from tvm_gnn_cost.meta_schedule.stock import random_model, xgb_model
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask, make_task
 from tvm_gnn_cost.meta_schedule.tuning import tune_modules
@@ -108,6 +112,31 @@ def test_several_tasks_share_a_model_and_each_has_its_own_records(caplog: pytest
         found = tune_modules([other], random_model(), "db", asked, resume=True, population=POPULATION)
     assert (found.resumed, found.other_records, len(found.trials)) == (0, 6, 2)
     assert any("0 records are of these tasks, 6 of others" in line for line in caplog.messages)
+
+
+def test_a_search_starts_from_records_of_its_own_target_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MetaSchedule asks a database for the best of a module, whatever target it was measured for."""
+    write_database(Path("db"), [matmul().mod], 6)
+    gpu = make_task("matmul", (64, 64, 64), "nvidia/nvidia-a100")
+
+    def first_batch(database: Any) -> list[Any]:
+        return TaskSearch(gpu, random_model(), database, seed=1, population=POPULATION, batch=2).next_batch(2)
+
+    with pytest.raises(Exception, match="postprocess"):
+        first_batch(ms.database.JSONDatabase(work_dir="db"))
+    assert len(first_batch(TaskMemory(gpu).database)) == 2
+
+    databases = []
+
+    def watched(task: Any, model: Any, database: Any, **options: Any) -> TaskSearch:
+        databases.append((database, len(database)))
+        return TaskSearch(task, model, database, **options)
+
+    monkeypatch.setattr(tuning, "TaskSearch", watched)
+    found = tune_modules([matmul()], random_model(), "db", options(2), resume=True, population=POPULATION)
+    assert (found.resumed, found.other_records, len(found.trials)) == (0, 6, 2)
+    ((database, before),) = databases
+    assert (before, len(database)) == (0, 2)
 
 
 def test_failed_builds_are_kept_and_a_run_of_nothing_else_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,10 @@ import numpy as np
 
 from tvm_gnn_cost.collection.options import CollectOptions
 from tvm_gnn_cost.collection.wing import PoolRecord
-from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.meta_schedule.cost_model import GNNCostModel
 from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.sampling import Sampler
-from tvm_gnn_cost.meta_schedule.search import TaskSearch, make_record
+from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.meta_schedule.toolchain import Candidate
 
@@ -35,7 +34,7 @@ class TIRSources:
         self._model = GNNCostModel(pretrained=options.pretrained, seed=options.seed, device=options.device)
         first, self._seed = (int(s) for s in np.random.default_rng(list(seed)).integers(1, 2**30, size=2))
         self._sampler = Sampler(task, first)
-        self._memory = ms.database.MemoryDatabase()
+        self._memory = TaskMemory(task)
         self._search: TaskSearch | None = None
         # a model that picks its pretrained network by target does so, and is warm, when it first meets a task
         self._model.predict(self._sampler.context, self._sampler.sample(1))
@@ -52,7 +51,7 @@ class TIRSources:
             self._search = TaskSearch(
                 self._task,
                 self._model,
-                self._memory,
+                self._memory.database,
                 seed=self._seed,
                 population=self._options.population,
                 batch=self._options.batch,
@@ -66,9 +65,8 @@ class TIRSources:
         return str(NAMES.structural_hash(candidate.candidate.sch.mod))
 
     def keep(self, records: Sequence[PoolRecord]) -> None:
-        workload = self._memory.commit_workload(self._task.mod)
         for record in records:
-            self._memory.commit_tuning_record(make_record(record.candidate, workload, record.readings))
+            self._memory.add(record.candidate, record.readings)
 
     def learn(self, records: Sequence[PoolRecord]) -> None:
         candidates = [record.candidate.candidate for record in records]

@@ -66,13 +66,32 @@ def design_spaces(context: Any, task: TuningTask) -> list[Any]:
     return spaces
 
 
+class TaskMemory:
+    """The records of one task, for its search alone.
+
+    MetaSchedule's databases give the best records of a module whatever target they are for, and its search ends the run
+    at a trace that the target's postprocessors refuse.
+
+    Attributes:
+        database: a MemoryDatabase.
+    """
+
+    def __init__(self, task: TuningTask) -> None:
+        self.database: Any = ms.database.MemoryDatabase()
+        self._workload = self.database.commit_workload(task.mod)
+
+    def add(self, candidate: Candidate, readings: Sequence[float]) -> None:
+        """A measurement, in seconds; none: it failed."""
+        self.database.commit_tuning_record(make_record(candidate, self._workload, readings))
+
+
 class TaskSearch:
     """Gives the candidates to be measured, none of them twice.
 
     Args:
         task: what is scheduled.
         model: the cost model.
-        database: MetaSchedule's; the best of its records are where the search starts from.
+        database: of this task alone, see `TaskMemory`; the best of its records are where the search starts from.
         seed: of the search.
         population: schedules in a generation.
         batch: the most candidates at a time.

@@ -24,7 +24,7 @@ from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
 from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.measuring.tuning_run import DistinctTasks, Stopped, TuningRun
 from tvm_gnn_cost.meta_schedule.history import History
-from tvm_gnn_cost.meta_schedule.search import TaskSearch
+from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch
 from tvm_gnn_cost.meta_schedule.task_order import GradientOrder
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.meta_schedule.timed_model import timed_model
@@ -132,6 +132,7 @@ class _Tuning:
         self._database = database
         self._order = GradientOrder(run.weights)
         self._searches: list[TaskSearch] = []
+        self._memories: list[TaskMemory] = []
 
     def prepare(self, history: History | None, seed: int, population: int) -> None:
         """Have the searches ready, and let the model learn what a database holds."""
@@ -140,16 +141,19 @@ class _Tuning:
         batch = min(options.trials_per_round, *(bound for bound in bounds if bound is not None))
         for i, task in enumerate(self._tasks):
             self._book.check_stop()
-            known = [] if history is None else [record.candidate.sch.mod for record in history.own[i]]
+            own = [] if history is None else history.own[i]
+            self._memories.append(TaskMemory(task))
+            for record in own:
+                self._memories[i].add(Candidate(record.target, record.candidate), record.readings)
             self._searches.append(
                 TaskSearch(
                     task,
                     self._timed,
-                    self._database.database,
+                    self._memories[i].database,
                     seed=_seed(seed, i),
                     population=population,
                     batch=batch,
-                    known=known,
+                    known=[record.candidate.sch.mod for record in own],
                 )
             )
         if history is None:
@@ -201,6 +205,7 @@ class _Tuning:
 
         def keep(i: int, measurement: Measurement) -> None:
             measurements[i] = measurement
+            self._memories[task].add(jobs[i], measurement.readings)
             self._book.measured(
                 [measurement.outcome],
                 lambda kept: self._database.write(workload, jobs[i], measurement) if kept else None,
