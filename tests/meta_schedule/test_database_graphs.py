@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from databases import TARGET, latencies, matmul, write_database
+from databases import COUNT, TARGET, latencies, write_database
 from tvm.target import Target
 from tvm.te import create_prim_func
 
@@ -28,21 +27,8 @@ from tvm_gnn_cost.records.graph_file import read_graph_file
 from tvm_gnn_cost.records.store import GraphStore
 from tvm_gnn_cost.workloads import find_workload
 
-COUNT = 6
 ARRAYS = ("node_features", "edge_index", "edge_features", "node_ptr", "edge_ptr")
 KEYS = tuple(f'["tvm_gnn_cost.matmul", {n}, {n}, {n}, "float32", "float32"]' for n in (32, 64))
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
-    """A database of two workloads, and what its candidates were."""
-    folder = tmp_path_factory.mktemp("made") / "tuned"
-    return folder, write_database(folder, [matmul(32), matmul(64)], COUNT)
-
-
-@pytest.fixture
-def database(made: tuple[Path, list[Any]], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made[0], tmp_path / "tuned"))
 
 
 @pytest.fixture
