@@ -27,12 +27,6 @@ default_build: Any = ms.builder.local_builder.default_build
 """What MetaSchedule's LocalBuilder does with a candidate's module."""
 
 
-def without_layout_blocks(module: Any) -> Any:
-    """A module without the blocks that stand for the rewriting of weights' layouts, which are not to be timed."""
-    transform = import_module("tvm.s_tir.transform" if ms.__name__.startswith("tvm.s_tir") else "tvm.tir.transform")
-    return transform.RemoveWeightLayoutRewriteBlock(True)(module)
-
-
 def normalized_module(function: Any) -> Any:
     """An IRModule with a PrimFunc as its `main`, as a TuneContext makes one."""
     return ms.tune_context._normalize_mod(function)
