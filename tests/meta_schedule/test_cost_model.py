@@ -99,7 +99,6 @@ def test_a_round_in_which_every_measurement_failed(context: Any, candidates: lis
 def test_no_candidates(context: Any) -> None:
     model = quick_model()
     assert model.predict(context, []).shape == (0,)
-    assert as_tvm_asks.predict(model, context, []).shape == (0,)
     model.update(context, [], [])
     assert model.last_update is None
 

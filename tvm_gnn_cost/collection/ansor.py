@@ -86,6 +86,9 @@ class AnsorPoolLog:
         self.next_line += 1
         return self._record(candidate, result, self.next_line - 1)
 
+    def complete(self) -> None:
+        """Nothing else: a log is read wherever auto_scheduler is."""
+
     def _record(self, candidate: Any, result: Any, line: int) -> PoolRecord:
         return PoolRecord(candidate, result, tuple(readings(result)), int(result.error_no), line)
 

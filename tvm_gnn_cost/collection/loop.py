@@ -117,6 +117,8 @@ class _Run:
             if len(pool) < self._options.trials:
                 exhausted = self._fill(index, pool)
             self._measure_again(index, pool)
+            if any(latency is not None for latency in pool.latencies):
+                pool.complete()
         finally:
             if len(pool):
                 pool.save()

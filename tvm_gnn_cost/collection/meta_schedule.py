@@ -1,4 +1,4 @@
-"""Pools of MetaSchedule's schedules: databases in TVM's own format, a folder `FOLDER/NAME` each."""
+"""Pools of MetaSchedule's schedules: folders `FOLDER/NAME`, a database in TVM's own format and its stage graphs each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tvm_gnn_cost.collection.wing import PoolRecord
 from tvm_gnn_cost.measuring.measurer import Toolchain
 from tvm_gnn_cost.measuring.program import RUNTIME_DEVICE
 from tvm_gnn_cost.meta_schedule.database import RecordedCandidate
+from tvm_gnn_cost.meta_schedule.recorded_pools import has_current_graphs, keep_graphs
 from tvm_gnn_cost.meta_schedule.toolchain import Candidate, Measurement, TIRToolchain
 from tvm_gnn_cost.meta_schedule.written_database import WrittenDatabase, has_records, known_records
 from tvm_gnn_cost.records.databases import DatabaseFiles
@@ -56,7 +57,7 @@ class TIRPoolLog:
     """See `wing.PoolLog`."""
 
     def __init__(self, path: Path, workload: Workload) -> None:
-        task = workload.task
+        task, self._path = workload.task, path
         self.records: list[PoolRecord] = []
         if has_records(path):
             history = known_records(path, [task])
@@ -73,6 +74,11 @@ class TIRPoolLog:
         self._database.write(self._workload, candidate, result)
         self.next_line += 1
         return PoolRecord(candidate, result, result.readings, result.error_no, self.next_line - 1)
+
+    def complete(self) -> None:
+        """A pool is learnt from where its TVM is not: its stage graphs go along, and stock's features."""
+        if not has_current_graphs(self._path, with_stock=True):
+            keep_graphs(self._path, with_stock=True)
 
 
 def _recorded(record: RecordedCandidate) -> PoolRecord:

@@ -114,6 +114,10 @@ class Pool:
         except OSError as error:
             raise RecordError(f"{self.about_path} cannot be written: {error.strerror or error}") from error
 
+    def complete(self) -> None:
+        """No record follows. Raises RecordError where what goes beside the log cannot be written."""
+        self._log.complete()
+
     def noise(self) -> Noise | None:
         """What the second measurements showed; None for fewer than two."""
         first, second = remeasured_pairs(self._about["remeasured"]).T

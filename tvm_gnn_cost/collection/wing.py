@@ -87,6 +87,10 @@ class PoolLog(Protocol):
         """Write a record at once. Raises RecordError where it cannot be written."""
         ...
 
+    def complete(self) -> None:
+        """No record follows: write what goes beside the log. Raises RecordError where it cannot be written."""
+        ...
+
 
 class Wing(Protocol):
     """One of TVM's schedulers, for a collection."""

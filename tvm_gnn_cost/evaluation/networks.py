@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -134,4 +133,4 @@ def checkpoint_tasks(path: Path, workload_of: Callable[[str], str] = str) -> tup
     """
     trainer, _ = load_trainer(path, "cpu")
     workloads = {workload_of(task_workload(task)) for task in trainer.replay.tasks_}
-    return workloads, {str(json.loads(workload)[0]).removeprefix(PREFIX) for workload in workloads}
+    return workloads, {task_workload(workload).removeprefix(PREFIX) for workload in workloads}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ def read_measurements(
 def result_latency(result: Any) -> float | None:
     """`latency` of a RunnerResult: the minimum of `run_secs`, inf if it failed, None if it has no usable cost."""
     costs = costs_of(result)
-    failed = result.error_msg is not None or (bool(costs) and min(costs) >= FAILED_SECONDS)
+    failed = result.error_msg is not None or (bool(costs) and FAILED_SECONDS <= min(costs) < math.inf)
     return latency(costs, int(failed))
 
 

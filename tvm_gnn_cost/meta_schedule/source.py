@@ -45,6 +45,7 @@ class TIRSource:
     Attributes:
         key: digest of what is computed (TVM's structural hash) and of the target; the same in every process.
         flop: counted here; at least 1.
+        origins: what an iteration of each block of the module costs, by name.
     """
 
     def __init__(self, mod: Any, target: Any) -> None:
@@ -55,7 +56,7 @@ class TIRSource:
         self.writer = GraphWriter(self.hardware)
         self._stages: OrderedDict[Hashable, Stages] = OrderedDict()
         self._has_warned = False
-        self._origins: Origins = {}
+        self.origins: Origins = {}
         self.flop = 1.0
         self._read_unscheduled(function)
 
@@ -69,7 +70,7 @@ class TIRSource:
                 self.key, last_line(error),
             )  # fmt: skip
             return
-        self._origins = block_costs(program, stages)
+        self.origins = block_costs(program, stages)
         self.flop = max(1.0, sum(operations_of(operation) for operation in stages.operations))
 
     def build(self, candidates: Sequence[Any]) -> BuiltGraphs:
@@ -114,7 +115,7 @@ class TIRSource:
         key = _computation_key(program)
         stages = self._stages.get(key)
         if stages is None:
-            stages = self._stages[key] = read_stages(program, self._origins)
+            stages = self._stages[key] = read_stages(program, self.origins)
             if len(self._stages) > MOST_REMEMBERED:
                 self._stages.popitem(last=False)
         else:

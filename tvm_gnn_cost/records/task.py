@@ -32,8 +32,15 @@ class TaskIdentity:
 
 
 def task_workload(key: str) -> str:
-    """The workload of a task's key, of this release or of an earlier one."""
-    return str(json.loads(key)[0])
+    """The workload of a task's key, of this release or of an earlier one.
+
+    MetaSchedule knows a task by a digest alone, where nobody has said what its module is called: then that digest.
+    """
+    try:
+        parts = json.loads(key)
+    except ValueError:
+        return key
+    return str(parts[0]) if isinstance(parts, list) and parts else key
 
 
 def former_key(key: str) -> str | None:

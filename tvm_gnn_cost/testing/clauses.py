@@ -22,15 +22,16 @@ class CostModelClauses:
     docstrings are under `src/auto_scheduler` for Ansor, `src/meta_schedule` for MetaSchedule.
 
     Attributes:
-        exceptions: clauses that are known not to hold, by their names without `test_`, and why. They are skipped with
-            that reason. Where a model's own way is deterministic, the subclass should test it.
+        exceptions: clauses that are known not to hold, by their names without `test_`, and why; of a clause with
+            parameters perhaps one case, "name[case]". They are skipped with that reason. Where a model's own way is
+            deterministic, the subclass should test it.
     """
 
     exceptions: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        unknown = [clause for clause in cls.exceptions if not hasattr(cls, f"test_{clause}")]
+        unknown = [clause for clause in cls.exceptions if not hasattr(cls, f"test_{clause.partition('[')[0]}")]
         if unknown:
             raise TypeError(f"{cls.__name__}.exceptions names what is no clause: {', '.join(unknown)}")
 
@@ -67,9 +68,10 @@ class CostModelClauses:
 
     @pytest.fixture(autouse=True)
     def _skip_exceptions(self, request: pytest.FixtureRequest) -> None:
-        reason = self.exceptions.get(request.function.__name__.removeprefix("test_"))
-        if reason is not None:
-            pytest.skip(reason)
+        for name in (request.function.__name__, request.node.name):
+            reason = self.exceptions.get(name.removeprefix("test_"))
+            if reason is not None:
+                pytest.skip(reason)
 
     def test_scores_before_any_measurement(self, task: Any, schedules: list[Any]) -> None:
         """The first round. Ansor: `SampleInitPopulation` and `EvolutionarySearch` in search_policy/sketch_policy.cc.

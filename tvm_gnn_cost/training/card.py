@@ -69,6 +69,7 @@ def make_card(
             "skipped": skipped,
             "tasks": len(store.tasks),
             "workloads": len({task.workload for task in store.tasks}),
+            "schedulers": _count(store, [task.scheduler for task in store.tasks]),
             "targets": _count(store, [task.target for task in store.tasks]),
             "operators": _count(store, [task.operator for task in store.tasks]),
         },
@@ -93,11 +94,19 @@ def make_card(
 
 
 def summarise(rankings: Sequence[TaskRanking]) -> dict[str, dict[str, Any]]:
-    """Mean scores over tasks: of "all", and of each operator; null where no task has a number."""
+    """Mean scores over tasks: of "all", and of each operator; null where no task has a number.
+
+    Where the tasks are of several schedulers, of each of them too, and the operators of each apart.
+    """
+    schedulers = sorted({ranking.task.scheduler for ranking in rankings})
+    whose: dict[str, list[TaskRanking]] = {}
     by_operator: dict[str, list[TaskRanking]] = {}
     for ranking in rankings:
-        by_operator.setdefault(ranking.task.operator, []).append(ranking)
-    groups = {"all": list(rankings), **dict(sorted(by_operator.items()))} if rankings else {}
+        suffix = f" ({ranking.task.scheduler})" if len(schedulers) > 1 else ""
+        whose.setdefault(f"all{suffix}", []).append(ranking)
+        by_operator.setdefault(f"{ranking.task.operator}{suffix}", []).append(ranking)
+    groups = {"all": list(rankings), **dict(sorted(whose.items())), **dict(sorted(by_operator.items()))}
+    groups = groups if rankings else {}
     return {
         name: {
             "tasks": len(group),
@@ -127,6 +136,8 @@ def card_text(card: Mapping[str, Any], path: Path) -> str:
         f"{data['records']:,} records ({data['failed']:,} of them failed measurements) of {data['tasks']} tasks, "
         f"{data['workloads']} workloads, from {len(data['logs'])} logs; {data['skipped']:,} more could not be used. "
         f"SHA-256 of the logs' digests: `{data['digest']}`.",
+        "",
+        *_counts("scheduler", data["schedulers"]),
         "",
         *_counts("target", data["targets"]),
         "",
