@@ -1,4 +1,4 @@
-"""Pools of MetaSchedule's schedules, folders `FOLDER/NAME`: a database in TVM's own format, and its stage graphs."""
+"""Pools of MetaSchedule's schedules: folders `FOLDER/NAME`, each a database in TVM's own format and stage graphs."""
 
 from __future__ import annotations
 

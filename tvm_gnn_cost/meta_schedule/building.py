@@ -1,4 +1,7 @@
-"""What a worker process does with a candidate: build its module, as MetaSchedule's own builder does."""
+"""What a worker process does with a candidate: build its module, as MetaSchedule's own builder does.
+
+A worker that builds for a CPU needs TVM alone: importing MetaSchedule would take it seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from typing import Any
 
 import tvm
 
-from tvm_gnn_cost.meta_schedule.api import default_build, without_layout_blocks
+try:
+    from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
+except ImportError:  # before 0.25
+    from tvm.tir.transform import RemoveWeightLayoutRewriteBlock
 
 
 def build_module(module: str, target: str, export: Callable[..., None]) -> tuple[str | None, str, float]:
@@ -36,6 +42,8 @@ def build_module(module: str, target: str, export: Callable[..., None]) -> tuple
 
 def _build(module: Any, target: Any) -> Any:
     if target.kind.name != "llvm":
+        from tvm_gnn_cost.meta_schedule.api import default_build
+
         return default_build(module, target, None)
-    # the same without the import of the tensor intrinsics, which takes a worker seconds and gives a CPU nothing
-    return tvm.driver.build(without_layout_blocks(module), target=target)
+    # the same without the import of the tensor intrinsics, which gives a CPU nothing
+    return tvm.driver.build(RemoveWeightLayoutRewriteBlock(True)(module), target=target)

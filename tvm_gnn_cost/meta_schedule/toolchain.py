@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvm_gnn_cost.measuring.measurer import Built
-from tvm_gnn_cost.measuring.program import COMPILE_HOST, Program, Reading
+from tvm_gnn_cost.measuring.program import BUILD_TIMEOUT, COMPILE_HOST, Program, Reading
 from tvm_gnn_cost.measuring.tuning_run import Outcome
 from tvm_gnn_cost.meta_schedule.api import ms
 
@@ -57,17 +57,14 @@ class Measurement:
 
     @property
     def was_built(self) -> bool:
-        """Whether it failed no earlier than when it ran."""
-        return self.error_no in _RUN_ERRORS
+        """Whether there was a library; one that cannot be loaded fails when it is run."""
+        return self.error_no not in (COMPILE_HOST, BUILD_TIMEOUT)
 
     def as_result(self) -> Any:
         """MetaSchedule's RunnerResult."""
         if self.readings:
             return ms.runner.RunnerResult(list(self.readings), None)
         return ms.runner.RunnerResult(None, self.message or f"error {self.error_no}")
-
-
-_RUN_ERRORS = (0, 4, 5, 7)
 
 
 class TIRToolchain:

@@ -1,4 +1,4 @@
-"""Networks as Relax programs, which TVM has since 0.25 in place of Relay: from exported PyTorch programs and from ONNX."""
+"""Networks as Relax programs, which TVM has in place of Relay since 0.25: from exported PyTorch programs and ONNX."""
 
 from __future__ import annotations
 
