@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.testing.candidates import sample_candidates
 from tvm_gnn_cost.testing.conformance_meta_schedule import make_context
 
@@ -19,3 +22,11 @@ def context() -> Any:
 def candidates(context: Any) -> list[Any]:
     """24 candidates of the context's task."""
     return sample_candidates(context.mod, context.target, 24)
+
+
+@pytest.fixture(autouse=True)
+def _tvms_logger() -> Iterator[None]:
+    """MetaSchedule sets loggers up that do not propagate; pytest then gives them handlers, which TVM cannot do with."""
+    yield
+    logger = logging.getLogger(ms.__name__)
+    logger.handlers, logger.propagate = [], True
