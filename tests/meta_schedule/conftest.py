@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from databases import COUNT, matmul, write_database
 
+from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.testing.candidates import sample_candidates
 from tvm_gnn_cost.testing.conformance_meta_schedule import make_context
 
@@ -35,3 +38,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 def database(made: tuple[Path, list[Any]], tmp_path: Path) -> Path:
     """A copy of it, to change."""
     return Path(shutil.copytree(made[0], tmp_path / "tuned"))
+
+
+@pytest.fixture(autouse=True)
+def _tvms_logger() -> Iterator[None]:
+    """MetaSchedule sets loggers up that do not propagate; pytest then gives them handlers, which TVM cannot do with."""
+    yield
+    logger = logging.getLogger(ms.__name__)
+    logger.handlers, logger.propagate = [], True
