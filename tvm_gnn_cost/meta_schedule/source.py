@@ -18,6 +18,8 @@ from tvm_gnn_cost.graphs.loop_nest import LoopNest
 from tvm_gnn_cost.graphs.work import operations_of
 from tvm_gnn_cost.meta_schedule.hardware_of import hardware_of
 from tvm_gnn_cost.meta_schedule.names import NAMES
+from tvm_gnn_cost.meta_schedule.native.builder import NativeBuilder
+from tvm_gnn_cost.meta_schedule.native.trust import Extension, usable_extension
 from tvm_gnn_cost.meta_schedule.tir.nests import read_nest
 from tvm_gnn_cost.meta_schedule.tir.program import Program, read_program
 from tvm_gnn_cost.meta_schedule.tir.stages import Origins, Stages, block_costs, read_stages
@@ -29,13 +31,14 @@ MOST_REMEMBERED = 256
 
 
 def make_source(mod: Any, target: Any) -> TIRSource:
-    """The source of a task. Raises InvalidArgumentError for a module that has not one function to schedule.
+    """The fastest source of a task that may be used here. Raises InvalidArgumentError for a module that has not one function to schedule.
 
     Args:
         mod: an IRModule or a PrimFunc, as it is before any schedule.
         target: a `tvm.target.Target`.
     """
-    return TIRSource(mod, target)
+    extension = usable_extension()
+    return TIRSource(mod, target) if extension is None else NativeTIRSource(mod, target, extension)
 
 
 class TIRSource:
@@ -84,17 +87,21 @@ class TIRSource:
             except Exception as error:  # one bad candidate must not end the search
                 failures.append((i, error))
                 parts.append(BuiltGraphs.unreadable(1))
-        if failures:
-            first, why = failures[0]
-            level = logging.DEBUG if self._has_warned else logging.WARNING
-            self._has_warned = True
-            logger.log(
-                level,
-                "%d of %d candidates of task %s cannot be read and are searched without a prediction; the first is "
-                "number %d (%s: %s)",
-                len(failures), len(candidates), self.key, first, type(why).__name__, last_line(why),
-            )  # fmt: skip
+        self._warn_of_unreadable(failures, len(candidates))
         return BuiltGraphs.of(parts)
+
+    def _warn_of_unreadable(self, failures: Sequence[tuple[int, Exception]], count: int) -> None:
+        if not failures:
+            return
+        first, why = failures[0]
+        level = logging.DEBUG if self._has_warned else logging.WARNING
+        self._has_warned = True
+        logger.log(
+            level,
+            "%d of %d candidates of task %s cannot be read and are searched without a prediction; the first is number "
+            "%d (%s: %s)",
+            len(failures), count, self.key, first, type(why).__name__, last_line(why),
+        )  # fmt: skip
 
     def can_run(self, candidates: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
         """All of them: MetaSchedule's postprocessors have verified a GPU's limits before a candidate gets here."""
@@ -110,6 +117,11 @@ class TIRSource:
         stages = self.stages(program)
         return program, stages, read_nest(program, stages)
 
+    def nest(self, function: Any) -> LoopNest:
+        """The loop nest of a PrimFunc. Raises what `loop_nest` raises."""
+        program = read_program(function)
+        return read_nest(program, self.stages(program))
+
     def stages(self, program: Program) -> Stages:
         """What the blocks of a program compute: read once for all programs that compute the same."""
         key = _computation_key(program)
@@ -121,6 +133,28 @@ class TIRSource:
         else:
             self._stages.move_to_end(key)
         return stages
+
+
+class NativeTIRSource(TIRSource):
+    """A TIRSource that builds in C++ what it can; the graphs are the same."""
+
+    def __init__(self, mod: Any, target: Any, extension: Extension) -> None:
+        super().__init__(mod, target)
+        self._builder = NativeBuilder(extension, self)
+
+    def build(self, candidates: Sequence[Any]) -> BuiltGraphs:
+        """As TIRSource's."""
+        functions: list[Any] = []
+        failures: list[tuple[int, Exception]] = []
+        for i, candidate in enumerate(candidates):
+            try:
+                functions.append(primitive_function(candidate))
+            except Exception as error:  # one bad candidate must not end the search
+                functions.append(None)
+                failures.append((i, error))
+        built, unreadable = self._builder.build(functions)
+        self._warn_of_unreadable(sorted([*failures, *unreadable], key=lambda failure: failure[0]), len(candidates))
+        return built
 
 
 def primitive_function(candidate: Any) -> Any:

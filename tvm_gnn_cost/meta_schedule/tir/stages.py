@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvm_gnn_cost.graphs.computation import Computation, analyse
 from tvm_gnn_cost.graphs.dtypes import element_bytes, is_float
@@ -37,18 +37,28 @@ class BlockStage:
     storage_offset: int
 
 
+class Lookup(NamedTuple):
+    """A buffer that a block reads, the stage that made it, and which of that stage's outputs it is."""
+
+    buffer: Any
+    stage: int
+    output: int
+
+
 @dataclass(frozen=True)
 class Stages:
     """What the blocks of a program compute, whatever their loops are: placeholders first, then `blocks`, in order.
 
     Attributes:
         buffers: of the program that was read, which the stages make; another that computes the same has its own.
+        lookups: of each block of it, what that reads, in the order in which the walk meets it.
     """
 
     computation: Computation
     operations: tuple[Operation, ...]
     buffers: tuple[Any, ...]
     blocks: tuple[BlockStage, ...]
+    lookups: tuple[tuple[Lookup, ...], ...]
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -79,19 +89,22 @@ class _StagesReader:
         self._writers: dict[int, TensorKey] = {}  # buffer -> the stage that wrote it last
         self._inputs: dict[int, Any] = {}
         self._input_keys: dict[int, TensorKey] = {}
+        self.lookups: list[tuple[Any, TensorKey]] = []  # of the block at hand
         self._own: set[int] = set()  # buffers that only the block at hand knows
         self._written = {NAMES.address(NAMES.region_buffer(w)) for b in program.blocks for w in b.block.writes}
 
     def read(self) -> Stages:
         blocks = self._program.blocks
         inits = _merged_inits(blocks)
-        operations, outputs, stages = [], [], []
+        operations, outputs, stages, lookups = [], [], [], []
         names = operation_keys([stage_name(_written_buffer(b)) for b in blocks])
         for i, around in enumerate(blocks):
             if i in inits.values():
                 continue
             init = blocks[inits[i]] if i in inits else None
+            self.lookups = []
             operation, axes = _BlockReader(self, around, init, names[i]).read()
+            lookups.append(self.lookups)
             operations.append(operation)
             outputs.append(_written_buffer(around))
             stages.append(BlockStage(i, inits.get(i), axes, _storage_offset(around.block)))
@@ -99,10 +112,20 @@ class _StagesReader:
         everything = (*inputs, *operations)
         keys = [*(self._input_keys[a][:2] for a in self._inputs), *(names[stage.block] for stage in stages)]
         computation = analyse(keys, everything, [False] * len(everything))
-        return Stages(computation, everything, (*self._inputs.values(), *outputs), tuple(stages))
+        position = {key: stage for stage, key in enumerate(keys)}
+        found = tuple(
+            tuple(Lookup(buffer, position[key[:2]], key[2]) for buffer, key in of_block) for of_block in lookups
+        )
+        return Stages(computation, everything, (*self._inputs.values(), *outputs), tuple(stages), found)
 
     def key_of(self, buffer: Any) -> TensorKey | None:
         """What a load of a buffer reads: what was written there last, or what was there before all."""
+        key = self._key_of(buffer)
+        if key is not None:
+            self.lookups.append((buffer, key))
+        return key
+
+    def _key_of(self, buffer: Any) -> TensorKey | None:
         address = NAMES.address(buffer)
         if address in self._own:
             return None
