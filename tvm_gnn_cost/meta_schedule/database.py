@@ -245,6 +245,6 @@ def _check_written_here(files: DatabaseFiles, versions: set[str], problems: dict
         f"{files.graphs} has its stage graphs" if files.graphs.is_file() else "no file of stage graphs is beside it"
     )
     raise RecordError(
-        f"{files.workloads} was written by TVM {', '.join(others)}, and TVM {here} cannot read it ({reason}). Read it "
-        f"where that TVM is installed; its stage graphs alone need no TVM, and {beside}"
+        f"{files.workloads} was written by TVM {', '.join(others)}, and TVM {here} cannot read it ({reason}). What is "
+        f"learnt from it needs no TVM once its stage graphs are written where that TVM is (`keep_graphs`), and {beside}"
     )
