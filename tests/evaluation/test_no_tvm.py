@@ -45,3 +45,42 @@ assert sys.modules["tvm"] is None and not [name for name in sys.modules if name.
 def test_an_evaluation_needs_no_tvm(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", CODE, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+MIXED = """
+import sys
+from pathlib import Path
+
+import torch_geometric.nn  # looks for TVM itself
+
+
+class Without:  # as where none is installed
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tvm", "tvm_ffi"):
+            raise ModuleNotFoundError(f"no module {name}")
+
+
+sys.meta_path.insert(0, Without())
+import numpy as np
+from tests.evaluation.problems import make_pool
+from tvm_gnn_cost.cli import main
+from tvm_gnn_cost.records.graph_file import GraphFile, write_graph_file
+from tvm_gnn_cost.records.pool import RecordedPool
+
+folder = Path(sys.argv[1])
+for name in ("a-1", "b-2"):
+    pool = make_pool(name, count=56)
+    recorded = RecordedPool(pool, np.arange(56), None, name, pool.workload)
+    (folder / name).mkdir()
+    write_graph_file(folder / name / "graphs.npz", GraphFile(name, "0.27.0", 0, (recorded,)))
+new = ["--start-from", "none", "--hidden", "8", "--epochs", "1", "--validation", "0"]
+assert main(["train", str(folder), *new, "--output", str(folder / "mine.ckpt")]) == 0
+asked = ["--models", "gnn,random", "--checkpoint", str(folder / "mine.ckpt"), "--experiments", "unseen", "--seeds", "1"]
+assert main(["evaluate", str(folder / "a-1"), *asked, "--output", str(folder / "out")]) == 0
+"""
+
+
+def test_graphs_of_databases_are_learnt_and_judged_without_tvm(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", MIXED, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "unseen" in done.stdout and (tmp_path / "out" / "evaluation.json").exists()

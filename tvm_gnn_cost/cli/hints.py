@@ -19,6 +19,7 @@ OPTION_OF: Mapping[str, str] = MappingProxyType(
         "tracker": "--rpc",
         "compiler": "--cross-compiler",
         "start_from": "--start-from",
+        "keep_graphs": "tvm-gnn-cost graphs",
     }
 )
 """Parameter -> option."""

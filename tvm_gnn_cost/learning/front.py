@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
 from tvm_gnn_cost.graphs.source import StageGraphSource
 from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateReport
@@ -82,6 +82,12 @@ class CostModelFront:
         Raises CheckpointError, and leaves what was there as it was.
         """
         self.core.save(file_name)
+
+    def __reduce__(self) -> NoReturn:
+        """Models are neither copied nor pickled. Raises TypeError."""
+        raise TypeError(
+            f"a {type(self).__name__} cannot be copied or pickled: write it with `save`, read it with `load`"
+        )
 
     def __repr__(self) -> str:
         state = "warm" if self.is_warm else "cold"

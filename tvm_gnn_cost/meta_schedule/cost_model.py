@@ -7,8 +7,10 @@ the task; a schedule that cannot run scores -inf.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,13 @@ from tvm_gnn_cost.learning.config import TrainerConfig
 from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateCallback
 from tvm_gnn_cost.learning.front import CostModelFront, RecentSources
 from tvm_gnn_cost.meta_schedule.api import COST_MODEL_CALLS, TVMCostModel, missing_slots
+from tvm_gnn_cost.meta_schedule.database_graphs import read_graphs
 from tvm_gnn_cost.meta_schedule.measured_graphs import check_pairs, read_measurements
 from tvm_gnn_cost.meta_schedule.search_guard import SearchGuard
 from tvm_gnn_cost.meta_schedule.source import make_source, primitive_function, task_key
+from tvm_gnn_cost.records.measured import MeasuredGraphs
+
+logger = logging.getLogger(__name__)
 
 
 class GNNCostModel(CostModelFront, TVMCostModel):  # type: ignore[misc]
@@ -47,6 +53,9 @@ class GNNCostModel(CostModelFront, TVMCostModel):  # type: ignore[misc]
     """
 
     __slots__ = missing_slots(TVMCostModel)
+
+    learns_failed_builds = True
+    """Asks this package's tuning for what could not be built too, of which MetaSchedule tells its models nothing."""
 
     def __init__(
         self,
@@ -120,6 +129,23 @@ class GNNCostModel(CostModelFront, TVMCostModel):  # type: ignore[misc]
             raise InvalidArgumentError("the candidate cannot be read; the log says why")
         return scored.time_shares
 
+    def update_from_database(self, database: Any) -> None:
+        """Learns all that a database holds. Records that cannot be used are counted, reported and left out.
+
+        Args:
+            database: a JSONDatabase, or the path of its folder (`work_dir`) or of its table of records.
+
+        Raises RecordError where it is missing, cannot be read at all, or where another TVM wrote it.
+        """
+        path = getattr(database, "path_tuning_record", database)
+        if not isinstance(path, str | PathLike):
+            raise InvalidArgumentError(f"database must be a JSONDatabase or a path, got {type(database).__name__}")
+        read = list(read_graphs(Path(path), self._source_of))
+        measured = MeasuredGraphs.concatenate([graphs for _, graphs, _ in read if len(graphs.latency)])
+        if measured is not None:
+            logger.info("GNNCostModel: loaded %d measurement records from %s", len(measured.latency), path)
+            self.core.learn(measured, sum(unreadable for _, _, unreadable in read))
+
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _register(self) -> None:
@@ -145,6 +171,9 @@ class GNNCostModel(CostModelFront, TVMCostModel):  # type: ignore[misc]
         mod, target = getattr(context, "mod", None), getattr(context, "target", None)
         if mod is None or target is None:
             raise InvalidArgumentError(f"context must be a TuneContext with `mod` and `target`, got {context!r}")
+        return self._source_of(mod, target)
+
+    def _source_of(self, mod: Any, target: Any) -> StageGraphSource:
         source = self.sources.of(task_key(primitive_function(mod), target), lambda: make_source(mod, target))
         self.core.meet(source)
         return source
