@@ -13,7 +13,6 @@ from tvm_gnn_cost.meta_schedule.tasks import make_task
 from tvm_gnn_cost.meta_schedule.tuning import tune_modules
 from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
-from tvm_gnn_cost.system.find_tvm import has_auto_scheduler
 from tvm_gnn_cost.testing.rpc_rig import Rig
 
 
