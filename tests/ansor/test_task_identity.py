@@ -17,7 +17,7 @@ from tvm_gnn_cost.ansor.pools import read_states
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.learning import TrainerConfig
-from tvm_gnn_cost.measuring.tuning_run import DistinctTasks
+from tvm_gnn_cost.measuring.task_books import DistinctTasks
 from tvm_gnn_cost.records.task import former_key
 from tvm_gnn_cost.testing.costs import random_costs
 from tvm_gnn_cost.testing.schedules import make_task, measured, on_hardware, sample_states

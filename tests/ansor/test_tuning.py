@@ -24,7 +24,7 @@ from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.ansor.tuning_hooks import make_scheduler
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.learning import TrainerConfig
-from tvm_gnn_cost.measuring.tuning_run import TaskBook
+from tvm_gnn_cost.measuring.task_books import TaskBook
 from tvm_gnn_cost.records.tuning_run import EARLY_STOPPING, PER_TASK_TRIALS, MeasureOptions, TuneOptions, TuneProgress
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import unobserved

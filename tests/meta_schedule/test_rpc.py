@@ -18,7 +18,7 @@ from tvm_gnn_cost.testing.rpc_rig import Rig
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("not has_auto_scheduler()")
+@pytest.mark.skipif(not has_auto_scheduler(), reason="this TVM cannot")
 def test_a_server_measures(one: Rig, tmp_path: Path) -> None:
     measure = MeasureOptions(repeat=1, min_repeat_ms=1, build_timeout_s=60, tracker=one.tracker)
     task = make_task("matmul", (32, 32, 32))
@@ -27,7 +27,7 @@ def test_a_server_measures(one: Rig, tmp_path: Path) -> None:
     assert len(read_database(tmp_path)) == 4
 
 
-@pytest.mark.skipif("has_auto_scheduler()")
+@pytest.mark.skipif(has_auto_scheduler(), reason="this TVM can")
 def test_a_tvm_that_cannot_says_so(tmp_path: Path) -> None:
     measure = MeasureOptions(tracker=Tracker.parse("k@localhost:9190"))
     with pytest.raises(InvalidArgumentError, match="`tracker`: RPC servers are measured on with TVM up to 0.19"):

@@ -15,7 +15,7 @@ from typing import Any
 
 from tvm_gnn_cost.ansor.record_log import RecordLog
 from tvm_gnn_cost.ansor.task_identity import TaskIdentities
-from tvm_gnn_cost.measuring.tuning_run import DistinctTasks
+from tvm_gnn_cost.measuring.task_books import DistinctTasks
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 logger = logging.getLogger("tvm_gnn_cost")

@@ -14,7 +14,7 @@ import numpy as np
 from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.measuring.tuning_run import DistinctTasks
+from tvm_gnn_cost.measuring.task_books import DistinctTasks
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 if TYPE_CHECKING:

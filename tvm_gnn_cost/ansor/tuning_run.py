@@ -10,7 +10,8 @@ from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import append_records
 from tvm_gnn_cost.ansor.states.work import count_flop
-from tvm_gnn_cost.measuring.tuning_run import Outcome, TuningRun
+from tvm_gnn_cost.measuring.task_books import Outcome
+from tvm_gnn_cost.measuring.tuning_run import TuningRun
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import Observer

@@ -6,12 +6,12 @@ Both schedulers' runs keep it; what a task, a log and a measurement are is their
 from __future__ import annotations
 
 import contextlib
-import math
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from tvm_gnn_cost.measuring.task_books import DistinctTasks, Outcome, TaskBook
 from tvm_gnn_cost.records.tuning_run import (
     ALL_FAIL,
     EARLY_STOPPING,
@@ -32,73 +32,8 @@ _FAILURES = 64
 """A task none of whose schedules has run is left after so many trials, or its share of the budget if that is less."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one measured schedule.
-
-    Attributes:
-        latency_s: the best of its readings in seconds; None where it failed.
-        error_no: `MeasureErrorNo` of auto_scheduler; 0 is success.
-        timestamp: when, as `time.time()` has it.
-    """
-
-    latency_s: float | None
-    error_no: int
-    timestamp: float
-
-
-@dataclass(frozen=True)
-class DistinctTasks:
-    """Tasks, each once: in a list one may be there several times.
-
-    Attributes:
-        first: of each distinct task, its first position in the list.
-        place: of each position in the list, which of the distinct tasks is there.
-    """
-
-    first: tuple[int, ...]
-    place: tuple[int, ...]
-
-    @staticmethod
-    def of(keys: Sequence[Hashable]) -> DistinctTasks:
-        """From what tells the tasks of a list apart."""
-        distinct = list(dict.fromkeys(keys))
-        return DistinctTasks(tuple(keys.index(key) for key in distinct), tuple(distinct.index(key) for key in keys))
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-
 class Stopped(Exception):
     """Raised inside TVM's callbacks to leave a run at a safe point. TVM's FFI drops what is no `Exception`."""
-
-
-@dataclass
-class TaskBook:
-    """Of one task: its trials, those of a resumed log included, and what they brought."""
-
-    trials: int = 0
-    since_best: int = 0
-    best_s: float | None = None
-    left: str = ""
-    measured: int = 0  # in this run
-    failed: int = 0
-    expected_s: float | None = None
-
-    def progress(self) -> TaskProgress:
-        return TaskProgress(self.measured, self.failed, self.best_s, self.expected_s)
-
-    def expect(self, scores: Sequence[float]) -> None:
-        """Take in the model's scores: throughput against the best that was measured."""
-        highest = max(scores, default=0.0)
-        if self.best_s is not None and 0.0 < highest < math.inf:
-            self.expected_s = min(self.best_s / highest, self.expected_s or math.inf)
-
-    def count(self, latency: float | None) -> None:
-        self.trials += 1
-        self.since_best += 1
-        if latency is not None and (self.best_s is None or latency < self.best_s):
-            self.best_s, self.since_best = latency, 0
 
 
 class TuningRun:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tvm_gnn_cost.measuring.measurer import Built
 from tvm_gnn_cost.measuring.program import BUILD_TIMEOUT, COMPILE_HOST, Program, Reading
-from tvm_gnn_cost.measuring.tuning_run import Outcome
+from tvm_gnn_cost.measuring.task_books import Outcome
 from tvm_gnn_cost.meta_schedule.api import ms
 
 

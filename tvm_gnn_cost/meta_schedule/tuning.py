@@ -22,7 +22,8 @@ from typing import Any
 
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
 from tvm_gnn_cost.measuring.measurer import Measurer
-from tvm_gnn_cost.measuring.tuning_run import DistinctTasks, Stopped, TuningRun
+from tvm_gnn_cost.measuring.task_books import DistinctTasks
+from tvm_gnn_cost.measuring.tuning_run import Stopped, TuningRun
 from tvm_gnn_cost.meta_schedule.history import History
 from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch
 from tvm_gnn_cost.meta_schedule.task_order import GradientOrder
