@@ -4,6 +4,7 @@
 #include "ansor/bindings.h"
 #include "graphs/bindings.h"
 #include "graphs/schema.h"
+#include "tir/bindings.h"
 
 namespace nb = nanobind;
 
@@ -18,4 +19,5 @@ NB_MODULE(_native, module) {
   bind_graphs(module);
   bind_reader(module);
   bind_graph_extractor(module);
+  tir::bind_tir(module);
 }

@@ -4,32 +4,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <shared_mutex>
-#include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "ansor/stage_steps.h"
 #include "ansor/tvm_layout.h"
-#include "graphs/batch.h"
 #include "graphs/computation.h"
+#include "graphs/extraction.h"
 #include "graphs/hardware.h"
+#include "graphs/structure_key.h"
 
 namespace tvm_gnn_cost {
-
-enum class StateStatus : std::int8_t {
-  kDone = 0,
-  kNotRegistered = 1,  // its structure has no computation yet
-  kNotInferred = 2,    // some loop that runs has no range
-  kUnreadable = 3,
-};
-
-// The graphs of the states that are done, and what became of every state.
-struct Extraction {
-  GraphBatch graphs;
-  std::vector<StateStatus> status;
-  std::vector<std::int64_t> unregistered;  // the first state of every structure that has no computation yet
-  std::string first_error;                 // of the unreadable states
-};
 
 class GraphExtractor {
  public:
@@ -44,7 +28,6 @@ class GraphExtractor {
   Extraction extract(std::uintptr_t array, const TypeTable& types, int n_threads, bool accept_undefined) const;
 
  private:
-  struct Chunk;
   class Worker;
 
   Hardware hardware_;

@@ -33,10 +33,7 @@ nb::tuple extract(const GraphExtractor& self, std::uintptr_t address, const Type
     const nb::gil_scoped_release release;
     return self.extract(address, types, n_threads, accept_undefined);
   }();
-  std::vector<std::int8_t> status;
-  for (const StateStatus one : extraction.status) status.push_back(static_cast<std::int8_t>(one));
-  return nb::make_tuple(to_arrays(std::move(extraction.graphs)), to_array(std::move(status)),
-                        to_array(std::move(extraction.unregistered)), extraction.first_error);
+  return to_arrays(std::move(extraction));
 }
 
 }  // namespace

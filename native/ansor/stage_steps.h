@@ -7,16 +7,9 @@
 
 #include "ansor/schedule.h"
 #include "graphs/span.h"
+#include "graphs/structure_key.h"
 
 namespace tvm_gnn_cost {
-
-// A structure as integers: number of stages, number of inserts; per insert: number of values, stage, index, values ...;
-// per stage: is inlined, number of rfactor factors, factors.
-using StructureKey = std::vector<std::int64_t>;
-
-struct StructureKeyHash {
-  std::size_t operator()(const StructureKey& key) const;
-};
 
 class StageSteps {
  public:
@@ -26,7 +19,8 @@ class StageSteps {
   // The steps (as positions in the schedule's) that shape the loops of stage i, in order. No INSERT is among them.
   Span<std::uint32_t> of(std::size_t i) const { return of_slot(order_[i]); }
 
-  // The structure of the schedule that was sorted last.
+  // The structure of the schedule that was sorted last: number of stages, number of inserts; per insert: number of
+  // values, stage, index, values ...; per stage: is inlined, number of rfactor factors, factors.
   void structure(const Schedule& schedule, StructureKey& key) const;
 
  private:

@@ -78,6 +78,13 @@ nb::tuple to_arrays(GraphBatch batch) {
                         to_array(std::move(batch.doubtful), {num_graphs}));
 }
 
+nb::tuple to_arrays(Extraction extraction) {
+  std::vector<std::int8_t> status;
+  for (const Status one : extraction.status) status.push_back(static_cast<std::int8_t>(one));
+  return nb::make_tuple(to_arrays(std::move(extraction.graphs)), to_array(std::move(status)),
+                        to_array(std::move(extraction.unregistered)), extraction.first_error);
+}
+
 void bind_graphs(nb::module_& module) {
   nb::class_<Hardware>(module, "Hardware", "What a schedule runs on, as far as features depend on it.")
       .def("__init__", &make_hardware, nb::kw_only(), nb::arg("is_gpu"), nb::arg("cores"), nb::arg("simd_bytes"),

@@ -18,6 +18,71 @@ inline constexpr int kHardwareFeatures = 13;
 // The columns of an edge: static features, then those of the enumeration `edge`.
 inline constexpr int kStaticEdgeFeatures = 10;
 
+namespace static_node {
+enum Column : int {
+  is_placeholder,
+  is_constant,
+  is_output,
+  is_inlined,
+  is_shared,
+  is_local,
+  is_rfactor,
+  has_reduction,
+  is_float,
+  element_bytes,
+  spatial_axes,
+  reduction_axes,
+  elements,
+  tensor_bytes,
+  reduction_size,
+  domain_size,
+  innermost_axis,
+  own_float_add,
+  own_float_mul,
+  own_float_div,
+  own_float_compare,
+  own_float_math,
+  own_integer,
+  own_select,
+  own_cast,
+  float_add,
+  float_mul,
+  float_div,
+  float_compare,
+  float_math,
+  integer,
+  select,
+  cast,
+  flop,
+  input_bytes,
+  intensity,
+  producers,
+  consumers,
+  accesses,
+  reads,
+  reads_window,
+  reads_broadcast,
+  reads_non_affine,
+  kCount,
+};
+}  // namespace static_node
+
+namespace static_edge {
+enum Column : int {
+  producer_is_placeholder,
+  producer_is_inlined,
+  consumer_is_inlined,
+  edge_tensor_bytes,
+  edge_reads,
+  edge_window,
+  edge_broadcast,
+  edge_reduced,
+  edge_transposed,
+  edge_non_affine,
+  kCount,
+};
+}  // namespace static_edge
+
 namespace node {
 enum Column : int {
   at_root,

@@ -17,7 +17,7 @@ def run_example(name: str, *arguments: str, folder: Path) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("tune_*.py")))
 def test_help(name: str, tmp_path: Path) -> None:
     done = run_example(name, "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -342,3 +342,11 @@ def test_decoded_schedules_have_the_types_of_the_specification(
     schedule: Schedule = reader.read_schedules(matmul[1][:1])[0]
     assert all(isinstance(step.kind, StepKind) and isinstance(step.inner_to_outer, bool) for step in schedule.steps)
     assert all(type(loop.extent) is int for stage in schedule.stages for loop in stage.loops)
+
+
+def test_the_proof_runs_beside_a_folder_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a clone where the package was installed elsewhere: its sources have no extension."""
+    (tmp_path / "tvm_gnn_cost").mkdir()
+    (tmp_path / "tvm_gnn_cost" / "__init__.py").write_text("raise ImportError('another package')\n")
+    monkeypatch.chdir(tmp_path)
+    assert trust.run_proof() is None

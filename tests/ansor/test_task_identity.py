@@ -12,11 +12,12 @@ from tvm import auto_scheduler, te
 from tvm.target import Target
 
 from tvm_gnn_cost import GNNCostModel, RecordError
-from tvm_gnn_cost.ansor.history import DistinctTasks, History
+from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.pools import read_states
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.learning import TrainerConfig
+from tvm_gnn_cost.measuring.tuning_run import DistinctTasks
 from tvm_gnn_cost.records.task import former_key
 from tvm_gnn_cost.testing.costs import random_costs
 from tvm_gnn_cost.testing.schedules import make_task, measured, on_hardware, sample_states
@@ -66,14 +67,14 @@ OTHER = {
 def test_one_task_however_it_is_written(pair: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path) -> None:
     one, other = (task_of(**made) for made in pair)
     assert identity_of(one) == identity_of(other)
-    assert DistinctTasks.of([one, other, one]) == DistinctTasks((0,), (0, 0, 0))
+    assert distinct_tasks([one, other, one]) == DistinctTasks((0,), (0, 0, 0))
 
 
 @pytest.mark.parametrize("pair", OTHER.values(), ids=OTHER)
 def test_two_tasks(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     one, other = (task_of(**made) for made in pair)
     assert identity_of(one).key != identity_of(other).key
-    assert DistinctTasks.of([one, other, one]) == DistinctTasks((0, 1), (0, 1, 0))
+    assert distinct_tasks([one, other, one]) == DistinctTasks((0, 1), (0, 1, 0))
 
 
 @pytest.mark.parametrize("pair", [*SAME.values(), *OTHER.values()], ids=[*SAME, *OTHER])
@@ -158,7 +159,7 @@ def test_the_tasks_of_a_log_are_pools_with_names_of_their_own(tmp_path: Path) ->
     found = list(read_states([tmp_path / "log.json"]))
     assert [identity_of(one.task) for one in found] == [identity_of(task) for task in tasks]
     assert len({one.name for one in found}) == 3
-    from tvm_gnn_cost.cli.inspect import _best_index
+    from tvm_gnn_cost.cli.schedulers.ansor_records import _best_index
 
     with pytest.raises(RecordError, match="holds 3 tasks"):
         _best_index("log.json", read_records(tmp_path / "log.json"), None, {})

@@ -22,8 +22,9 @@ from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.ansor.tuning_hooks import make_scheduler
-from tvm_gnn_cost.ansor.tuning_run import TaskBook, TuningRun
+from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.learning import TrainerConfig
+from tvm_gnn_cost.measuring.tuning_run import TaskBook
 from tvm_gnn_cost.records.tuning_run import EARLY_STOPPING, PER_TASK_TRIALS, MeasureOptions, TuneOptions, TuneProgress
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import unobserved
@@ -155,7 +156,7 @@ def test_tasks_of_one_workload_have_each_their_own(tmp_path: Path) -> None:
     tasks = [task, on_hardware(task, (64, 64, 64, 0, 0, 0, 0, 0))]
     for there, latency in zip(tasks, (1e-3, 1e-4), strict=True):
         known_log(there, [latency] * 2)
-    run = TuningRun(tasks, [1.0, 1.0], options(4), Path("log.json"), unobserved, Interrupts(lambda: None))
+    run = AnsorRun(tasks, [1.0, 1.0], options(4), Path("log.json"), unobserved, Interrupts(lambda: None))
     run.preload(History.of(run.tasks, read_records("log.json")))
     scheduler = make_scheduler(run)
     scheduler.early_stopping_task = 1e20

@@ -11,7 +11,7 @@ import pytest
 
 from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.cli import main
-from tvm_gnn_cost.cli.options import parse_argument
+from tvm_gnn_cost.cli.problem import parse_argument
 from tvm_gnn_cost.errors import WorkloadError
 from tvm_gnn_cost.records.saved_tasks import load_saved_tasks, tasks_path
 from tvm_gnn_cost.workloads import find_own, run_definitions

@@ -6,15 +6,13 @@ import io
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.cli.compare import print_table
-from tvm_gnn_cost.cli.options import Problem
+from tvm_gnn_cost.cli.problem import Problem, TaskFacts
 from tvm_gnn_cost.cli.progress import Display
 from tvm_gnn_cost.cli.task_table import NetworkStatus, format_duration, shorten
 from tvm_gnn_cost.cli.tune_result import print_result
@@ -30,11 +28,8 @@ QUICK = ["--repeat", "1", "--min-repeat-ms", "1", "--round", "2", "--population"
 
 
 def network(names: list[str] = NAMES) -> Problem:
-    dag = SimpleNamespace(flop_ct=1e9)
-    tasks: Any = [
-        SimpleNamespace(desc=name, compute_dag=dag, target="llvm", workload_key=f'["{name}"]') for name in names
-    ]
-    return Problem("a network", tasks, [float(i + 1) for i in range(len(names))])
+    facts = [TaskFacts(name, 1e9, "llvm", f'["{name}"]') for name in names]
+    return Problem("a network", names, [float(i + 1) for i in range(len(names))], facts)
 
 
 def progress(tasks: list[TaskProgress], latency_s: float | None) -> TuneProgress:

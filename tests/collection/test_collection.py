@@ -25,15 +25,18 @@ from tvm import auto_scheduler
 from tvm.auto_scheduler.measure_record import RecordReader
 
 from tvm_gnn_cost import InvalidArgumentError, MeasurementError
-from tvm_gnn_cost.ansor.measurer import Measurer
 from tvm_gnn_cost.ansor.tasks import make_task
+from tvm_gnn_cost.ansor.toolchain import AnsorToolchain
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.cli.collect import find_workloads
+from tvm_gnn_cost.cli.schedulers.ansor import Ansor
 from tvm_gnn_cost.collection import CollectOptions, Mix, Workload, collect_pools
 from tvm_gnn_cost.collection import loop as collection_loop
+from tvm_gnn_cost.collection.ansor import AnsorWing
 from tvm_gnn_cost.collection.loop import choose_again
 from tvm_gnn_cost.collection.pool import Pool
 from tvm_gnn_cost.collection.quietness import Quietness, check_quiet, wait_until_quiet
+from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.measuring.workers import WorkerPool
 from tvm_gnn_cost.records.noise import noise_of
 from tvm_gnn_cost.records.tracker import Tracker
@@ -128,7 +131,7 @@ def test_resuming_adds_only_what_is_missing(folder: Path, caplog: pytest.LogCapt
     log = folder / f"{NAME}.json"
     before = log.read_text()
     log.write_text(before + before[:80])  # as a kill in the middle of a line leaves it
-    result = collect_pools([matmul()], folder, options(15))
+    result = collect_pools(AnsorWing(), [matmul()], folder, options(15))
     (pool,) = result.pools
     assert (pool.records, pool.added) == (15, 3)
     assert log.read_text().startswith(before)
@@ -142,7 +145,7 @@ def test_resuming_adds_only_what_is_missing(folder: Path, caplog: pytest.LogCapt
 def test_a_complete_pool_is_left_alone(folder: Path) -> None:
     phases: list[str] = []
     before = (folder / f"{NAME}.json").read_bytes()
-    (pool,) = collect_pools([matmul()], folder, options(12), lambda p: phases.append(p.phase)).pools
+    (pool,) = collect_pools(AnsorWing(), [matmul()], folder, options(12), lambda p: phases.append(p.phase)).pools
     assert (pool.records, pool.added, phases) == (12, 0, [])
     assert (folder / f"{NAME}.json").read_bytes() == before
 
@@ -165,7 +168,7 @@ def test_a_pool_is_not_continued_on_something_else(
     (folder / "about" / f"{NAME}.json").write_text(json.dumps(found))
     before = (folder / f"{NAME}.json").read_bytes()
     with pytest.raises(InvalidArgumentError, match="cannot be continued") as caught:
-        collect_pools([matmul()], folder, options(15))
+        collect_pools(AnsorWing(), [matmul()], folder, options(15))
     assert message in str(caught.value) and "name another folder" in str(caught.value)
     assert (folder / f"{NAME}.json").read_bytes() == before
 
@@ -173,7 +176,7 @@ def test_a_pool_is_not_continued_on_something_else(
 def test_a_pool_without_its_description_is_not_continued(folder: Path) -> None:
     (folder / "about" / f"{NAME}.json").unlink()
     with pytest.raises(InvalidArgumentError, match="has no description"):
-        collect_pools([matmul()], folder, options(15))
+        collect_pools(AnsorWing(), [matmul()], folder, options(15))
 
 
 @pytest.mark.slow
@@ -185,7 +188,7 @@ def test_the_time_bound_ends_it_between_two_measurements(tmp_path: Path, monkeyp
         seconds = 120.0 if progress.done == 3 else 0.0
 
     monkeypatch.setattr(collection_loop._Run, "_elapsed", lambda run: seconds)
-    result = collect_pools([matmul()], tmp_path, options(12, minutes=2, pretrained=None), watch)
+    result = collect_pools(AnsorWing(), [matmul()], tmp_path, options(12, minutes=2, pretrained=None), watch)
     assert result.out_of_time and not result.interrupted
     assert [pool.records for pool in result.pools] == [3]
     assert len(schedules(tmp_path / f"{NAME}.json")) == 3
@@ -233,7 +236,7 @@ def test_failed_builds_are_records_and_a_hopeless_workload_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", "")  # no tools for the builders
-    (pool,) = collect_pools([matmul()], tmp_path, options(20, batch=2, pretrained=None)).pools
+    (pool,) = collect_pools(AnsorWing(), [matmul()], tmp_path, options(20, batch=2, pretrained=None)).pools
     assert "matmul 32 32 32: given up, all of 4 schedules failed; TVM's error numbers: [2]" in caplog.text
     assert (pool.records, pool.failed, pool.best_s, pool.noise) == (4, 4, None, None)
     errors = [json.loads(line)["r"][1] for line in (tmp_path / f"{NAME}.json").read_text().splitlines()]
@@ -253,7 +256,7 @@ def test_runaway_builds_and_runs_are_killed() -> None:
         auto_scheduler.MeasureInput(large, large.compute_dag.get_init_state()),
     ]
     results: dict[int, Any] = {}
-    with Measurer(MeasureOptions(build_timeout_s=6, run_timeout_s=1), [small.target]) as measurer:
+    with Measurer(MeasureOptions(build_timeout_s=6, run_timeout_s=1), [small.target], AnsorToolchain()) as measurer:
         built = measurer.build(inputs)
         measurer.measure(inputs, built, results.__setitem__, lambda: None)
         assert [results[i].error_no for i in (0, 1)] == [6, 7]
@@ -327,7 +330,7 @@ def test_a_worker_finds_what_its_parent_finds_and_leaves_nothing(
             return pool.submit(eval, (code,), 30.0).result()
 
         assert ask("__import__('sys').path") == sys.path
-        assert ask("'tvm.auto_scheduler' in __import__('sys').modules")
+        assert ask("'tvm' in __import__('sys').modules")
         signals = ask("(lambda s: (s.getsignal(s.SIGINT) == s.SIG_IGN))(__import__('signal'))")
         assert signals, "Ctrl-C is the parent's matter"
         assert ask("__import__('multiprocessing').current_process().name") == "MainProcess", "nothing was forked"
@@ -345,7 +348,7 @@ def test_rpc_servers_measure_in_parallel(tmp_path: Path, monkeypatch: pytest.Mon
         rig.start(2)
         measure = replace(MEASURE, tracker=rig.tracker, min_repeat_ms=150)
         sessions.at(3, lambda address: rig.server(address).kill())
-        (pool,) = collect_pools([matmul()], tmp_path, options(6, measure=measure, pretrained=None)).pools
+        (pool,) = collect_pools(AnsorWing(), [matmul()], tmp_path, options(6, measure=measure, pretrained=None)).pools
         assert (pool.records, pool.failed) == (6, 0), "what the killed server had was measured again"
         assert pool.noise is not None and pool.noise.schedules == 6
         assert set(sessions.addresses) == {server.address for server in rig.servers}
@@ -354,13 +357,13 @@ def test_rpc_servers_measure_in_parallel(tmp_path: Path, monkeypatch: pytest.Mon
     assert "tracker" not in found["measure"]
     assert [batch["quiet"] for batch in found["batches"]] == [None]
     with pytest.raises(InvalidArgumentError, match="the key of the RPC servers was 'board', here it is None"):
-        collect_pools([matmul()], tmp_path, options(8))
+        collect_pools(AnsorWing(), [matmul()], tmp_path, options(8))
 
 
 def test_a_missing_tracker_is_one_clear_error(tmp_path: Path) -> None:
     measure = replace(MEASURE, tracker=Tracker("board", "127.0.0.1", 1))
     with pytest.raises(MeasurementError, match="127.0.0.1:1 does not answer"):
-        collect_pools([matmul()], tmp_path, options(8, measure=measure))
+        collect_pools(AnsorWing(), [matmul()], tmp_path, options(8, measure=measure))
 
 
 def test_noise_of_known_numbers() -> None:
@@ -402,8 +405,8 @@ def test_a_machine_that_is_not_quiet_is_waited_for() -> None:
         (lambda: CollectOptions(remeasure=1.5), "remeasure is 1.5"),
         (lambda: Mix(0, 0, 0), "not all 0"),
         (lambda: Mix(float("nan")), "must be numbers"),
-        (lambda: collect_pools([], Path()), "no workloads"),
-        (lambda: collect_pools([matmul(), matmul()], Path()), f"more than once: {NAME}"),
+        (lambda: collect_pools(AnsorWing(), [], Path()), "no workloads"),
+        (lambda: collect_pools(AnsorWing(), [matmul(), matmul()], Path()), f"more than once: {NAME}"),
     ],
 )
 def test_wrong_arguments_get_one_clear_error(make: Callable[[], Any], message: str) -> None:
@@ -413,13 +416,13 @@ def test_wrong_arguments_get_one_clear_error(make: Callable[[], Any], message: s
 
 def test_networks_give_a_pool_for_each_task() -> None:
     settings = {"workload": (), "batch_size": 1, "layout": "NCHW", "image_shape": None, "target": "llvm"}
-    found = find_workloads(None, network="mlp", **settings)
+    found = find_workloads(Ansor(), None, network="mlp", **settings)
     assert len(found) > 1 and len({workload.name for workload in found}) == len(found)
     assert all(workload.name.startswith("mlp_batch_1_NCHW-") for workload in found)
-    assert [w.name for w in find_workloads(None, network="mlp", **settings)] == [w.name for w in found]
+    assert [w.name for w in find_workloads(Ansor(), None, network="mlp", **settings)] == [w.name for w in found]
     assert found[0].source["network"] == "mlp"
 
 
 def test_a_pool_says_how_far_it_can_be_trusted(folder: Path) -> None:
-    pool = Pool(folder, matmul(), options(12))
+    pool = Pool(AnsorWing(), folder, matmul(), options(12))
     assert pool.noise() is not None and len(pool.remeasured) == 8 and sum(pool.origins.values()) == 12

@@ -14,6 +14,9 @@ from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.records.databases import FAILED_S
 from tvm_gnn_cost.testing.candidates import sample_candidates
 
+COUNT = 6
+"""Records of a function."""
+
 TARGET = {"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 2}
 
 
@@ -26,7 +29,7 @@ def matmul(n: int) -> Any:
 
 
 def write_database(
-    folder: Path, functions: Sequence[Any], count: int = 6, failed: Sequence[int] = (3,)
+    folder: Path, functions: Sequence[Any], count: int = COUNT, failed: Sequence[int] = (3,)
 ) -> list[tuple[IRModule, list[Any]]]:
     """A database of `count` records for each function, 1, 2, 3, ... ms; the `failed` ones did not run.
 
@@ -48,6 +51,6 @@ def write_database(
     return made
 
 
-def latencies(count: int = 6, failed: Sequence[int] = (3,)) -> list[float]:
+def latencies(count: int = COUNT, failed: Sequence[int] = (3,)) -> list[float]:
     """Those of one function's records, in seconds."""
     return [np.inf if i in failed else 1e-3 * (i + 1) for i in range(count)]

@@ -10,16 +10,22 @@ from tvm.target import Target
 from tvm_gnn_cost.meta_schedule.names import NAMES
 
 tir = NAMES.tir
+GPU = Target("nvidia/nvidia-a100")
 CPU = Target({"kind": "llvm", "num-cores": 4, "mcpu": "core-avx2"})
 
 
-def matmul(n: int = 64, m: int = 64, k: int = 128, dtype: str = "float32") -> Any:
+def matmul_tensors(n: int = 64, m: int = 64, k: int = 128, dtype: str = "float32") -> list[te.Tensor]:
     """relu(A B)."""
     a, b = te.placeholder((n, k), dtype, "A"), te.placeholder((k, m), dtype, "B")
     r = te.reduce_axis((0, k), name="r")
     c = te.compute((n, m), lambda i, j: te.sum(a[i, r] * b[r, j], axis=r), name="C")
     d = te.compute((n, m), lambda i, j: tir.max(c[i, j], tir.const(0, dtype)), name="D")
-    return te.create_prim_func([a, b, d])
+    return [a, b, d]
+
+
+def matmul(n: int = 64, m: int = 64, k: int = 128, dtype: str = "float32") -> Any:
+    """relu(A B), as a program that is not scheduled."""
+    return te.create_prim_func(matmul_tensors(n, m, k, dtype))
 
 
 def conv(h: int = 14, channels: int = 16, k: int = 3) -> Any:

@@ -6,13 +6,12 @@ import base64
 import gzip
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import latencies, matmul, write_database
+from databases import COUNT, latencies, matmul
 from tvm.ir import assert_structural_equal
 
 from tvm_gnn_cost.errors import RecordError
@@ -20,21 +19,6 @@ from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.meta_schedule.database import read_database, read_database_chunks, read_workloads
 from tvm_gnn_cost.meta_schedule.database_repair import repair_database
 from tvm_gnn_cost.records.databases import RECORDS, WORKLOADS, DatabaseFiles
-
-COUNT = 6
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
-    """A database of two workloads, and what its candidates were."""
-    folder = tmp_path_factory.mktemp("made") / "database"
-    return folder, write_database(folder, [matmul(32), matmul(64)], COUNT)
-
-
-@pytest.fixture
-def database(made: tuple[Path, list[Any]], tmp_path: Path) -> Path:
-    """A copy of it, to damage."""
-    return Path(shutil.copytree(made[0], tmp_path / "database"))
 
 
 def lines(table: Path) -> list[str]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from databases import TARGET, latencies, matmul, write_database
+from databases import COUNT, TARGET, latencies, write_database
 from tvm.target import Target
+from tvm.te import create_prim_func
 
 from tvm_gnn_cost.errors import RecordError, TVMNotAvailableError
 from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
@@ -21,44 +20,22 @@ from tvm_gnn_cost.meta_schedule import recorded_pools
 from tvm_gnn_cost.meta_schedule.database_graphs import read_graphs
 from tvm_gnn_cost.meta_schedule.recorded_pools import keep_graphs, read_pools
 from tvm_gnn_cost.meta_schedule.source import make_source
+from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.meta_schedule.workload_names import keep_workloads
 from tvm_gnn_cost.records.databases import GRAPHS, RECORDS, WORKLOADS
 from tvm_gnn_cost.records.graph_file import read_graph_file
 from tvm_gnn_cost.records.store import GraphStore
+from tvm_gnn_cost.workloads import find_workload
 
-COUNT = 6
 ARRAYS = ("node_features", "edge_index", "edge_features", "node_ptr", "edge_ptr")
 KEYS = tuple(f'["tvm_gnn_cost.matmul", {n}, {n}, {n}, "float32", "float32"]' for n in (32, 64))
-
-
-@dataclass(frozen=True)
-class Named:
-    """A task whose name is known."""
-
-    name: str
-    mod: Any
-    workload_key: str
-    target: Any
-    flop: float = 1.0
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
-    """A database of two workloads, and what its candidates were."""
-    folder = tmp_path_factory.mktemp("made") / "tuned"
-    return folder, write_database(folder, [matmul(32), matmul(64)], COUNT)
-
-
-@pytest.fixture
-def database(made: tuple[Path, list[Any]], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made[0], tmp_path / "tuned"))
 
 
 @pytest.fixture
 def named(database: Path, made: tuple[Path, list[Any]]) -> Path:
     """With names for its workloads."""
     target = Target(TARGET)
-    tasks = [Named("matmul", module, key, target) for (module, _), key in zip(made[1], KEYS, strict=True)]
+    tasks = [TuningTask("matmul", module, target, key) for (module, _), key in zip(made[1], KEYS, strict=True)]
     keep_workloads(database, tasks, [1.0, 2.0], "a test")
     return database
 
@@ -99,6 +76,22 @@ def test_graphs_are_those_that_the_model_scored(made: tuple[Path, list[Any]]) ->
     assert recorded[0].pool.flop == 2 * 32**3 + 32**2
     assert [one.pool.name.partition(" ")[0] for one in recorded] == ["tuned:", "tuned:"]
     assert len({one.pool.name for one in recorded}) == len({one.pool.workload for one in recorded}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("attention", (2, 16, 16)),  # TVM packs a matrix for it
+        ("conv2d_nhwc_bn_relu", (1, 14, 14, 8, 16, 3, 1, 1)),
+        ("softmax_mn", (32, 32)),  # with an rfactor
+    ],
+)
+def test_graphs_of_other_operators_are_those_too(name: str, arguments: tuple[int, ...], tmp_path: Path) -> None:
+    with Target(TARGET):
+        function = create_prim_func(find_workload(name, arguments).tensors())
+    tasks = write_database(tmp_path, [function], 12, failed=())
+    (recorded,) = read_recorded(tmp_path)
+    assert_equal(recorded.pool.graphs, searched(tasks))
 
 
 def test_a_cost_model_is_given_the_same(made: tuple[Path, list[Any]]) -> None:

@@ -6,7 +6,6 @@ import gzip
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +13,21 @@ from databases import TARGET, matmul, write_database
 from tvm.target import Target
 
 from tvm_gnn_cost.cli import main
-from tvm_gnn_cost.learning import load_checkpoint
-from tvm_gnn_cost.logs.pools import read_recorded
-from tvm_gnn_cost.logs.stock import train_stock
 from tvm_gnn_cost.evaluation.boosting import STOCK, StockMethod
 from tvm_gnn_cost.evaluation.problems import Problem, read_problems
-from tvm_gnn_cost.meta_schedule.recorded_pools import keep_graphs
+from tvm_gnn_cost.evaluation.split import Split, hold_out_folds
+from tvm_gnn_cost.learning import load_checkpoint
+from tvm_gnn_cost.logs.pools import read_recorded, workload_of
+from tvm_gnn_cost.logs.stock import train_stock
+from tvm_gnn_cost.meta_schedule.database import read_workloads
+from tvm_gnn_cost.meta_schedule.recorded_pools import has_current_graphs
+from tvm_gnn_cost.meta_schedule.tasks import TuningTask
+from tvm_gnn_cost.meta_schedule.workload_names import keep_workloads
 from tvm_gnn_cost.records.databases import GRAPHS
 from tvm_gnn_cost.records.logs import find_logs
 from tvm_gnn_cost.records.task import task_workload
 from tvm_gnn_cost.system.find_tvm import has_auto_scheduler
+from tvm_gnn_cost.training.held_out import hold_out_workloads
 
 POOLS = Path(__file__).parents[2] / "benchmarks" / "data" / "emeraldrapids"
 NAMES = ("matmul-384x384x384", "softmax_mn-256x256")
@@ -74,7 +78,7 @@ def test_one_network_learns_from_both(logs: Path) -> None:
 
 def test_training_needs_no_tvm_that_wrote_the_database(logs: Path, tmp_path: Path) -> None:
     elsewhere = Path(shutil.copytree(logs / "tuned", tmp_path / "tuned"))
-    keep_graphs(elsewhere)
+    assert main(["graphs", str(elsewhere)]) == 0
     for path in elsewhere.iterdir():
         if path.name != GRAPHS:
             path.unlink()
@@ -87,9 +91,42 @@ def test_training_needs_no_tvm_that_wrote_the_database(logs: Path, tmp_path: Pat
         np.testing.assert_array_equal(weights.numpy(), others.numpy(), err_msg=name)
 
 
+def test_graphs_are_made_of_databases_alone(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tuned = Path(shutil.copytree(logs / "tuned", "tuned"))
+    assert main(["graphs", "tuned", "--stock"]) == 0
+    assert "graphs.npz (" in capsys.readouterr().out
+    assert has_current_graphs(tuned, with_stock=True)
+    Path("a.json").write_text("")
+    assert main(["graphs", "a.json"]) == 2
+    assert "a.json is no MetaSchedule database" in capsys.readouterr().err
+
+
+@needs_ansor
+def test_a_workload_of_both_schedulers_is_held_out_of_both(logs: Path) -> None:
+    key = '["tvm_gnn_cost.matmul", 384, 384, 384]'
+    tuned = Path(shutil.copytree(logs / "tuned", "tuned"))
+    modules = [workload.module for workload in read_workloads(tuned).values()]
+    keep_workloads(tuned, [TuningTask("matmul", modules[1], Target(TARGET), key)], [1.0], "a test")
+    pools = [
+        one.pool
+        for path in find_logs([logs / f"{NAMES[0]}.json", logs / f"{NAMES[1]}.json", tuned])
+        for one in read_recorded(path)
+    ]
+    same = {i for i, pool in enumerate(pools) if pool.operator == "matmul"}
+    assert len(same) == 2 and {pools[i].scheduler for i in same} == {"ansor", "metaschedule"}
+    for fold in hold_out_folds(pools, "workload", 3):
+        assert same <= set(fold.tests) or same <= set(fold.training)
+    split = Split(test_workloads=(NAMES[0],))
+    assert {i for i, part in enumerate(split.parts(pools, workload_of)) if part == "test"} == same
+    tasks = [pool.stored_task for pool in pools]
+    for seed in range(8):
+        held = hold_out_workloads(tasks, 0.34, (), (), np.random.default_rng(seed))
+        assert len({held[i] for i in same}) == 1
+
+
 def test_stock_learns_from_its_own_schedulers_features(problems: list[Problem], tmp_path: Path) -> None:
-    widths = {p.pool.scheduler: {q.stock.values.shape[1] for q in problems if q.stock and q.pool == p.pool} for p in problems}
-    assert all(len(found) == 1 for found in widths.values())
+    widths = {(p.pool.scheduler, p.stock.values.shape[1]) for p in problems if p.stock is not None}
+    assert len(widths) == len({p.pool.scheduler for p in problems})
     model, path = StockMethod(train_stock), tmp_path / "trees.ubj"
     model.train(problems, 0, path)
     for problem in problems:
@@ -113,7 +150,18 @@ def test_stock_with_its_warm_up_waits_for_records(problems: list[Problem]) -> No
 
 
 def test_figures_are_told_for_each_scheduler(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["evaluate", str(logs), "--models", "gnn,xgboost,random", "--seeds", "1", "--steps", "2", "--output", "out"]
+    command = [
+        "evaluate",
+        str(logs),
+        "--models",
+        "gnn,xgboost,random",
+        "--seeds",
+        "1",
+        "--steps",
+        "2",
+        "--output",
+        "out",
+    ]
     assert main([*command, "--experiments", "ranking,unseen"]) == 0
     out = capsys.readouterr().out
     found = json.loads(Path("out/evaluation.json").read_text())

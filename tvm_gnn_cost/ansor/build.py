@@ -36,6 +36,7 @@ from tvm_gnn_cost.ansor.relay_records import (
     compile_untuned,
     compile_with_records,
 )
+from tvm_gnn_cost.ansor.winograd import plain_convolutions
 from tvm_gnn_cost.errors import BuildError, WorkloadError, last_line
 from tvm_gnn_cost.networks import Network, without_downloads, without_remarks
 from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
@@ -175,9 +176,10 @@ class _Builder:
         import tvm
         from tvm import relay
 
+        plain = plain_convolutions(function.function)
         # Other names than p0, p1, ..., which are those of a fused function, and of the constants of a build as well.
-        params = {var: relay.var(f"of_{var.name_hint}", var.checked_type) for var in function.function.params}
-        alone = relay.Function(list(params.values()), relay.bind(function.function.body, params))
+        params = {var: relay.var(f"of_{var.name_hint}", var.checked_type) for var in plain.params}
+        alone = relay.Function(list(params.values()), relay.bind(plain.body, params))
         mod = relay.transform.InferType()(tvm.IRModule.from_expr(alone))
         random = np.random.default_rng(self._seed)
         values = {var.name_hint: random_tensor(var.checked_type, random) for var in mod["main"].params}

@@ -15,6 +15,7 @@ from typing import Any
 
 from tvm_gnn_cost.ansor.record_log import RecordLog
 from tvm_gnn_cost.ansor.task_identity import TaskIdentities
+from tvm_gnn_cost.measuring.tuning_run import DistinctTasks
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 logger = logging.getLogger("tvm_gnn_cost")
@@ -25,28 +26,10 @@ _OTHERS = (
 )
 
 
-@dataclass(frozen=True)
-class DistinctTasks:
-    """Tasks, each once: in a list one may be there several times.
-
-    Attributes:
-        first: of each distinct task, its first position in the list.
-        place: of each position in the list, which of the distinct tasks is there.
-    """
-
-    first: tuple[int, ...]
-    place: tuple[int, ...]
-
-    @staticmethod
-    def of(tasks: Sequence[Any]) -> DistinctTasks:
-        """Finds the tasks of a list of SearchTasks that are one task."""
-        identities = TaskIdentities()
-        keys = [identities.of(task).key for task in tasks]
-        distinct = list(dict.fromkeys(keys))
-        return DistinctTasks(tuple(keys.index(key) for key in distinct), tuple(distinct.index(key) for key in keys))
-
-    def __len__(self) -> int:
-        return len(self.first)
+def distinct_tasks(tasks: Sequence[Any]) -> DistinctTasks:
+    """Which tasks of a list of SearchTasks are one task."""
+    identities = TaskIdentities()
+    return DistinctTasks.of([identities.of(task).key for task in tasks])
 
 
 @dataclass(frozen=True)

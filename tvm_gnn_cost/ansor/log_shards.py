@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,14 +11,11 @@ from tvm_gnn_cost.ansor.record_log import read_record_chunks
 from tvm_gnn_cost.ansor.tasks import register_all
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
-from tvm_gnn_cost.records.log_lines import describe_skipped
-from tvm_gnn_cost.records.log_shards import RECORDS_AT_A_TIME
+from tvm_gnn_cost.records.log_shards import RECORDS_AT_A_TIME, LogChunk, fill_from_chunks
 from tvm_gnn_cost.records.saved_tasks import saved_tasks_digest
 from tvm_gnn_cost.records.shards import ShardSource, ShardWriter
 from tvm_gnn_cost.system.files import file_digest
 from tvm_gnn_cost.workloads import run_definitions
-
-logger = logging.getLogger(__name__)
 
 
 class AnsorLogs:
@@ -46,17 +42,6 @@ class AnsorLogs:
         return ShardSource(digest, SCHEMA_VERSION, known.hexdigest())
 
     def fill(self, writer: ShardWriter, log: Path, observe: Callable[[int], None]) -> None:
-        skipped: list[tuple[int, str]] = []
-        used = 0
-        for chunk in read_record_chunks(log, RECORDS_AT_A_TIME, rebuild=True):
-            skipped += chunk.skipped
-            for measured in states_by_task(log, chunk):
-                pool, readable = measured.pool()
-                writer.skipped += int((~readable).sum())
-                if len(pool):
-                    writer.add(pool.stored_task, pool.graphs, pool.latency)
-                    used += len(pool)
-            observe(used)
-        writer.skipped += len(skipped)
-        if skipped:
-            logger.warning("%s", describe_skipped(log, skipped, used))
+        chunks = read_record_chunks(log, RECORDS_AT_A_TIME, rebuild=True)
+        parts = (LogChunk(c.skipped, (measured.pool() for measured in states_by_task(log, c))) for c in chunks)
+        fill_from_chunks(writer, log, parts, observe)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvm_gnn_cost.ansor.history import DistinctTasks, History
+from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.measuring.tuning_run import DistinctTasks
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def make_search_policies(
     _check(require_auto_scheduler(), tasks, model, params, seed)
     history = None
     if load_log_file is not None:
-        distinct = DistinctTasks.of(tasks)
+        distinct = distinct_tasks(tasks)
         history = History.of([tasks[i] for i in distinct.first], read_records(load_log_file))
         history.report(load_log_file)
         history.teach(model)
@@ -86,7 +87,7 @@ def policies_of(
 ) -> list[Any]:
     """What `make_search_policies` returns, from what is known of the distinct tasks; the model has learnt it before."""
     auto_scheduler = require_auto_scheduler()
-    distinct = DistinctTasks.of(tasks)
+    distinct = distinct_tasks(tasks)
     callbacks = _callbacks_of(tasks, distinct, init_search_callbacks)
     seeds: list[int | None] = [None] * len(tasks)
     if seed is not None:

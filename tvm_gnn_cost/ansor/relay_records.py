@@ -21,6 +21,7 @@ from tvm_gnn_cost.ansor.layout_rewrite import rewrites_layouts
 from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import read_records
 from tvm_gnn_cost.ansor.relay_axes import tunable_axes
+from tvm_gnn_cost.ansor.winograd import WINOGRAD, winograd_key
 from tvm_gnn_cost.errors import RecordError, last_line
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
@@ -152,7 +153,8 @@ class _Dispatch:
         self._records, self._plain = records, plain
         self._packed: dict[str, str] = {}
         self._found: set[str] = set()
-        self._selected: Signature | None = None
+        self._selected: set[Signature] = set()
+        self._convolutions: dict[tuple[Any, ...], set[Signature]] = {}  # by what Winograd's operator knows of them
         self._operators: set[Signature] = set()
         self.functions: dict[str, str] = {}
         self.without_record: set[Signature] = set()
@@ -197,7 +199,7 @@ class _Dispatch:
         """As TVM's `select_implementation`: the definition of an operator."""
         from tvm.relay.backend import te_compiler
 
-        self._selected = None
+        self._selected = set()
         if not require_auto_scheduler().relay_integration.is_auto_scheduler_enabled():
             return original(*arguments, use_autotvm)
         signature = _signature(*arguments[:3])
@@ -205,16 +207,20 @@ class _Dispatch:
             with _auto_scheduler_off():
                 return original(*arguments, use_autotvm)
         implementation, outputs = original(*arguments, use_autotvm)
+        if signature[0] == WINOGRAD:
+            self._selected = self._convolutions.get(winograd_key(*arguments[1:4]), set())
+            return implementation, outputs
         with _auto_scheduler_off():
             untuned = max(te_compiler.get_valid_implementations(*arguments), key=lambda one: one.plevel)
         if untuned.name != implementation.name:
-            self._selected = signature
+            self._selected = {signature}
+        if "winograd" in implementation.name:
+            self._convolutions.setdefault(winograd_key(*arguments[1:4]), set()).add(signature)
         return implementation, outputs
 
     def lowered(self) -> None:
         """The operator selected last is one that Relay lowers; it asks for others in order to change layouts."""
-        if self._selected is not None:
-            self._operators.add(self._selected)
+        self._operators |= self._selected
 
 
 @contextmanager

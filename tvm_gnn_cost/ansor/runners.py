@@ -13,8 +13,9 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tvm_gnn_cost.ansor.measurer import FAILED_COST, Measurer
+from tvm_gnn_cost.ansor.toolchain import AnsorToolchain
 from tvm_gnn_cost.errors import MeasurementError
+from tvm_gnn_cost.measuring.measurer import FAILED_COST, Measurer
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 from tvm_gnn_cost.system.machine import num_cores
@@ -67,7 +68,7 @@ def open_measuring(
     if options.tracker is None:
         yield _local(options)
         return
-    with Measurer(options, targets) as measurer:
+    with Measurer(options, targets, AnsorToolchain()) as measurer:
         measuring = _RemoteMeasuring(measurer, is_stopping)
         with _registered(_BUILD, measuring.build), _registered(_RUN, measuring.run):
             yield measuring

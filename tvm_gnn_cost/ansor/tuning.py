@@ -24,8 +24,9 @@ from tvm_gnn_cost.ansor.record_log import read_records, repair_log
 from tvm_gnn_cost.ansor.runners import Measuring, open_measuring
 from tvm_gnn_cost.ansor.task_store import keep_tasks
 from tvm_gnn_cost.ansor.tuning_hooks import batch_callback, budgeted, make_scheduler, timed_model
-from tvm_gnn_cost.ansor.tuning_run import Stopped, TuningRun
+from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
+from tvm_gnn_cost.measuring.tuning_run import Stopped
 from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -96,7 +97,7 @@ def tune_tasks(
     keep_tasks(tasks_path(log), tasks, weights, source, resumed=has_log)
 
     interrupts = Interrupts(lambda: logger.warning(_STOPPING))
-    run = TuningRun(tasks, weights, options, log, observer, interrupts)
+    run = AnsorRun(tasks, weights, options, log, observer, interrupts)
     if has_log:
         _preload(run, log)
     if not run.remaining():
@@ -113,7 +114,7 @@ def tune_tasks(
         return run.result()
 
 
-def _preload(run: TuningRun, log: Path) -> None:
+def _preload(run: AnsorRun, log: Path) -> None:
     """Count what a log holds."""
     history = History.of(run.tasks, read_records(log))
     history.report(log)
@@ -121,7 +122,7 @@ def _preload(run: TuningRun, log: Path) -> None:
 
 
 def _tune(
-    run: TuningRun,
+    run: AnsorRun,
     tasks: list[SearchTask],
     model: PythonBasedModel,
     options: TuneOptions,

@@ -1,4 +1,4 @@
-"""What a `TuningRun` puts between TVM's task scheduler and its parts: the model, the policies, the measurements."""
+"""What a `AnsorRun` puts between TVM's task scheduler and its parts: the model, the policies, the measurements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.runners import Measuring
-from tvm_gnn_cost.ansor.tuning_run import TuningRun
+from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tvm.auto_scheduler.search_policy import SearchPolicy
 
 
-def timed_model(model: PythonBasedModel, run: TuningRun) -> PythonBasedModel:
+def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
     """`model` behind a stopwatch: the same scores and updates."""
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel as Base
 
@@ -51,7 +51,7 @@ def timed_model(model: PythonBasedModel, run: TuningRun) -> PythonBasedModel:
     return TimedModel()
 
 
-def budgeted(policy: SearchPolicy, task: int, run: TuningRun) -> SearchPolicy:
+def budgeted(policy: SearchPolicy, task: int, run: AnsorRun) -> SearchPolicy:
     """`policy`, measuring no more than the run allows: TaskScheduler alone rounds budgets up to whole rounds.
 
     TaskScheduler leaves a task for good when its first round brings nothing that runs, and a round may be a single
@@ -72,14 +72,14 @@ def budgeted(policy: SearchPolicy, task: int, run: TuningRun) -> SearchPolicy:
                 results += list(measured)
                 if not len(chosen):
                     run.leave(task)
-                if run.has_run(task):
+                if run.best_s(task) is not None:
                     break
             return inputs, results
 
     return Budgeted()
 
 
-def make_scheduler(run: TuningRun) -> TaskScheduler:
+def make_scheduler(run: AnsorRun) -> TaskScheduler:
     """TVM's TaskScheduler of the run's tasks, with what their own records in the log say of them.
 
     TVM's own reading of a log takes what other targets measured for the tasks' own, and fails at a bad line.
@@ -102,13 +102,13 @@ def make_scheduler(run: TuningRun) -> TaskScheduler:
     return Scheduler(run.tasks, run.weights, load_log_file="known" if history is not None else None, callbacks=[])
 
 
-def batch_callback(run: TuningRun, measuring: Measuring) -> Any:
+def batch_callback(run: AnsorRun, measuring: Measuring) -> Any:
     """The measure callback that hands to the run what was measured of every batch."""
     from tvm.auto_scheduler.measure import PythonBasedMeasureCallback
 
     class BatchCallback(PythonBasedMeasureCallback):  # type: ignore[misc]
         def callback(self, policy: Any, inputs: Any, results: Any) -> None:
-            run.measured(*measuring.measured(inputs, results))
+            run.take(*measuring.measured(inputs, results))
             measuring.check()
 
     return BatchCallback()

@@ -1,76 +1,26 @@
-"""The book of one tuning run: its clock, its trials, its log, and when it, or one of its tasks, has had enough."""
+"""The book of a tuning run of auto_scheduler's: of SearchTasks, with a record log."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_gnn_cost.ansor.history import DistinctTasks, History
+from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import append_records
 from tvm_gnn_cost.ansor.states.work import count_flop
-from tvm_gnn_cost.records.tuning_run import (
-    ALL_FAIL,
-    EARLY_STOPPING,
-    NOTHING_LEFT,
-    PER_TASK_TRIALS,
-    PhaseTimes,
-    TaskProgress,
-    Trial,
-    TuneOptions,
-    TuneProgress,
-    TuneResult,
-    weighted_latency,
-)
+from tvm_gnn_cost.measuring.tuning_run import Outcome, TuningRun
+from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import Observer
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask
 
-_FAILURES = 64
-"""A task none of whose schedules has run is left after so many trials, or its share of the budget if that is less."""
 
-
-class Stopped(Exception):
-    """Raised inside TVM's callbacks to leave a run at a safe point. TVM's FFI drops what is no `Exception`."""
-
-
-@dataclass
-class TaskBook:
-    """Of one task: its trials, those of a resumed log included, and what they brought."""
-
-    trials: int = 0
-    since_best: int = 0
-    best_s: float | None = None
-    left: str = ""
-    measured: int = 0  # in this run
-    failed: int = 0
-    expected_s: float | None = None
-
-    def progress(self) -> TaskProgress:
-        return TaskProgress(self.measured, self.failed, self.best_s, self.expected_s)
-
-    def expect(self, scores: Sequence[float]) -> None:
-        """Take in the model's scores: throughput against the best that was measured."""
-        highest = max(scores, default=0.0)
-        if self.best_s is not None and 0.0 < highest < math.inf:
-            self.expected_s = min(self.best_s / highest, self.expected_s or math.inf)
-
-    def count(self, latency: float | None) -> None:
-        self.trials += 1
-        self.since_best += 1
-        if latency is not None and (self.best_s is None or latency < self.best_s):
-            self.best_s, self.since_best = latency, 0
-
-
-class TuningRun:
-    """The state of one run. Tasks go by their number among the distinct ones; what it gives out is in the user's list.
+class AnsorRun(TuningRun):
+    """The state of one run.
 
     Args:
         tasks: the user's list.
@@ -79,6 +29,10 @@ class TuningRun:
         log: where measurements go.
         observer: told of every change of phase and every measured batch.
         interrupts: says when to stop.
+
+    Attributes:
+        tasks: the distinct ones.
+        history: what a log holds that the run goes on from.
     """
 
     def __init__(
@@ -90,199 +44,22 @@ class TuningRun:
         observer: Observer[TuneProgress],
         interrupts: Interrupts,
     ) -> None:
-        self.distinct = DistinctTasks.of(tasks)
+        flops = [count_flop(task.compute_dag) for task in tasks]
+        super().__init__(distinct_tasks(tasks), weights, flops, options, str(log), observer, interrupts)
         self.tasks = [tasks[i] for i in self.distinct.first]
-        self.weights = [0.0] * len(self.tasks)
-        for place, weight in zip(self.distinct.place, weights, strict=True):
-            self.weights[place] += weight
-        self.trials: list[Trial] = []
         self.history: History | None = None
-        self.out_of_time = False
-        self._given_weights = tuple(weights)
-        self._flops = tuple(count_flop(task.compute_dag) for task in tasks)
-        self._books = [TaskBook() for _ in self.tasks]
-        self._interrupts, self._options, self._log, self._observer = interrupts, options, log, observer
-        self._task = 0
-        self._phase = "search"
-        self._seconds = {"search": 0.0, "measure": 0.0, "train": 0.0}
-        self._score_s = 0.0
-        self._failed = 0
-        self._start = self._mark = self._model_end = time.perf_counter()
-        self._start_wall = time.time()
-
-    # -- the budget ------------------------------------------------------------------------------------------------
+        self._log = log
 
     def preload(self, history: History) -> None:
         """Count the measurements of these tasks that a log holds."""
         self.history = history
-        for book, results in zip(self._books, history.results, strict=True):
-            for result in results:
-                book.count(measured_latency(result))
+        self.count_known([list(map(measured_latency, results)) for results in history.results], history.others)
 
-    @property
-    def resumed(self) -> int:
-        """Trials that were in the log."""
-        return 0 if self.history is None else len(self.history)
+    def take(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
+        """Take in a measured batch of the task that was selected; a safe point."""
 
-    def remaining(self) -> int:
-        """Trials left in the budget."""
-        return max(self._options.trials - self.resumed - len(self.trials), 0)
+        def write(kept: Sequence[int]) -> None:
+            append_records(self._log, [inputs[i] for i in kept], [results[i] for i in kept])
 
-    def allowance(self, task: int) -> int:
-        """Trials that the task may have now; 0 where the budget is used, or the task is to be left."""
-        book, options = self._books[task], self._options
-        if not book.left:
-            if book.best_s is None and book.trials >= self._failures_allowed():
-                book.left = ALL_FAIL
-            elif options.per_task_trials is not None and book.trials >= options.per_task_trials:
-                book.left = PER_TASK_TRIALS
-            elif options.early_stopping is not None and book.since_best >= options.early_stopping:
-                book.left = EARLY_STOPPING
-        if book.left:
-            return 0
-        bounds = [self.remaining()]
-        if options.per_task_trials is not None:
-            bounds.append(options.per_task_trials - book.trials)
-        if options.early_stopping is not None:
-            bounds.append(options.early_stopping - book.since_best)
-        return min(bounds)
-
-    def has_run(self, task: int) -> bool:
-        """Whether a schedule of the task has run."""
-        return self._books[task].best_s is not None
-
-    def leave(self, task: int) -> None:
-        """The search has found no schedule of the task that is not measured yet."""
-        self._books[task].left = NOTHING_LEFT
-
-    def _failures_allowed(self) -> int:
-        options = self._options
-        return min(_FAILURES, max(options.trials_per_round, options.trials // len(self.tasks)))
-
-    # -- what happens ----------------------------------------------------------------------------------------------
-
-    def begin(self, phase: str, at: float | None = None) -> None:
-        """Close the present phase and open another, now or `at` a time of `perf_counter`."""
-        now = time.perf_counter() if at is None else at
-        self._seconds[self._phase] += now - self._mark
-        self._mark = now
-        self._phase = phase
-        self._notify()
-
-    def select(self, task: int) -> None:
-        """A round of one task begins."""
-        self._task = task
-        self._books[task].expected_s = None
+        self.measured([Outcome(measured_latency(r), int(r.error_no), float(r.timestamp)) for r in results], write)
         self.check_stop()
-        self.begin("search")
-
-    def check_stop(self) -> None:
-        """A safe point: raises Stopped after Ctrl-C, and where the time is up before the trials are."""
-        if self.is_stopping():
-            raise Stopped
-
-    def is_stopping(self) -> bool:
-        """Whether the next safe point ends the run."""
-        minutes = self._options.minutes
-        if self._interrupts.requested:
-            return True
-        if minutes is not None and self.remaining() and time.perf_counter() - self._start >= 60 * minutes:
-            self.out_of_time = True
-        return self.out_of_time
-
-    @contextlib.contextmanager
-    def in_model(self, phase: str) -> Iterator[None]:
-        """Around a call of the model, the only place that a second Ctrl-C may cut short."""
-        self.check_stop()
-        if self._phase != phase:
-            self.begin(phase)
-        begin = time.perf_counter()
-        try:
-            with self._interrupts.yielding():
-                yield
-        except KeyboardInterrupt:
-            raise Stopped from None
-        self._model_end = time.perf_counter()
-        if phase == "search":
-            self._score_s += self._model_end - begin
-        self.check_stop()
-
-    def expect(self, scores: Sequence[float]) -> None:
-        """What a cost model that promises what its scores mean says of schedules of the task at hand."""
-        self._books[self._task].expect(scores)
-
-    def measured(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
-        """Take in a measured batch of the task that was selected.
-
-        What failed while stopping is dropped: Ctrl-C also reached the worker.
-        """
-        if self._interrupts.requested:
-            kept = [(i, r) for i, r in zip(inputs, results, strict=True) if int(r.error_no) == 0]
-            inputs, results = [i for i, _ in kept], [r for _, r in kept]
-        if self._phase == "search":  # the candidates were chosen when the model had scored the last of them
-            self.begin("measure", at=max(self._model_end, self._mark))
-        append_records(self._log, inputs, results)
-        elapsed = time.perf_counter() - self._start
-        for result in results:
-            latency = measured_latency(result)
-            book = self._books[self._task]
-            book.count(latency)
-            book.measured += 1
-            book.failed += latency is None
-            self._failed += latency is None
-            at = min(max(float(result.timestamp) - self._start_wall, 0.0), elapsed)
-            self.trials.append(Trial(self.distinct.first[self._task], latency, at, int(result.error_no)))
-        self.begin("measure")
-        self.check_stop()
-
-    # -- what it comes to ------------------------------------------------------------------------------------------
-
-    def result(self) -> TuneResult:
-        """What the run did, up to now."""
-        self.begin(self._phase)
-        stopped = self._interrupts.requested or self.out_of_time
-        left = [book.left for book in self._books]
-        return TuneResult(
-            trials=tuple(self.trials),
-            times=PhaseTimes(
-                self._seconds["search"],
-                self._seconds["measure"],
-                self._seconds["train"],
-                self._score_s,
-                time.perf_counter() - self._start,
-            ),
-            best_latency_s=self._in_list([book.best_s for book in self._books]),
-            weights=self._given_weights,
-            flops=self._flops,
-            resumed=self.resumed,
-            interrupted=self._interrupts.requested,
-            exhausted=NOTHING_LEFT in left and self.remaining() > 0 and not stopped,
-            log_file=str(self._log),
-            out_of_time=self.out_of_time,
-            left=self._in_list(left),
-            other_records=0 if self.history is None else self.history.others,
-        )
-
-    def _in_list(self, of_distinct: Sequence[Any]) -> tuple[Any, ...]:
-        """What is known of the distinct tasks, for each in the user's list."""
-        return tuple(of_distinct[place] for place in self.distinct.place)
-
-    def _notify(self) -> None:
-        self._observer(
-            TuneProgress(
-                phase=self._phase,
-                done=self.resumed + len(self.trials),
-                total=self._options.trials,
-                failed=self._failed,
-                latency_s=weighted_latency([book.best_s for book in self._books], self.weights),
-                elapsed_s=time.perf_counter() - self._start,
-                task=self.distinct.first[self._task],
-                tasks=self._in_progress(),
-            )
-        )
-
-    def _in_progress(self) -> tuple[TaskProgress, ...]:
-        """Where each in the user's list stands; the trials of one that is there twice are its first place's."""
-        each = self._in_list([book.progress() for book in self._books])
-        first = set(self.distinct.first)
-        return tuple(task if i in first else replace(task, trials=0, failed=0) for i, task in enumerate(each))

@@ -15,6 +15,7 @@ from tvm_gnn_cost.cli.build import build
 from tvm_gnn_cost.cli.collect import collect
 from tvm_gnn_cost.cli.compare import compare
 from tvm_gnn_cost.cli.evaluate import evaluate
+from tvm_gnn_cost.cli.graphs import graphs
 from tvm_gnn_cost.cli.hints import with_options
 from tvm_gnn_cost.cli.inspect import inspect
 from tvm_gnn_cost.cli.train import train
@@ -64,6 +65,7 @@ cli.add_command(tune)
 cli.add_command(build)
 cli.add_command(compare)
 cli.add_command(collect)
+cli.add_command(graphs)
 cli.add_command(train)
 cli.add_command(evaluate)
 cli.add_command(inspect)

@@ -11,9 +11,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.cli.options import check_target, make_problem, measure_options, model_options, problem_options
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
+from tvm_gnn_cost.cli.schedulers.choice import find_scheduler, scheduler_option
+from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
 from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.collection import CollectOptions, CollectResult, Mix, Workload, collect_pools
 from tvm_gnn_cost.collection.options import COLLECT_MEASURE
@@ -69,6 +70,7 @@ _DEFAULT = CollectOptions()
     show_default=True,
     help="Schedules in each generation of the evolution.",
 )
+@scheduler_option
 @model_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the sampling.")
 @measure_options(COLLECT_MEASURE)
@@ -94,6 +96,7 @@ def collect(
     batch: int,
     mix: str,
     population: int,
+    scheduler: str | None,
     pretrained: str,
     device: str,
     seed: int,
@@ -105,15 +108,17 @@ def collect(
     """Measure a pool of schedules for a WORKLOAD, for each line of a --workloads file, or for each task of a network
     (--network, --model).
 
-    A pool is a record log in TVM's own format, FOLDER/WORKLOAD-ARGUMENTS.json: bad, middling and near-best schedules,
-    none twice. FOLDER/about/ describes it: machine, versions, where each schedule came from, and the noise, known from
-    measuring a part of the pool again. Stopped by Ctrl-C or --minutes, the same command goes on. A pool is never
-    continued on another machine, for another target or with another TVM.
+    A pool is a record log in TVM's own format, FOLDER/WORKLOAD-ARGUMENTS.json, or with --scheduler metaschedule a
+    database, FOLDER/WORKLOAD-ARGUMENTS: bad, middling and near-best schedules, none twice. FOLDER/about/ describes it:
+    machine, versions, where each schedule came from, and the noise, known from measuring a part of it again. Stopped by
+    Ctrl-C or --minutes, the same command goes on. A pool is never continued on another machine, for another target or
+    with another TVM.
 
     \b
     Examples:
       tvm-gnn-cost collect matmul 512 512 512
       tvm-gnn-cost collect --workloads workloads.txt --trials 256 --minutes 120 --output runs/pools
+      tvm-gnn-cost collect matmul 512 512 512 --scheduler metaschedule --trials 64
       tvm-gnn-cost collect --network mobilenet --layout NHWC --trials 64
       tvm-gnn-cost collect --model net.onnx --input x=1,3,224,224 --trials 64
       tvm-gnn-cost collect C2D 2 --rpc epyc@192.168.1.10:9190 --target "llvm -mcpu=znver4 -num-cores=16"
@@ -146,14 +151,16 @@ def collect(
         wait_quiet_s=wait_quiet,
     )
     check_target(problem["target"], measure.tracker)
-    workloads = find_workloads(file, **problem)
+    tvm = find_scheduler(scheduler)
+    workloads = find_workloads(tvm, file, **problem)
+    wing = tvm.wing()
     status = TuningStatus(
         lambda progress: f"{progress.task + 1}/{len(workloads)} {workloads[progress.task].label}",
-        lambda progress: count_flop(workloads[progress.task].task.compute_dag),
+        lambda progress: wing.flop(workloads[progress.task].task),
         line_every=16,
     )
     with Display(console, status) as display:
-        result = collect_pools(workloads, Path(output), options, display)
+        result = collect_pools(wing, workloads, Path(output), options, display)
     print_pools(console, result)
     if result.interrupted or result.out_of_time:
         reason = "Stopped early" if result.interrupted else f"Stopped after {minutes:g} minutes"
@@ -163,10 +170,10 @@ def collect(
     return 0 if result.out_of_time or all(pool.best_s is not None for pool in result.pools) else 1
 
 
-def find_workloads(file: str | None, **problem: Any) -> list[Workload]:
+def find_workloads(tvm: Scheduler, file: str | None, **problem: Any) -> list[Workload]:
     """What a command line asks for. Raises WorkloadError for what is unknown, with the line of a file."""
     if file is None:
-        return _named(**problem)
+        return _named(tvm, **problem)
     if problem["workload"] or problem["network"] or problem["model_file"]:
         raise WorkloadError("--workloads stands alone: give no workload, --network or --model besides it")
     try:
@@ -178,7 +185,7 @@ def find_workloads(file: str | None, **problem: Any) -> list[Workload]:
         try:
             words = shlex.split(line, comments=True)
             if words:
-                for workload in _named(**problem | {"workload": words, "folder": Path(file).parent}):
+                for workload in _named(tvm, **problem | {"workload": words, "folder": Path(file).parent}):
                     found.setdefault(workload.name, workload)
         except ValueError as error:  # WorkloadError is one
             raise WorkloadError(f"{file}, line {number}: {error}") from error
@@ -231,19 +238,19 @@ def print_pools(console: Console, result: CollectResult) -> None:
         console.print(f"pool: {pool.path}", highlight=False, soft_wrap=True)
 
 
-def _named(**problem: Any) -> list[Workload]:
+def _named(tvm: Scheduler, **problem: Any) -> list[Workload]:
     from tvm_gnn_cost.workloads import describe
 
-    asked = make_problem(**problem)
+    asked = make_problem(tvm, **problem)
     if asked.network is None:
-        (task,) = asked.tasks
-        name, *arguments = [word for word in describe(task.workload_key).split() if word != "float32"]
+        (task,), (facts,) = asked.tasks, asked.facts
+        name, *arguments = [word for word in describe(facts.workload_key).split() if word != "float32"]
         return [Workload(_stem(name, arguments), " ".join([name, *arguments]), task)]
     workloads = []
-    for task in asked.tasks:
+    for task, facts in zip(asked.tasks, asked.facts, strict=True):
         # tasks have no names, and their order may change with TVM's passes
-        short = short_hash(task.workload_key)
-        label = f"{asked.label} {task.desc or 'task'} {short}"
+        short = short_hash(facts.workload_key)
+        label = f"{asked.label} {facts.name or 'task'} {short}"
         workloads.append(Workload(f"{asked.file_stem}-{short}", label, task, asked.network.source))
     return workloads
 

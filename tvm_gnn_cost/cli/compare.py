@@ -11,11 +11,8 @@ import click
 import numpy as np
 from rich.console import Console
 
-from tvm_gnn_cost.ansor.task_identity import identity_of
-from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli.options import (
     MODELS,
-    Problem,
     budget_options,
     check_target,
     make_model,
@@ -25,10 +22,12 @@ from tvm_gnn_cost.cli.options import (
     model_options,
     problem_options,
     search_options,
-    search_params,
     split_names,
 )
+from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
+from tvm_gnn_cost.cli.schedulers.choice import find_scheduler
+from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
 from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.records.comparison import Comparison, Run, speed_up
@@ -40,6 +39,8 @@ from tvm_gnn_cost.system.machine import describe_machine, describe_versions, tim
 
 RESULT_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
+SCHEDULER = "scheduler"
+"""The setting that names it; not there for auto_scheduler, which was the only one once."""
 _BOUNDS = ("early_stopping", "per_task_trials", "minutes")
 LABELS = {"gnn": "GNNCostModel", "xgboost": "XGBModel"}
 
@@ -63,7 +64,8 @@ def compare(
     restart: bool,
     pretrained: str,
     device: str,
-    population: int,
+    scheduler: str | None,
+    population: int | None,
     measure: MeasureOptions,
     **problem: Any,
 ) -> int:
@@ -80,23 +82,25 @@ def compare(
       tvm-gnn-cost compare matmul 512 512 512
       tvm-gnn-cost compare conv2d_nhwc 1 28 28 128 128 3 1 1 --seeds 3 --trials 512 --output runs/conv
       tvm-gnn-cost compare ops.py:my_conv 1 64 56 56 --trials 128
+      tvm-gnn-cost compare matmul 512 512 512 --scheduler metaschedule
       tvm-gnn-cost compare --network mlp --models gnn --pretrained none
       tvm-gnn-cost compare --model encoder.pt2 --trials 1000
     """
     console = Console()
     names = _model_names(models)
     check_target(problem["target"], measure.tracker)
-    asked = make_problem(**problem)
+    tvm = find_scheduler(scheduler)
+    asked = make_problem(tvm, **problem)
     options = replace(budget, measure=measure)
     folder = Path(output)
-    settings = _settings(asked, options, population, pretrained, device)
+    settings = _settings(tvm, asked, options, population or tvm.population, pretrained, device)
     comparison = _open(folder, asked, settings, restart, measure.tracker)
     for seed in range(seeds):
         for name in names if seed % 2 == 0 else reversed(names):
             if comparison.has(name, seed):
                 console.print(f"{LABELS[name]}, seed {seed}: done before", highlight=False)
                 continue
-            run = _run(console, asked, options, settings, folder, name, seed)
+            run = _run(tvm, console, asked, options, settings, folder, name, seed)
             if run is None:
                 console.print("Stopped early; the same command goes on from the last finished run.", highlight=False)
                 return 130
@@ -142,6 +146,7 @@ def _print_speed_up(console: Console, comparison: Comparison) -> None:
 
 
 def _run(
+    tvm: Scheduler,
     console: Console,
     problem: Problem,
     options: TuneOptions,
@@ -151,27 +156,17 @@ def _run(
     seed: int,
 ) -> Run | None:
     """One run; None if it was interrupted."""
-    log = folder / f"{name}-seed{seed}.json"
+    log = folder / tvm.log_path(f"{name}-seed{seed}")
     _set_aside(log)
-    # XGBModel draws its scores from numpy's global generator until it has learnt, TaskScheduler its ties
+    # both XGBModels draw their scores from numpy's global generator until they have learnt, TaskScheduler its ties
     np.random.seed(seed)
     random.seed(seed)
     started = timestamp()
     per_round = options.trials_per_round
-    model = make_model(name, seed, settings["pretrained"], settings["device"], len(problem.tasks), per_round)
+    model = make_model(tvm, name, seed, settings["pretrained"], settings["device"], len(problem.tasks), per_round)
     status = TuningStatus(lambda _: f"{LABELS[name]}, seed {seed}", lambda _: problem.flops)
     with Display(console, status) as display:
-        result = tune_tasks(
-            problem.tasks,
-            model,
-            log,
-            options,
-            weights=problem.weights,
-            seed=seed,
-            search_params=search_params(settings["population"]),
-            observer=display,
-            source=problem.label,
-        )
+        result = tvm.tune(problem, model, log, options, seed=seed, population=settings["population"], observer=display)
     return None if result.interrupted else Run.from_result(name, seed, started, result)
 
 
@@ -215,7 +210,7 @@ def _open(
             f"{path} compares {found.workload!r} on {found.machine.get('cpu')!r}: name another --output, or --restart"
         )
     unknown = {"hardware"} - found.settings.keys()  # comparisons of earlier releases do not say
-    keys = [key for key in dict.fromkeys([*settings, *_BOUNDS]) if key not in unknown]
+    keys = [key for key in dict.fromkeys([*settings, *_BOUNDS, SCHEDULER]) if key not in unknown]
     former = MeasureOptions().readings()  # what earlier releases did not write down
     different = [key for key in keys if found.settings.get(key, former.get(key)) != settings.get(key)]
     if different:
@@ -224,11 +219,13 @@ def _open(
     return found
 
 
-def _settings(problem: Problem, options: TuneOptions, population: int, pretrained: str, device: str) -> dict[str, Any]:
+def _settings(
+    tvm: Scheduler, problem: Problem, options: TuneOptions, population: int, pretrained: str, device: str
+) -> dict[str, Any]:
     file = {} if problem.network is None else {k: v for k, v in problem.network.source.items() if k == "sha256"}
     return file | {
-        "target": str(problem.tasks[0].target),
-        "hardware": list(identity_of(problem.tasks[0]).hardware),
+        "target": problem.facts[0].target,
+        **tvm.settings(problem),
         "trials": options.trials,
         "trials_per_round": options.trials_per_round,
         # not there in comparisons of earlier releases, which had no such bounds

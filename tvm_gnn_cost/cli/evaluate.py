@@ -34,9 +34,10 @@ DEFAULT_FOLDS = 5
 
 _HELP = """Tell from recorded logs how good cost models are: nothing is measured, and all models see the same records.
 
-LOGS are record logs (.gz too) of tuning or of `tvm-gnn-cost collect`, or folders of them. As they are, they are
-all tested, and gnn starts from the shipped network. To tell how models do on computations that they have not seen,
-name what is learnt beforehand: with --train, --split or --hold-out.
+LOGS are record logs (.gz too) of tuning or of `tvm-gnn-cost collect`, MetaSchedule's databases, or folders of them;
+where there are both, figures are told for each scheduler. As they are, they are all tested, and gnn starts from the
+shipped network. To tell how models do on computations that they have not seen, name what is learnt beforehand: with
+--train, --split or --hold-out.
 
 \b
 Experiments:

@@ -1,30 +1,23 @@
-"""What the sub-commands share: options, tasks from a command line, models by name."""
+"""What the sub-commands share: options, the problem of a command line, models by name."""
 
 from __future__ import annotations
 
 import functools
-import json
-import math
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.cli.network_options import NETWORK_OPTIONS, NetworkChoice
+from tvm_gnn_cost.cli.problem import Problem
+from tvm_gnn_cost.cli.schedulers.choice import scheduler_option
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 if TYPE_CHECKING:
-    from tvm.auto_scheduler import HardwareParams, SearchTask
-    from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
-    from tvm.target import Target
-
-    from tvm_gnn_cost.networks import Network
+    from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
 
 MODELS = ("gnn", "xgboost")
 _FORMER_NAMES = {"xgb": "xgboost"}
@@ -44,29 +37,6 @@ register_option = click.option(
     metavar="FILE.py",
     help="Run this file first: it registers workloads of your own, with auto_scheduler.register_workload. Repeatable.",
 )
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is to be tuned: tasks with their weights, a label for files and reports, the network that they are from."""
-
-    label: str
-    tasks: list[SearchTask]
-    weights: list[float]
-    network: Network | None = None
-
-    @property
-    def file_stem(self) -> str:
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.label).strip("_")
-
-    @property
-    def names(self) -> list[str]:
-        """Of the tasks."""
-        return [str(task.desc) or str(i) for i, task in enumerate(self.tasks)]
-
-    @property
-    def flops(self) -> float:
-        return sum(count_flop(t.compute_dag) * w for t, w in zip(self.tasks, self.weights, strict=True))
 
 
 def problem_options(function: F) -> F:
@@ -123,12 +93,12 @@ def network_options(function: F) -> F:
 
 
 def search_options(function: F) -> F:
-    """The options of a tuning run's search."""
+    """The options of a tuning run's search: whose it is, and how wide."""
     population = click.option(
-        "--population", type=click.IntRange(8), default=2048, show_default=True,
-        help="Schedules in each generation of the search; 2048 is TVM's own.",
+        "--population", type=click.IntRange(8),
+        help="Schedules in each generation of the search [default: TVM's own, 2048 for ansor, 512 for metaschedule].",
     )  # fmt: skip
-    return _apply([population], function)
+    return _apply([scheduler_option, population], function)
 
 
 def measure_options(default: MeasureOptions) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -198,47 +168,35 @@ def model_options(function: F) -> F:
     return _apply(decorators, function)
 
 
+def run_registered(files: Sequence[str]) -> None:
+    """Run the files of --register. Raises WorkloadError."""
+    from tvm_gnn_cost.workloads import run_definitions
+
+    for file in files:
+        run_definitions(file)
+
+
 def make_problem(
-    workload: Sequence[str], target: str, register: Sequence[str] = (), folder: Path | None = None, **network: Any
+    scheduler: Scheduler,
+    workload: Sequence[str],
+    target: str,
+    register: Sequence[str] = (),
+    folder: Path | None = None,
+    **network: Any,
 ) -> Problem:
     """The tasks that a command line asks for; `network` are the fields of `NetworkChoice`.
 
     FILE.py in a WORKLOAD is relative to `folder`. Raises WorkloadError for what is unknown or does not fit.
     """
-    from tvm_gnn_cost.ansor.networks import network_tasks
-    from tvm_gnn_cost.workloads import parse_target, run_definitions
-
-    for file in register:
-        run_definitions(file)
-
+    run_registered(register)
     choice = NetworkChoice(**network)
     if bool(choice) == bool(workload):
         raise WorkloadError(
             "name one workload (tvm-gnn-cost workloads lists them), or a network with --network or --model"
         )
-    parsed = parse_target(target)
     if not choice:
-        task = make_named_task(workload, parsed, folder=folder)
-        return Problem(workload_label(workload, task), [task], [1.0])
-    net = choice.load()
-    tasks, weights = network_tasks(net, parsed)
-    return Problem(choice.label, tasks, [float(w) for w in weights], net)
-
-
-def make_named_task(
-    words: Sequence[str], target: Target, params: HardwareParams | None = None, folder: Path | None = None
-) -> SearchTask:
-    """The task of a WORKLOAD with its ARGUMENTs, as a command line or a line of a file has them."""
-    from tvm_gnn_cost.ansor.tasks import make_task
-
-    return make_task(words[0], [parse_argument(text) for text in words[1:]], target, params, folder)
-
-
-def workload_label(words: Sequence[str], task: SearchTask) -> str:
-    """A WORKLOAD in titles and names of files: as it was typed, without the path of a file."""
-    from tvm_gnn_cost.workloads import describe
-
-    return describe(str(task.workload_key)) if ".py:" in words[0] else " ".join(words)
+        return scheduler.operator_problem(workload, target, folder)
+    return scheduler.network_problem(choice, target)
 
 
 def check_target(target: str, tracker: Tracker | None) -> None:
@@ -254,21 +212,13 @@ def check_target(target: str, tracker: Tracker | None) -> None:
         )
 
 
-def search_params(population: int) -> dict[str, int]:
-    """TVM's `SketchPolicy` parameters for a search with so many schedules in a generation."""
-    return {"evolutionary_search_population": population, "sample_init_min_population": min(50, population)}
-
-
-def make_model(name: str, seed: int, pretrained: str, device: str, num_tasks: int, per_round: int) -> PythonBasedModel:
-    """A cost model by its name on the command line, `gnn` or `xgboost`; the latter just as TaskScheduler makes it."""
+def make_model(
+    scheduler: Scheduler, name: str, seed: int, pretrained: str, device: str, num_tasks: int, per_round: int
+) -> Any:
+    """A cost model by its name on the command line, `gnn` or `xgboost`; the latter just as TVM's tuner makes it."""
     if model_name(name) == "gnn":
-        from tvm_gnn_cost.ansor.cost_model import GNNCostModel
-
-        return GNNCostModel(pretrained=None if pretrained == "none" else pretrained, seed=seed, device=device)
-    from tvm.auto_scheduler import XGBModel
-
-    # XGBModel takes 0 for "no seed"; it prints at every training unless verbose_eval is 0
-    return XGBModel(verbose_eval=0, num_warmup_sample=num_tasks * per_round, seed=seed + 1)
+        return scheduler.gnn_model(seed, None if pretrained == "none" else pretrained, device)
+    return scheduler.stock_model(seed, num_tasks, per_round)
 
 
 def model_name(text: str) -> str:
@@ -287,28 +237,6 @@ def is_model(text: str) -> bool:
 def split_names(text: str) -> list[str]:
     """The names in a text such as "gnn, xgb", none twice."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def parse_argument(text: str) -> int | float | str | list[Any]:
-    """An argument of a workload: a number where it is one, a list for JSON such as [1,2], else the text.
-
-    Raises WorkloadError for what begins as a list and is none.
-    """
-    if text.startswith("["):
-        try:
-            parsed = json.loads(text)
-        except ValueError as error:
-            raise WorkloadError(f"argument {text!r} is no list in JSON, such as [1,2] or '[\"same\",1]'") from error
-        return list(parsed)
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if math.isfinite(number) else text  # a mode may be called "inf"
 
 
 def _apply(decorators: Sequence[Callable[[Any], Any]], function: F) -> F:

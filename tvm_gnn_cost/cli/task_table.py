@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from tvm_gnn_cost.cli.options import Problem
+from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.cli.progress import Shown, TuningStatus
 from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.records.tuning_run import TaskProgress, TuneProgress

@@ -66,7 +66,10 @@ def train(
     restart: bool,
     **config: Any,
 ) -> int:
-    """Train a network on record LOGs (files, or folders of *.json and *.json.gz), for GNNCostModel to start from.
+    """Train a network on record LOGs, for GNNCostModel to start from: files, or folders of *.json and *.json.gz.
+
+    MetaSchedule's databases (the work_dir of a tuning) are logs too, and one network learns from both schedulers, mixed
+    as they come. A database that another TVM wrote needs its graphs.npz: see `tvm-gnn-cost graphs`.
 
     Whole workloads are held out. Beside the network, FILE.md says what it was trained on and how well it ranks those;
     three or more of them decide which of its states is kept. The logs are of one kind of target, CPU or GPU. Their
@@ -79,6 +82,7 @@ def train(
       tvm-gnn-cost train pools --start-from none --minutes 60 --output mine.ckpt
       tvm-gnn-cost train pools --hold-out-operators softmax_mn,dense --output without.ckpt
       tvm-gnn-cost train network.json --register my_network.py --output mine.ckpt
+      tvm-gnn-cost train logs/*.json tuned_by_metaschedule --output both.ckpt
 
     In a tuning script: GNNCostModel(pretrained="mine.ckpt"); on the command line: --pretrained mine.ckpt.
     """

@@ -9,10 +9,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli.options import (
     MODELS,
-    Problem,
     budget_options,
     check_target,
     is_model,
@@ -23,9 +21,11 @@ from tvm_gnn_cost.cli.options import (
     model_options,
     problem_options,
     search_options,
-    search_params,
 )
+from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
+from tvm_gnn_cost.cli.schedulers.choice import find_scheduler
+from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
 from tvm_gnn_cost.cli.task_table import NetworkStatus
 from tvm_gnn_cost.cli.tune_result import print_result, print_tasks, result_json, tasks_json
 from tvm_gnn_cost.errors import InvalidArgumentError
@@ -35,8 +35,18 @@ from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 @click.command(short_help="Tune a workload or a network.")
 @problem_options
 @budget_options
-@click.option("--log-file", type=click.Path(dir_okay=False), help="The record log [default: named after the workload].")
-@click.option("--resume", is_flag=True, help="Go on from the log; its records count as trials.")
+@click.option(
+    "--log-file",
+    type=click.Path(dir_okay=False),
+    help="With ansor: the record log [default: named after the workload].",
+)
+@click.option(
+    "--database",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="With metaschedule: the folder of its JSON database [default: named after the workload].",
+)
+@click.option("--resume", is_flag=True, help="Go on from the log or database; its records count as trials.")
 @click.option("--cost-model", default="gnn", show_default=True, metavar="|".join(MODELS), help="xgboost is TVM's own.")
 @model_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the search.")
@@ -48,6 +58,7 @@ from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 def tune(
     budget: TuneOptions,
     log_file: str | None,
+    database: str | None,
     resume: bool,
     cost_model: str,
     pretrained: str,
@@ -56,19 +67,21 @@ def tune(
     save_model: str | None,
     dry_run: bool,
     as_json: bool,
-    population: int,
+    scheduler: str | None,
+    population: int | None,
     measure: MeasureOptions,
     **problem: Any,
 ) -> int:
     """Tune a WORKLOAD, given by name and arguments, or all tasks of a network: --network NAME or --model FILE.
 
     Every measurement goes to the log file at once, in TVM's own format: apply a workload's with SearchTask.apply_best,
-    compile a network with `tvm-gnn-cost build`. Ctrl-C stops at the next safe point and loses nothing; --resume goes
-    on.
+    compile a network with `tvm-gnn-cost build`. With --scheduler metaschedule it goes to a database instead: compile
+    with `ms.tir_integration.compile_tir`. Ctrl-C stops at the next safe point and loses nothing; --resume goes on.
 
     \b
     Examples:
       tvm-gnn-cost tune matmul 512 512 512
+      tvm-gnn-cost tune matmul 512 512 512 --scheduler metaschedule --database matmul
       tvm-gnn-cost tune C2D 2 --trials 500 --log-file c2d.json
       tvm-gnn-cost tune C2D 2 --trials 1000 --log-file c2d.json --resume
       tvm-gnn-cost tune --network mobilenet --layout NHWC --trials 2000
@@ -93,39 +106,38 @@ def tune(
     console = Console(stderr=as_json)
     kind = model_name(_former_option(problem) or cost_model)
     check_target(problem["target"], measure.tracker)
-    asked = make_problem(**problem)
+    tvm = find_scheduler(scheduler or ("metaschedule" if database else None))
+    asked = make_problem(tvm, **problem)
     if dry_run:
         if as_json:
             click.echo(tasks_json(asked))
         else:
             print_tasks(console, asked)
         return 0
-    log = Path(log_file) if log_file else Path(f"{asked.file_stem}.json")
+    log = _log_path(tvm, asked, log_file, database)
     options = replace(budget, measure=measure)
-    model = make_model(kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
-    untuned_s = _untuned(console, asked, measure)
+    model = make_model(tvm, kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
+    untuned_s = _untuned(tvm, console, asked, measure)
     one = TuningStatus(lambda _: kind, lambda _: asked.flops)
     with Display(console, NetworkStatus(console, asked, kind, untuned_s) if len(asked.tasks) > 1 else one) as display:
-        result = tune_tasks(
-            asked.tasks,
+        result = tvm.tune(
+            asked,
             model,
             log,
             options,
-            weights=asked.weights,
-            resume=resume,
             seed=seed,
-            search_params=search_params(population),
+            population=population or tvm.population,
+            resume=resume,
             observer=display,
-            source=asked.label,
         )
     print_result(console, asked, result, untuned_s)
     if save_model is not None:
         model.save(save_model)
         console.print(f"model: {save_model}", highlight=False, soft_wrap=True)
     if result.interrupted:
-        console.print(f"Stopped early; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
+        console.print(f"Stopped early; --resume {tvm.log_option} {log} goes on.", highlight=False, soft_wrap=True)
     if result.out_of_time:
-        console.print(f"The time is up; --resume --log-file {log} goes on.", highlight=False, soft_wrap=True)
+        console.print(f"The time is up; --resume {tvm.log_option} {log} goes on.", highlight=False, soft_wrap=True)
     if as_json:
         click.echo(result_json(asked, result, untuned_s, model=kind, seed=seed, saved_model=save_model))
     if result.interrupted:
@@ -133,14 +145,22 @@ def tune(
     return 0 if any(latency is not None for latency in result.best_latency_s) else 1
 
 
-def _untuned(console: Console, problem: Problem, measure: MeasureOptions) -> float | None:
+def _log_path(tvm: Scheduler, problem: Problem, log_file: str | None, database: str | None) -> Path:
+    """Where measurements go. Raises InvalidArgumentError for an option that is the other scheduler's."""
+    given = {"--log-file": log_file, "--database": database}
+    for option, path in given.items():
+        if path is not None and option != tvm.log_option:
+            raise InvalidArgumentError(f"{option} does not go with --scheduler {tvm.name}: give {tvm.log_option}")
+    own = given[tvm.log_option]
+    return tvm.log_path(problem.file_stem) if own is None else Path(own)
+
+
+def _untuned(tvm: Scheduler, console: Console, problem: Problem, measure: MeasureOptions) -> float | None:
     """The network's latency before tuning in seconds; None for a workload, and for devices that are not here."""
     if problem.network is None or measure.tracker is not None:
         return None
-    from tvm_gnn_cost.ansor.untuned import untuned_latency
-
     with console.status("timing the network untuned"):
-        return untuned_latency(problem.network, problem.tasks[0].target)
+        return tvm.untuned_latency(problem)
 
 
 def _former_option(problem: dict[str, Any]) -> str | None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tvm_gnn_cost.ansor.states.work import count_flop
-from tvm_gnn_cost.cli.options import Problem
+from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.cli.task_table import short_name, total_text
 from tvm_gnn_cost.records.tuning_run import TuneResult
@@ -88,7 +87,7 @@ def result_json(problem: Problem, result: TuneResult, untuned_s: float | None = 
 
 def print_tasks(console: Console, problem: Problem) -> None:
     """What would be tuned."""
-    targets = {str(task.target) for task in problem.tasks}
+    targets = {fact.target for fact in problem.facts}
     table = figures_table(problem.label, "task", ("weight", "GFLOP", "key"))
     for task in _tasks(problem):
         table.add_row(short_name(task["name"]), f"{task['weight']:g}", f"{task['flop'] / 1e9:.3g}", task["key"])
@@ -109,12 +108,12 @@ def _tasks(problem: Problem) -> list[dict[str, Any]]:
         {
             "name": name,
             "weight": weight,
-            "flop": count_flop(task.compute_dag),
-            "target": str(task.target),
-            "key": short_hash(str(task.workload_key)),
-            "workload_key": str(task.workload_key),
+            "flop": fact.flop,
+            "target": fact.target,
+            "key": short_hash(fact.workload_key),
+            "workload_key": fact.workload_key,
         }
-        for name, weight, task in zip(problem.names, problem.weights, problem.tasks, strict=True)
+        for name, weight, fact in zip(problem.names, problem.weights, problem.facts, strict=True)
     ]
 
 

@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from tvm_gnn_cost.ansor.measurer import Measurer
 from tvm_gnn_cost.collection.exploration import Explorer
 from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolResult, Workload
 from tvm_gnn_cost.collection.pool import Pool, check_pool
 from tvm_gnn_cost.collection.quietness import Quietness, wait_until_quiet
+from tvm_gnn_cost.collection.wing import Wing
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.records.tuning_run import TuneProgress
-from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import Observer, unobserved
 
@@ -45,6 +45,7 @@ class _OutOfTime(Exception):
 
 
 def collect_pools(
+    wing: Wing,
     workloads: Sequence[Workload],
     folder: Path,
     options: CollectOptions | None = None,
@@ -56,27 +57,28 @@ def collect_pools(
     is in its pool.
 
     Args:
-        workloads: what to collect for, in this order.
-        folder: where the pools are: `NAME.json` in TVM's log format, `about/NAME.json` with their descriptions.
+        wing: the scheduler's.
+        workloads: what to collect for, in this order; their tasks are the scheduler's.
+        folder: where the pools are, in the scheduler's own format, and `about/NAME.json` with their descriptions.
         options: how much, and how.
         observer: told of every change of phase and every record; `TuneProgress.task` is the workload's index.
 
     Raises InvalidArgumentError where a pool was measured on another machine, for another target or with another TVM,
     RecordError where a file is unusable, MeasurementError where there is no RPC server that fits, or none that answers.
     """
-    require_auto_scheduler()
     options = options or CollectOptions()
     _check_names(workloads)
     done: list[PoolResult] = []
     with Interrupts() as interrupts:
         try:
             for workload in workloads:  # all of them, before the first is measured
-                check_pool(folder, workload, options)
-            with Measurer(options.measure, [workload.task.target for workload in workloads]) as measurer:
-                run = _Run(options, measurer, interrupts, observer)
+                check_pool(wing, folder, workload, options)
+            targets = [workload.task.target for workload in workloads]
+            with Measurer(options.measure, targets, wing.toolchain) as measurer:
+                run = _Run(wing, options, measurer, interrupts, observer)
                 for i, workload in enumerate(workloads):
                     try:
-                        run.collect(i, Pool(folder, workload, options))
+                        run.collect(i, Pool(wing, folder, workload, options))
                     finally:
                         if run.result is not None:
                             done.append(run.result)
@@ -91,9 +93,15 @@ class _Run:
     """One collection: its clock, its processes and its observer."""
 
     def __init__(
-        self, options: CollectOptions, measurer: Measurer, interrupts: Interrupts, observer: Observer[TuneProgress]
+        self,
+        wing: Wing,
+        options: CollectOptions,
+        measurer: Measurer,
+        interrupts: Interrupts,
+        observer: Observer[TuneProgress],
     ) -> None:
         self.result: PoolResult | None = None
+        self._wing = wing
         self._options = options
         self._measurer = measurer
         self._interrupts = interrupts
@@ -109,6 +117,8 @@ class _Run:
             if len(pool) < self._options.trials:
                 exhausted = self._fill(index, pool)
             self._measure_again(index, pool)
+            if any(latency is not None for latency in pool.latencies):
+                pool.complete()
         finally:
             if len(pool):
                 pool.save()
@@ -116,14 +126,15 @@ class _Run:
 
     def _fill(self, index: int, pool: Pool) -> bool:
         """Measure until the pool has its trials; whether schedules ran out before."""
-        options, task = self._options, pool.workload.task
+        options = self._options
         self._tell("search", index, pool)
         self._check()
-        model = _make_model(options)
         seed = [options.seed, zlib.crc32(pool.workload.name.encode()), len(pool)]
-        explorer = Explorer(task, model, options.mix, options.population, seed, pool.origins)
-        explorer.add_measured(pool.states, pool.latencies)
-        model.update(pool.inputs, pool.results)
+        sources = self._wing.sources(pool.workload, options, seed)
+        explorer = Explorer(sources, options.mix, seed, pool.origins)
+        explorer.add_measured(pool.records)
+        if pool.records:
+            sources.learn(pool.records)
         while (missing := options.trials - len(pool)) > 0:
             self._tell("search", index, pool)
             self._check()
@@ -134,9 +145,9 @@ class _Run:
             self._check()
             before = len(pool)
             self._measure_batch(index, pool, drawn)
-            explorer.add_measured(pool.states[before:], pool.latencies[before:])
+            explorer.add_measured(pool.records[before:])
             if len(pool) >= HOPELESS_BATCHES * options.batch and not any(pool.latencies):
-                errors = sorted({int(result.error_no) for result in pool.results})
+                errors = sorted({record.error_no for record in pool.records})
                 logger.warning(
                     "%s: given up, all of %d schedules failed; TVM's error numbers: %s; logging at DEBUG says more",
                     pool.workload.label,
@@ -146,14 +157,13 @@ class _Run:
                 return False
             if len(pool) < options.trials:
                 self._tell("train", index, pool)
-                model.update(pool.inputs[before:], pool.results[before:])
+                sources.learn(pool.records[before:])
         return False
 
     def _measure_batch(self, index: int, pool: Pool, drawn: Sequence[tuple[str, Any]]) -> None:
-        auto_scheduler = require_auto_scheduler()
-        inputs = [auto_scheduler.MeasureInput(pool.workload.task, state) for _, state in drawn]
+        candidates = [candidate for _, candidate in drawn]
         self._tell("build", index, pool)
-        built = self._measurer.build(inputs)
+        built = self._measurer.build(candidates)
         quietness = self._wait(index, pool)
         with self._interrupts.held():
             pool.begin_batch(quietness)
@@ -163,24 +173,25 @@ class _Run:
 
         def keep(i: int, result: Any) -> None:
             with self._interrupts.held():
-                pool.add(inputs[i], result, drawn[i][0])
+                pool.add(candidates[i], result, drawn[i][0])
                 self._tell("measure", index, pool)
 
         try:
-            self._measurer.measure(inputs, built, keep, self._check)
+            self._measurer.measure(candidates, built, keep, self._check)
         finally:
             with self._interrupts.held():
                 pool.save()
 
     def _measure_again(self, index: int, pool: Pool) -> None:
-        chosen = choose_again(pool.latencies, pool.lines, pool.remeasured, self._options.remeasure)
+        lines = [record.line for record in pool.records]
+        chosen = choose_again(pool.latencies, lines, pool.remeasured, self._options.remeasure)
         batch = self._options.batch
         for start in range(0, len(chosen), batch):
             part = chosen[start : start + batch]
-            inputs = [pool.inputs[i] for i in part]
+            candidates = [pool.records[i].candidate for i in part]
             self._tell("build", index, pool)
             self._check()
-            built = self._measurer.build(inputs)
+            built = self._measurer.build(candidates)
             quietness = self._wait(index, pool)
             self._tell("again", index, pool)
 
@@ -189,7 +200,7 @@ class _Run:
                     pool.add_second(part[i], result, quietness)
 
             try:
-                self._measurer.measure(inputs, built, keep, self._check)
+                self._measurer.measure(candidates, built, keep, self._check)
             finally:
                 with self._interrupts.held():
                     pool.save()
@@ -256,12 +267,6 @@ def choose_again(latencies: Sequence[float | None], lines: Sequence[int], done: 
     places = np.linspace(0, len(left) - 1, min(wanted, len(left))).round().astype(int)
     chosen = [left[place] for place in dict.fromkeys(places.tolist())]
     return [chosen[i] for i in np.random.default_rng(len(latencies)).permutation(len(chosen))]
-
-
-def _make_model(options: CollectOptions) -> Any:
-    from tvm_gnn_cost.ansor.cost_model import GNNCostModel
-
-    return GNNCostModel(pretrained=options.pretrained, seed=options.seed, device=options.device)
 
 
 def _check_names(workloads: Sequence[Workload]) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.noise import Noise
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
-
-if TYPE_CHECKING:
-    from tvm.auto_scheduler import SearchTask
 
 COLLECT_MEASURE = MeasureOptions(repeat=6, min_repeat_ms=10, number=1, build_timeout_s=12, run_timeout_s=10)
 
@@ -24,13 +21,13 @@ class Workload:
     Attributes:
         name: the stem of the pool's file, such as `matmul-512x512x512`.
         label: the name in reports, such as `matmul 512 512 512`.
-        task: what is scheduled.
+        task: what is scheduled, as the scheduler has it.
         source: where a network's task comes from, for those who read the pool; empty for a named workload.
     """
 
     name: str
     label: str
-    task: SearchTask
+    task: Any
     source: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -39,7 +36,7 @@ class Mix:
     """Where the schedules of a pool come from, as parts of the whole.
 
     Attributes:
-        random: samples of the sketches: bad and middling schedules.
+        random: samples of the sketches, or of the design space: bad and middling schedules.
         evolved: the best that evolution finds under a model that learns the pool: near-best schedules.
         mutated: measured schedules among the best, changed at random: the neighbourhood of the best.
     """

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.graphs.gpu_demand import RESOURCES
 from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM
-from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
+from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch, row_ranges
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,14 @@ class BuiltGraphs:
             np.concatenate([p.scored_nodes for p in parts]),
             np.concatenate([p.resources for p in parts]),
             np.concatenate([p.doubtful for p in parts]),
+        )
+
+    def select(self, graphs: Sequence[int] | NDArray[np.int64], readable: NDArray[np.bool_]) -> BuiltGraphs:
+        """The given graphs, in the given order, as those of other candidates."""
+        ids = np.asarray(graphs, np.int64)
+        nodes, _ = row_ranges(self.graphs.node_ptr, ids)
+        return BuiltGraphs(
+            self.graphs.select(ids), readable, self.scored_nodes[nodes], self.resources[ids], self.doubtful[ids]
         )
 
     @staticmethod

@@ -97,12 +97,17 @@ def native_hardware(native: ModuleType, hardware: Hardware) -> Any:
 
 def native_computation(native: ModuleType, computation: Computation, writer: GraphWriter) -> Any:
     """A computation as the extension has it; `writer` gives its static features."""
+    return native.Computation(**computation_tables(computation, writer))
+
+
+def computation_tables(computation: Computation, writer: GraphWriter) -> dict[str, NDArray[Any]]:
+    """A computation as arrays, by the name that the native code gives them, with the static features that `writer`
+    gives."""
     static_nodes, static_edges = writer.static_features(computation)
-    return native.Computation(
-        static_nodes=static_nodes.astype(np.float32).ravel(),
-        static_edges=static_edges.astype(np.float32).ravel(),
-        **encode_computation(computation),
-    )
+    return encode_computation(computation) | {
+        "static_nodes": static_nodes.astype(np.float32).ravel(),
+        "static_edges": static_edges.astype(np.float32).ravel(),
+    }
 
 
 def built_graphs(arrays: Sequence[NDArray[Any]], readable: NDArray[np.bool_]) -> BuiltGraphs:

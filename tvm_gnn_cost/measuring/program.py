@@ -71,7 +71,10 @@ def library_builder(compiler: str | None) -> Callable[..., None]:
     A tar file of objects, which needs no compiler here but one where it is run; or a shared library by `compiler`,
     which needs one here that links for there.
     """
-    from tvm.contrib import cc, tar
+    try:
+        from tvm.contrib import cc, tar
+    except ImportError:  # since 0.27
+        from tvm.support import cc, tar
 
     if compiler is None:
         return tar.tar  # type: ignore[no-any-return]
@@ -147,15 +150,17 @@ def is_open(remote: Any) -> bool:
 def _arrays(program: Program, device: Any, remote: Any) -> list[Any]:
     import tvm
 
+    runtime = getattr(tvm, "nd", tvm.runtime)  # before and since 0.25
+    make = getattr(runtime, "tensor", None) or runtime.array
     name = "tvm.contrib.random.random_fill"
     fill = tvm.get_global_func(name) if remote is None else remote.get_function(name)
     arrays = []
     for (shape, dtype), value in zip(program.arguments, program.values, strict=True):
         if value is None:
-            arrays.append(tvm.nd.empty(shape, dtype, device))
+            arrays.append(runtime.empty(shape, dtype, device))
             fill(arrays[-1])
         else:
-            arrays.append(tvm.nd.array(np.asarray(value), device))
+            arrays.append(make(np.asarray(value), device))
     device.sync()
     return arrays
 

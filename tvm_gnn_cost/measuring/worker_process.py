@@ -1,10 +1,12 @@
 """The process that makes the calls of a `WorkerPool`: run as a file, by its path and with the number of a socket.
 
-It takes its parent's `sys.path` from the socket before it imports anything but the standard library.
+It takes its parent's `sys.path`, and what else to import, from the socket before it imports anything but the standard
+library.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -19,9 +21,11 @@ def main(socket: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     os.set_inheritable(socket, False)  # or a compiler keeps it open when this process is dead
     parent = Connection(socket)
-    sys.path[:] = parent.recv()
+    sys.path[:], modules = parent.recv()
     import cloudpickle
-    import tvm.auto_scheduler  # noqa: F401  # seconds, which are no call's
+
+    for module in ("tvm", *modules):  # seconds, which are no call's
+        importlib.import_module(module)
 
     parent.send_bytes(READY)
     while True:

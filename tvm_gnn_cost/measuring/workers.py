@@ -34,11 +34,12 @@ class WorkerPool:
 
     Args:
         size: the number of workers.
+        imports: modules that a worker imports before its first call, besides TVM.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, imports: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-", ignore_cleanup_errors=True)
-        self._workers = [Worker(Path(self._folder.name)) for _ in range(size)]
+        self._workers = [Worker(Path(self._folder.name), imports) for _ in range(size)]
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -83,10 +84,12 @@ class Worker:
 
     Args:
         folder: where the process has its temporary files.
+        imports: modules that it imports before the first call, besides TVM.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, imports: Sequence[str] = ()) -> None:
         self._folder = folder
+        self._imports = list(imports)
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: Connection | None = None
         self._lock = threading.Lock()  # between starting a process and retiring
@@ -166,7 +169,7 @@ class Worker:
             self.end()
         if self._socket is None:
             self._socket = self._start()
-            self._socket.send(sys.path)
+            self._socket.send((sys.path, self._imports))
             self._socket.recv_bytes()  # TVM is imported
         return self._socket
 

@@ -54,6 +54,9 @@ class GNNCostModel(CostModelFront, TVMCostModel):  # type: ignore[misc]
 
     __slots__ = missing_slots(TVMCostModel)
 
+    learns_failed_builds = True
+    """Asks this package's tuning for what could not be built too, of which MetaSchedule tells its models nothing."""
+
     def __init__(
         self,
         pretrained: str | PathLike[str] | None = "auto",

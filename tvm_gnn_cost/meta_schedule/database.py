@@ -19,6 +19,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from tvm_gnn_cost.errors import RecordError, last_line
@@ -159,7 +160,7 @@ def _replay(line: RecordLine, workloads: _Workloads, targets: _Targets) -> Recor
     try:
         made_for = targets.of(target)
         schedule = _tables.Schedule(workload.module, error_render_level="none")
-        _tables.Trace.apply_json_to_schedule(trace, schedule)
+        _tables.Trace.apply_json_to_schedule(_as_tvm_parses(trace), schedule)
         arguments = ms.arg_info.ArgInfo
         infos = [arguments.from_json(arg) for arg in args] if args else arguments.from_entry_func(schedule.mod)
         candidate = ms.MeasureCandidate(schedule, infos)
@@ -167,6 +168,18 @@ def _replay(line: RecordLine, workloads: _Workloads, targets: _Targets) -> Recor
         return f"TVM cannot read it: {last_line(error)}"
     digest = hashlib.sha256(json.dumps(line.json[:3], sort_keys=True).encode()).hexdigest()
     return RecordedCandidate(line.line, workload, made_for, candidate, line.readings, digest)
+
+
+def _as_tvm_parses(value: Any) -> Any:
+    """A JSON value as TVM's own parser of databases makes it: without tvm-ffi, truth values are its expressions.
+
+    Before that, TVM takes Python's for boxes that no instruction accepts.
+    """
+    if isinstance(value, list):
+        return [_as_tvm_parses(item) for item in value]
+    if isinstance(value, bool) and find_spec("tvm_ffi") is None:
+        return require_tvm().tir.IntImm("bool", int(value))
+    return value
 
 
 class _Workloads:

@@ -15,8 +15,7 @@ from tvm_gnn_cost.graphs.schema import SCHEMA_VERSION
 from tvm_gnn_cost.meta_schedule.recorded_pools import has_current_graphs, read_pools
 from tvm_gnn_cost.records.databases import DatabaseFiles
 from tvm_gnn_cost.records.graph_file import read_graph_file
-from tvm_gnn_cost.records.log_lines import describe_skipped
-from tvm_gnn_cost.records.log_shards import RECORDS_AT_A_TIME
+from tvm_gnn_cost.records.log_shards import RECORDS_AT_A_TIME, LogChunk, fill_from_chunks
 from tvm_gnn_cost.records.shards import ShardSource, ShardWriter
 from tvm_gnn_cost.system.files import file_digest
 from tvm_gnn_cost.system.find_tvm import require_tvm
@@ -52,24 +51,15 @@ class DatabaseLogs:
 
 
 def _fill_from_tables(writer: ShardWriter, log: Path, observe: Callable[[int], None]) -> None:
-    """Reads a database, some records at a time, and reports what could not be used."""
+    """Reads the tables, some records at a time."""
     from tvm_gnn_cost.meta_schedule.database import read_database_chunks
     from tvm_gnn_cost.meta_schedule.pools import candidates_by_task
     from tvm_gnn_cost.meta_schedule.workload_names import WorkloadNames
 
-    names, skipped, used = WorkloadNames(log), list[tuple[int, str]](), 0
-    for chunk in read_database_chunks(log, RECORDS_AT_A_TIME):
-        skipped += chunk.skipped
-        for measured in candidates_by_task(log, chunk, names):
-            pool, readable = measured.pool()
-            writer.skipped += int((~readable).sum())
-            if len(pool):
-                writer.add(pool.stored_task, pool.graphs, pool.latency)
-                used += len(pool)
-        observe(used)
-    writer.skipped += len(skipped)
-    if skipped:
-        logger.warning("%s", describe_skipped(log, skipped, used))
+    names = WorkloadNames(log)
+    chunks = read_database_chunks(log, RECORDS_AT_A_TIME)
+    parts = (LogChunk(c.skipped, (measured.pool() for measured in candidates_by_task(log, c, names))) for c in chunks)
+    fill_from_chunks(writer, log, parts, observe)
 
 
 def _tvm_here() -> str:

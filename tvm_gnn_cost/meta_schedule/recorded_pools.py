@@ -7,6 +7,7 @@ are taken where they are those of the tables as they are now, else the tables ar
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,24 +64,27 @@ def read_pools(path: Path, stock_cache: Path | None = None) -> GraphFile:
         return kept
 
 
-def keep_graphs(path: Path, stock_cache: Path | None = None) -> Path:
+def keep_graphs(path: Path, *, with_stock: bool = False) -> Path:
     """Writes the stage graphs of a database beside its tables, for where this TVM is not; returns the file.
 
     Args:
-        stock_cache: where stock's features are kept, which then go along; None: they are not computed.
+        path: its folder, or its table of records.
+        with_stock: stock's features go along, so that stock's own cost model can be evaluated there.
 
     Raises what `read_database` raises, and RecordError where nothing can be read or written.
     """
     files = DatabaseFiles.of(path)
-    write_graph_file(files.graphs, _from_tables(path, stock_cache))
+    with tempfile.TemporaryDirectory() as scratch:
+        content = _from_tables(path, Path(scratch) if with_stock else None)
+    write_graph_file(files.graphs, content)
     return files.graphs
 
 
-def has_current_graphs(path: Path) -> bool:
-    """Whether the file of graphs is that of the tables as they are."""
+def has_current_graphs(path: Path, *, with_stock: bool = False) -> bool:
+    """Whether the file of graphs is that of the tables as they are, and has stock's features if asked for."""
     files = DatabaseFiles.of(path)
     kept, _ = _kept(files)
-    return kept is not None and _is_current(kept, files)
+    return kept is not None and _is_current(kept, files) and (not with_stock or _has_stock(kept))
 
 
 def _kept(files: DatabaseFiles) -> tuple[GraphFile | None, RecordError | None]:

@@ -18,6 +18,8 @@ from tvm_gnn_cost.graphs.loop_nest import LoopNest
 from tvm_gnn_cost.graphs.work import operations_of
 from tvm_gnn_cost.meta_schedule.hardware_of import hardware_of
 from tvm_gnn_cost.meta_schedule.names import NAMES
+from tvm_gnn_cost.meta_schedule.native.builder import NativeBuilder
+from tvm_gnn_cost.meta_schedule.native.trust import Extension, usable_extension
 from tvm_gnn_cost.meta_schedule.tir.nests import read_nest
 from tvm_gnn_cost.meta_schedule.tir.program import Program, read_program
 from tvm_gnn_cost.meta_schedule.tir.stages import Origins, Stages, block_costs, read_stages
@@ -29,13 +31,14 @@ MOST_REMEMBERED = 256
 
 
 def make_source(mod: Any, target: Any) -> TIRSource:
-    """The source of a task. Raises InvalidArgumentError for a module that has not one function to schedule.
+    """The fastest source of a task that may be used here. Raises InvalidArgumentError for a module that has not one function to schedule.
 
     Args:
         mod: an IRModule or a PrimFunc, as it is before any schedule.
         target: a `tvm.target.Target`.
     """
-    return TIRSource(mod, target)
+    extension = usable_extension()
+    return TIRSource(mod, target) if extension is None else NativeTIRSource(mod, target, extension)
 
 
 class TIRSource:
@@ -45,6 +48,7 @@ class TIRSource:
     Attributes:
         key: digest of what is computed (TVM's structural hash) and of the target; the same in every process.
         flop: counted here; at least 1.
+        origins: what an iteration of each block of the module costs, by name.
     """
 
     def __init__(self, mod: Any, target: Any) -> None:
@@ -55,7 +59,7 @@ class TIRSource:
         self.writer = GraphWriter(self.hardware)
         self._stages: OrderedDict[Hashable, Stages] = OrderedDict()
         self._has_warned = False
-        self._origins: Origins = {}
+        self.origins: Origins = {}
         self.flop = 1.0
         self._read_unscheduled(function)
 
@@ -69,7 +73,7 @@ class TIRSource:
                 self.key, last_line(error),
             )  # fmt: skip
             return
-        self._origins = block_costs(program, stages)
+        self.origins = block_costs(program, stages)
         self.flop = max(1.0, sum(operations_of(operation) for operation in stages.operations))
 
     def build(self, candidates: Sequence[Any]) -> BuiltGraphs:
@@ -83,17 +87,21 @@ class TIRSource:
             except Exception as error:  # one bad candidate must not end the search
                 failures.append((i, error))
                 parts.append(BuiltGraphs.unreadable(1))
-        if failures:
-            first, why = failures[0]
-            level = logging.DEBUG if self._has_warned else logging.WARNING
-            self._has_warned = True
-            logger.log(
-                level,
-                "%d of %d candidates of task %s cannot be read and are searched without a prediction; the first is "
-                "number %d (%s: %s)",
-                len(failures), len(candidates), self.key, first, type(why).__name__, last_line(why),
-            )  # fmt: skip
+        self._warn_of_unreadable(failures, len(candidates))
         return BuiltGraphs.of(parts)
+
+    def _warn_of_unreadable(self, failures: Sequence[tuple[int, Exception]], count: int) -> None:
+        if not failures:
+            return
+        first, why = failures[0]
+        level = logging.DEBUG if self._has_warned else logging.WARNING
+        self._has_warned = True
+        logger.log(
+            level,
+            "%d of %d candidates of task %s cannot be read and are searched without a prediction; the first is number "
+            "%d (%s: %s)",
+            len(failures), count, self.key, first, type(why).__name__, last_line(why),
+        )  # fmt: skip
 
     def can_run(self, candidates: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
         """All of them: MetaSchedule's postprocessors have verified a GPU's limits before a candidate gets here."""
@@ -109,17 +117,44 @@ class TIRSource:
         stages = self.stages(program)
         return program, stages, read_nest(program, stages)
 
+    def nest(self, function: Any) -> LoopNest:
+        """The loop nest of a PrimFunc. Raises what `loop_nest` raises."""
+        program = read_program(function)
+        return read_nest(program, self.stages(program))
+
     def stages(self, program: Program) -> Stages:
         """What the blocks of a program compute: read once for all programs that compute the same."""
         key = _computation_key(program)
         stages = self._stages.get(key)
         if stages is None:
-            stages = self._stages[key] = read_stages(program, self._origins)
+            stages = self._stages[key] = read_stages(program, self.origins)
             if len(self._stages) > MOST_REMEMBERED:
                 self._stages.popitem(last=False)
         else:
             self._stages.move_to_end(key)
         return stages
+
+
+class NativeTIRSource(TIRSource):
+    """A TIRSource that builds in C++ what it can; the graphs are the same."""
+
+    def __init__(self, mod: Any, target: Any, extension: Extension) -> None:
+        super().__init__(mod, target)
+        self._builder = NativeBuilder(extension, self)
+
+    def build(self, candidates: Sequence[Any]) -> BuiltGraphs:
+        """As TIRSource's."""
+        functions: list[Any] = []
+        failures: list[tuple[int, Exception]] = []
+        for i, candidate in enumerate(candidates):
+            try:
+                functions.append(primitive_function(candidate))
+            except Exception as error:  # one bad candidate must not end the search
+                functions.append(None)
+                failures.append((i, error))
+        built, unreadable = self._builder.build(functions)
+        self._warn_of_unreadable(sorted([*failures, *unreadable], key=lambda failure: failure[0]), len(candidates))
+        return built
 
 
 def primitive_function(candidate: Any) -> Any:

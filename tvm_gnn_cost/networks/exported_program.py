@@ -2,8 +2,8 @@
 
 `torch.export.load` unpickles example inputs, evaluates symbolic expressions and compiles generated Python; a file of
 unknown origin could run anything. Here the graph is read as JSON and the weights as bytes, and its operators, of
-`torch.ops.aten` alone, are called one after the other while `torch.jit.trace` watches. Free dimensions are thereby
-fixed at the given inputs' shapes.
+`torch.ops.aten` alone, are called one after the other while `torch.jit.trace` watches (`torch.export`, for a TVM with
+Relax). Free dimensions are thereby fixed at the given inputs' shapes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from tvm_gnn_cost.errors import WorkloadError, last_line
 from tvm_gnn_cost.networks.inputs import DTYPES, DeclaredInput, InputSpec
 from tvm_gnn_cost.networks.network import Network
+from tvm_gnn_cost.networks.relax_programs import import_torch
 from tvm_gnn_cost.networks.torch_modules import import_trace, trace
 from tvm_gnn_cost.networks.torch_operators import takes_no_file
+from tvm_gnn_cost.system.find_tvm import has_relay
 
 SCHEMA_MAJOR = 8  # torch/_export/serde/schema.py
 
@@ -80,6 +82,8 @@ def read_exported_program(
         raise WorkloadError(f"{path} is damaged: {type(error).__name__}: {last_line(error)}") from error
     inputs = resolve(program.declared)
     examples = {s.name: torch.zeros(s.shape, dtype=getattr(torch, s.dtype)) for s in inputs}
+    if not has_relay():
+        return import_torch(path.name, program, examples, inputs, source)
     return import_trace(path.name, trace(path.name, program, examples), inputs, source)
 
 

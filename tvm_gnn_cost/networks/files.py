@@ -13,7 +13,7 @@ from tvm_gnn_cost.errors import WorkloadError
 from tvm_gnn_cost.networks.inputs import GivenInput, InputSpec, parse_input, resolve_inputs
 from tvm_gnn_cost.networks.network import Network
 from tvm_gnn_cost.system.files import file_digest
-from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import require_relay, require_tvm
 
 FORMATS = (
     "ONNX (.onnx), TorchScript (torch.jit.save), an exported PyTorch program (torch.export.save, .pt2), Relay in "
@@ -47,8 +47,10 @@ def load_model(path: str | Path, inputs: Sequence[str | InputSpec] = ()) -> Netw
     path = Path(path)
     given = [i if isinstance(i, InputSpec) else parse_input(i) for i in inputs]
     chosen = [GivenInput(i.name, i.shape, i.dtype) for i in given]
-    require_auto_scheduler()
+    require_tvm()
     kind = model_format(path)
+    if kind in ("torchscript", "relay"):
+        require_relay(f"{path}, a file of the format {kind},")
     module, function = _READERS[kind]
     reader: Callable[..., Network] = getattr(import_module(f"tvm_gnn_cost.networks.{module}"), function)
     source = {"file": path.name, "format": kind, "sha256": file_digest(path)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tvm_gnn_cost.errors import WorkloadError, last_line
 from tvm_gnn_cost.networks.network import Network, make_network
-from tvm_gnn_cost.system.find_tvm import require_tvm
+from tvm_gnn_cost.system.find_tvm import require_relay, require_tvm
 
 _LAYOUTS = {
     "NCHW": {"nn.conv2d": "NCHW", "nn.conv2d_transpose": "NCHW", "nn.conv3d": "NCDHW"},
@@ -17,6 +17,7 @@ def with_layout(network: Network, layout: str) -> Network:
 
     Raises WorkloadError for another layout, and where TVM cannot convert the network.
     """
+    require_relay(f"the layout of {network.name}")
     tvm = require_tvm()
     from tvm import relay
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tvm_gnn_cost.errors import WorkloadError, last_line
 from tvm_gnn_cost.networks.network import Network, make_network
-from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import require_relay
 
 LAYOUTS = ("NCHW", "NHWC")
 
@@ -65,8 +65,8 @@ def load_network(
 
     Raises WorkloadError for an unknown name, layout or shape.
     """
-    require_auto_scheduler()
     entry = _entry(name)
+    require_relay(f"network {name}")
     _check_batch_and_layout(name, entry, batch_size, layout)
     shape = _image_shape(name, entry, image_shape)
     options: dict[str, Any] = dict(entry.options) | {"batch_size": batch_size, "dtype": dtype}

@@ -17,6 +17,8 @@ from tvm_gnn_cost.networks.inputs import DTYPES, DeclaredInput, InputSpec
 from tvm_gnn_cost.networks.network import Network, make_network
 from tvm_gnn_cost.networks.offline import without_downloads
 from tvm_gnn_cost.networks.onnx_operators import as_the_front_end_reads
+from tvm_gnn_cost.networks.relax_programs import import_onnx
+from tvm_gnn_cost.system.find_tvm import has_relay
 
 logger = logging.getLogger("tvm_gnn_cost")
 
@@ -47,6 +49,8 @@ def read_onnx(
         from onnx import inliner
 
         model = inliner.inline_local_functions(model)
+    if not has_relay():
+        return import_onnx(path.name, model, resolve(_declared_inputs(path, model)), source)
     model = as_the_front_end_reads(path, model)
     inputs = resolve(_declared_inputs(path, model))
     return _import(path, model, inputs, source)

@@ -6,14 +6,19 @@ What a log holds is its scheduler's affair: a `LogReader` of its wing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.graphs.schema import EDGE_DIM, NODE_DIM
+from tvm_gnn_cost.records.log_lines import describe_skipped
 from tvm_gnn_cost.records.logs import log_stem
+from tvm_gnn_cost.records.pool import Pool
 from tvm_gnn_cost.records.shards import Shard, ShardSource, ShardWriter, open_shard, write_shard
 from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
 
@@ -42,6 +47,33 @@ class LogReader(Protocol):
 
     def fill(self, writer: ShardWriter, log: Path, observe: Callable[[int], None]) -> None:
         """Writes the graphs of a log, and reports what could not be used; `observe` is told how many there are."""
+
+
+class LogChunk(NamedTuple):
+    """Some records of a log: those that were left out, as (line, reason), and the others by task, as stage graphs, with
+    bool (n,): which of the task's n records those are."""
+
+    skipped: list[tuple[int, str]]
+    pools: Iterable[tuple[Pool, NDArray[np.bool_]]]
+
+
+def fill_from_chunks(
+    writer: ShardWriter, log: Path, chunks: Iterable[LogChunk], observe: Callable[[int], None]
+) -> None:
+    """Writes the graphs of a log that is read some records at a time, and reports what could not be used."""
+    skipped: list[tuple[int, str]] = []
+    used = 0
+    for chunk in chunks:
+        skipped += chunk.skipped
+        for pool, readable in chunk.pools:
+            writer.skipped += int((~readable).sum())
+            if len(pool):
+                writer.add(pool.stored_task, pool.graphs, pool.latency)
+                used += len(pool)
+        observe(used)
+    writer.skipped += len(skipped)
+    if skipped:
+        logger.warning("%s", describe_skipped(log, skipped, used))
 
 
 def read_logs(

@@ -31,7 +31,7 @@ def find_logs(paths: Iterable[str | PathLike[str]]) -> list[Path]:
         if is_database(path):
             found.append(database_path(path))
         elif path.is_dir():
-            inside = sorted(p for p in path.iterdir() if is_database(p) or (p.is_file() and is_log_name(p.name)))
+            inside = sorted(p for p in path.iterdir() if is_database(p) or _is_log(p))
             if not inside:
                 raise RecordError(f"{path} holds no record log (*.json or *.json.gz) and no MetaSchedule database")
             found += inside
@@ -46,6 +46,10 @@ def find_logs(paths: Iterable[str | PathLike[str]]) -> list[Path]:
             "no record log is named: files that end in .tasks.json or workload.json only say what the tasks of one are"
         )
     return list(dict.fromkeys(found))
+
+
+def _is_log(path: Path) -> bool:
+    return path.is_file() and is_log_name(path.name) and not is_workload_table(path)
 
 
 def log_stem(path: Path) -> str:

@@ -64,3 +64,9 @@ def file_digest(path: str | os.PathLike[str]) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def count_lines(path: str | os.PathLike[str]) -> int:
+    """How many lines a file has that end; 0 where there is none."""
+    where = Path(path)
+    return where.read_bytes().count(b"\n") if where.exists() else 0

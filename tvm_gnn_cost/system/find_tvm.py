@@ -54,6 +54,21 @@ def has_auto_scheduler() -> bool:
 
 
 @cache
+def has_relay() -> bool:
+    """Whether networks are Relay programs in the TVM that is installed, as up to 0.19; else they are Relax programs."""
+    require_tvm()
+    return _is_findable("tvm.relay")
+
+
+def require_relay(what: str) -> None:
+    """Raises TVMNotAvailableError where the TVM that is installed has no Relay; `what` is that which needs it."""
+    if not has_relay():
+        raise TVMNotAvailableError(
+            f"{what} needs Relay, which TVM has up to 0.19; with this one give the file of an exported PyTorch program "
+            "(torch.export.save) or an ONNX file, as it is"
+        )
+
+
 def require_auto_scheduler() -> ModuleType:
     """The `tvm.auto_scheduler` module. Raises TVMNotAvailableError for no TVM, or one without auto_scheduler."""
     tvm = require_tvm()

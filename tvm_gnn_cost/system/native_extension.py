@@ -83,13 +83,21 @@ def first_proof_failure(installation: str, run_proof: Callable[[], str | None]) 
     return reason
 
 
+_RUN_MODULE = """
+import runpy, sys
+del sys.path[0]  # the working directory: the package as it is there, in a clone, has no extension
+module = sys.argv.pop(1)
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
 def run_in_child(module: str, arguments: Sequence[str] = ()) -> str | None:
     """Runs a module that proves a reader in a child process. Returns what was wrong, or None if it read everything as
     Python did."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     try:
         child = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-c", _RUN_MODULE, module, *arguments],
             env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROOF_SECONDS,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

@@ -13,7 +13,7 @@ def sample_candidates(mod: Any, target: Any, count: int, seed: int = 1) -> list[
     The first call of a process takes seconds: TVM reads its intrinsics. Raises what TVM raises where it makes none.
     """
     search = ms.search_strategy.EvolutionarySearch(
-        population_size=2 * count, init_min_unmeasured=count, genetic_num_iters=1, max_fail_count=5
+        population_size=max(64, 2 * count), init_min_unmeasured=min(8, count), genetic_num_iters=1, max_fail_count=20
     )
     context = ms.TuneContext(
         mod=mod,

@@ -7,7 +7,7 @@ dimension is read as digits of the block's variables, and each variable as digit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,8 @@ from tvm_gnn_cost.graphs.loops import Annotation
 from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.tir.bodies import Body
 from tvm_gnn_cost.meta_schedule.tir.digits import Digit, Index
-from tvm_gnn_cost.meta_schedule.tir.indices import index_of
-from tvm_gnn_cost.meta_schedule.tir.program import loop_annotation
+from tvm_gnn_cost.meta_schedule.tir.indices import axis_values, index_of
+from tvm_gnn_cost.meta_schedule.tir.program import BlockAround, loop_annotation
 
 _REDUCTION = 2
 """`IterVar.CommReduce`."""
@@ -48,6 +48,7 @@ class BlockAxes:
         tiles: of each dimension, the elements that one call of an intrinsic writes.
         reduces: the variables that are reduction axes.
         exact: whether the dimensions are no estimates.
+        is_called: an intrinsic runs the block.
     """
 
     variables: tuple[Variable, ...]
@@ -56,6 +57,7 @@ class BlockAxes:
     tiles: tuple[int, ...]
     reduces: tuple[int, ...]
     exact: bool
+    is_called: bool = False
 
     @property
     def reduce_extents(self) -> tuple[int, ...]:
@@ -103,11 +105,15 @@ def _place(axis: Node, digit: Digit, extent: int) -> Node:
     return node if whole else Node("FloorMod", None, (node, Node("Const", float(digit.extent))))
 
 
-def variables_of(block: Any, body: Body) -> list[Variable]:
-    """The variables of a block, then those of the loops in its body. Raises ValueError for an extent that is none."""
+def variables_of(around: BlockAround, body: Body, extents: Mapping[int, int]) -> list[Variable]:
+    """The variables of a block, then those of the loops in its body; `extents` are those of the block's, by address."""
     found = []
-    for axis in block.iter_vars:
-        extent = _number(axis.dom.extent, f"axis {axis.var.name} of block {block.name_hint}")
+    values: Sequence[Index] = ()
+    for number, axis in enumerate(around.block.iter_vars):
+        extent = extents[NAMES.address(axis.var)]
+        if type(axis.dom.min).__name__ != "IntImm":  # it follows an axis of a block around it
+            values = values or axis_values(around, extents)[0]
+            extent = values[number].span
         found.append(Variable(NAMES.address(axis.var), extent, int(axis.iter_type) == _REDUCTION))
     for loop in body.loops:
         inside = loop_annotation(loop)
@@ -115,22 +121,21 @@ def variables_of(block: Any, body: Body) -> list[Variable]:
     return found
 
 
-def plain_axes(block: Any, body: Body, indices: Sequence[Any], buffer: Any) -> BlockAxes:
+def plain_axes(variables: Sequence[Variable], indices: Sequence[Any], buffer: Any) -> BlockAxes:
     """The axes of a block that stores an element at a time, at `indices` of `buffer`."""
-    variables = variables_of(block, body)
     dimensions = dimensions_of(indices, variables)
     return _axes(variables, dimensions, buffer, (1,) * len(indices))
 
 
-def tiled_axes(block: Any, body: Body, region: Any) -> BlockAxes:
+def tiled_axes(block: Any, variables: Sequence[Variable], region: Any) -> BlockAxes:
     """The axes of a block that an intrinsic runs: `region` is what it writes at once; what it reads tells how large the
     tiles of the variables are."""
     least = [part.min for part in region.region]
     tiles = [_number(part.extent, f"what block {block.name_hint} writes") for part in region.region]
-    variables = variables_of(block, body)
     sizes = _tiles_of_variables(variables, [region, *block.reads])
     variables = [replace(v, tile=size) for v, size in zip(variables, sizes, strict=True)]
-    return _axes(variables, dimensions_of(least, variables), NAMES.region_buffer(region), tuple(tiles))
+    axes = _axes(variables, dimensions_of(least, variables), NAMES.region_buffer(region), tuple(tiles))
+    return replace(axes, is_called=True)
 
 
 def _axes(variables: Sequence[Variable], dimensions: Sequence[Index], buffer: Any, tiles: tuple[int, ...]) -> BlockAxes:

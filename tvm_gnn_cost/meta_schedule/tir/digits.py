@@ -44,8 +44,8 @@ class Index:
 
 UNKNOWN = Index(exact=False)
 
-Limits = Mapping[frozenset[Digit], int]
-"""Sums of digits that a predicate keeps below a bound."""
+Limits = Mapping[frozenset[Digit], tuple[int, int]]
+"""Sums of digits that a predicate keeps between two bounds, the second excluded."""
 
 
 def add(a: Index, b: Index, sign: int = 1) -> Index:
@@ -65,9 +65,8 @@ def divided(a: Index, by: int, limits: Limits) -> Index:
     if by <= 0:
         return UNKNOWN
     high, _, exact = _split(a, by)
-    index = Index(high, a.constant // by, exact)
-    bound = limits.get(frozenset(a.digits))
-    return index if bound is None else capped(index, -(-bound // by))
+    total = min(a.span, limits.get(frozenset(a.digits), (0, a.span))[1])
+    return _fitted(Index(high, a.constant // by, exact), -(-total // by))
 
 
 def remainder(a: Index, by: int, limits: Limits) -> Index:
@@ -75,23 +74,43 @@ def remainder(a: Index, by: int, limits: Limits) -> Index:
     if by <= 0:
         return UNKNOWN
     _, low, exact = _split(a, by)
-    return capped(Index(low, a.constant % by, exact), min(by, limits.get(frozenset(a.digits), by)))
+    total = min(a.span, limits.get(frozenset(a.digits), (0, a.span))[1])
+    return _fitted(Index(low, a.constant % by, exact), min(by, total))
+
+
+def _fitted(a: Index, values: int) -> Index:
+    """What is left of it where it has at most so many values. An estimate gets as many as it should have: the outermost
+    loop that it has a digit of makes up the difference."""
+    index = capped(a, values)
+    if a.exact or not index.digits or any(digit.scale < 0 for digit in index.digits):
+        return index
+    outermost = max(index.digits, key=lambda digit: digit.scale)
+    others = [digit for digit in index.digits if digit is not outermost]
+    rest = values - Index(tuple(others)).span
+    if rest < 0:
+        return index
+    steps, left = divmod(rest, outermost.scale)
+    digits = [replace(outermost, extent=steps + 1), *others] if steps else others
+    if left:
+        beyond = outermost.divisor * outermost.extent
+        digits.append(Digit(outermost.source, beyond, left + 1, 1))
+    return replace(index, digits=tuple(digits))
 
 
 def capped(a: Index, values: int) -> Index:
-    """What a predicate or the size of the axis leaves of it: at most so many values. The outermost digits give way."""
-    if a.span <= values or not a.digits or any(digit.scale < 0 for digit in a.digits):
+    """What a predicate or the size of the axis leaves of it: at most so many values. The outermost digits give way.
+
+    It may still span more: tiles that overlap reach over the edge, and the last one is cut off there.
+    """
+    if a.span <= values or any(digit.scale < 0 for digit in a.digits):
         return a
-    left: list[Digit] = []
     outermost_first = sorted(a.digits, key=lambda digit: -digit.scale)
     for number, digit in enumerate(outermost_first):
         extent = min(digit.extent, -(-values // digit.scale))
         if extent > 1:
             rest = outermost_first[number + 1 :]
-            left = [replace(digit, extent=extent), *rest]
-            break
-    index = replace(a, digits=tuple(left))
-    return index if index.span <= values else replace(index, exact=False)
+            return replace(a, digits=(replace(digit, extent=extent), *rest))
+    return replace(a, digits=())
 
 
 def _split(a: Index, by: int) -> tuple[tuple[Digit, ...], tuple[Digit, ...], bool]:
@@ -132,14 +151,14 @@ def _joined(digits: Iterable[Digit]) -> tuple[Digit, ...]:
     return tuple(digit for digit in result.values() if digit.scale)
 
 
-def composed(outer: Sequence[Digit], values: Sequence[Index], limits: Limits) -> Index:
-    """What digits of axes are of the loops: `values` are the axes' own indices."""
+def composed(outer: Sequence[Digit], values: Sequence[Index], extents: Sequence[int], limits: Limits) -> Index:
+    """What digits of axes are of the loops: `values` are the axes' own indices, `extents` how many values they have."""
     result = Index()
     for digit in outer:
         value = values[digit.source]
         if digit.divisor > 1:
             value = divided(value, digit.divisor, limits)
-        if digit.divisor > 1 or value.span > digit.extent:
+        if digit.divisor * digit.extent < extents[digit.source]:
             value = remainder(value, digit.extent, limits)
         result = add(result, scaled(value, digit.scale))
     return result

@@ -7,6 +7,7 @@ from typing import Any
 
 from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.tir.digits import UNKNOWN, Digit, Index, Limits, add, capped, divided, remainder, scaled
+from tvm_gnn_cost.meta_schedule.tir.program import BlockAround
 
 Values = Mapping[int, Index]
 """By the address of a variable."""
@@ -36,24 +37,52 @@ def index_of(expression: Any, values: Values, limits: Limits) -> Index:
     return (divided if kind == "FloorDiv" else remainder)(a, b.constant, limits)
 
 
-def limits_of(predicate: Any, values: Values) -> dict[frozenset[Digit], int]:
-    """What a block's predicate (`T.where`) keeps below a bound: the sums of digits that it compares with numbers."""
-    limits: dict[frozenset[Digit], int] = {}
+def limits_of(predicate: Any, values: Values) -> dict[frozenset[Digit], tuple[int, int]]:
+    """The bounds that a block's predicate (`T.where`) has for sums of digits, where it compares them with numbers."""
+    limits: dict[frozenset[Digit], tuple[int, int]] = {}
     stack = [predicate]
     while stack:
         condition = stack.pop()
         kind = type(condition).__name__
         if kind == "And":
             stack += [condition.a, condition.b]
-        elif kind in ("LT", "LE"):
-            left, right = (index_of(x, values, {}) for x in (condition.a, condition.b))
-            if left.digits and left.exact and right.exact and not right.digits:
-                bound = right.constant - left.constant + (kind == "LE")
-                key = frozenset(left.digits)
-                limits[key] = min(bound, limits.get(key, bound))
+        elif kind in ("LT", "LE", "GT", "GE"):
+            less, more = (index_of(x, values, {}) for x in (condition.a, condition.b))
+            if kind in ("GT", "GE"):
+                less, more = more, less
+            strictly = kind in ("LT", "GT")
+            if not (less.exact and more.exact) or bool(less.digits) == bool(more.digits):
+                continue
+            key = frozenset(less.digits or more.digits)
+            low, high = limits.get(key, (0, Index(tuple(key)).span))
+            if less.digits:
+                high = min(high, more.constant - less.constant + (not strictly))
+            else:
+                low = max(low, less.constant - more.constant + strictly)
+            limits[key] = low, high
     return limits
 
 
 def within(index: Index, extent: int, limits: Limits) -> Index:
     """The value of an axis of so many values, under a predicate."""
-    return capped(index, min(extent, limits.get(frozenset(index.digits), extent)))
+    low, high = limits.get(frozenset(index.digits), (0, extent))
+    return capped(index, min(extent, max(1, high - low)))
+
+
+def axis_values(around: BlockAround, extents: Mapping[int, int]) -> tuple[list[Index], Limits]:
+    """What each axis of a block is of the loops around it (by their numbers), and what its predicates limit; `extents`
+    are those of the axes, by address."""
+    values: dict[int, Index] = {
+        NAMES.address(loop.variable): Index.of(loop.number, loop.extent) for loop in around.loops
+    }
+    limits: dict[frozenset[Digit], tuple[int, int]] = {}
+    found: list[Index] = []
+    for block in (*around.parents, around):
+        limits |= limits_of(block.realize.predicate, values)
+        found = []
+        for axis, value in zip(block.block.iter_vars, block.realize.iter_values, strict=True):
+            index = index_of(value, values, limits)
+            begins = type(axis.dom.min).__name__ == "IntImm"  # or follows an axis of a block around it
+            found.append(within(index, extents[NAMES.address(axis.var)], limits) if begins else index)
+        values |= {NAMES.address(axis.var): index for axis, index in zip(block.block.iter_vars, found, strict=True)}
+    return found, limits

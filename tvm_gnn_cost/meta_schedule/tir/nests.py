@@ -6,14 +6,13 @@ what Ansor's `compute_at` does. A block of initial values, merged into its reduc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
 from tvm_gnn_cost.graphs.loops import Annotation, ComputeAt, LoopKind, NestLoop, Part, Placement
-from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.tir.block_axes import BlockAxes
-from tvm_gnn_cost.meta_schedule.tir.digits import Digit, Index, Limits, composed, scaled
-from tvm_gnn_cost.meta_schedule.tir.indices import index_of, limits_of, within
+from tvm_gnn_cost.meta_schedule.tir.digits import Index, composed, scaled
+from tvm_gnn_cost.meta_schedule.tir.indices import axis_values, within
 from tvm_gnn_cost.meta_schedule.tir.program import BlockAround, LoopAround, Program
 from tvm_gnn_cost.meta_schedule.tir.stages import Stages
 
@@ -31,7 +30,7 @@ def read_nest(program: Program, stages: Stages) -> LoopNest:
         around = program.blocks[stage.block]
         own = [loop for loop in around.loops if owners[loop.number] == number]
         indices.update((loop.number, index) for index, loop in enumerate(own))
-        loops.append(_StageLoops(count + number, stage.axes, around).of(own))
+        loops.append(_StageLoops(count + number, stage.axes, around, program.extents).of(own))
     for number, stage in enumerate(stages.blocks):
         loops_around = program.blocks[stage.block].loops
         others = [loop for loop in loops_around if owners[loop.number] != number]
@@ -43,34 +42,19 @@ def read_nest(program: Program, stages: Stages) -> LoopNest:
     return LoopNest.of(stages.computation, placements, loops)
 
 
-def axis_values(around: BlockAround) -> tuple[list[Index], Limits]:
-    """What each axis of a block is of the loops around it (by their numbers), and what its predicates limit."""
-    values: dict[int, Index] = {
-        NAMES.address(loop.variable): Index.of(loop.number, loop.extent) for loop in around.loops
-    }
-    limits: dict[frozenset[Digit], int] = {}
-    found: list[Index] = []
-    for block in (*around.parents, around):
-        limits |= limits_of(block.realize.predicate, values)
-        found = []
-        for axis, value in zip(block.block.iter_vars, block.realize.iter_values, strict=True):
-            found.append(within(index_of(value, values, limits), int(axis.dom.extent.value), limits))
-        values |= {NAMES.address(axis.var): index for axis, index in zip(block.block.iter_vars, found, strict=True)}
-    return found, limits
-
-
 class _StageLoops:
     """The loops of one stage, number `number` of the nest."""
 
-    def __init__(self, number: int, axes: BlockAxes, around: BlockAround) -> None:
+    def __init__(self, number: int, axes: BlockAxes, around: BlockAround, extents_of: Mapping[int, int]) -> None:
         self._number, self._axes = number, axes
         self._parts: dict[int, list[tuple[int, Part]]] = {}  # of each loop, with the places that they are
         self._inexact: set[int] = set()
         self._inside = [variable for variable in axes.variables if variable.inside is not None]
-        values, limits = axis_values(around)
+        values, limits = axis_values(around, extents_of)
         values += [Index.of(_inside_number(k), variable.extent) for k, variable in enumerate(self._inside)]
+        extents = [variable.extent for variable in axes.variables]
         for axis, digits in enumerate(axes.dimensions):
-            self._move(axis, within(composed(digits, values, limits), axes.extents[axis], limits))
+            self._move(axis, within(composed(digits, values, extents, limits), axes.extents[axis], limits))
         for place, v in enumerate(axes.reduces):
             self._move(len(axes.extents) + place, scaled(values[v], axes.variables[v].tile))
 
@@ -85,10 +69,10 @@ class _StageLoops:
         """The loops that are the stage's, then those in its body, then the elements of an intrinsic."""
         loops: list[NestLoop] = []
         for loop in own:
-            loops.append(self._loop(len(loops), loop.number, loop.extent, loop.annotation))
+            loops.append(self._loop(len(loops), loop.number, loop.extent, loop.annotation, loop.exact))
         for k, variable in enumerate(self._inside):
             assert variable.inside is not None
-            loops.append(self._loop(len(loops), _inside_number(k), variable.extent, variable.inside))
+            loops.append(self._loop(len(loops), _inside_number(k), variable.extent, variable.inside, True))
         reduced = [self._axes.variables[v].tile for v in self._axes.reduces]
         for axis, tile in enumerate((*self._axes.tiles, *reduced)):
             if tile > 1:
@@ -97,10 +81,10 @@ class _StageLoops:
                 loops.append(NestLoop(self._number, len(loops), tile, kind, Annotation.TENSORIZE, parts, True))
         return loops
 
-    def _loop(self, index: int, source: int, extent: int, annotation: Annotation) -> NestLoop:
+    def _loop(self, index: int, source: int, extent: int, annotation: Annotation, exact: bool) -> NestLoop:
         found = sorted(self._parts.get(source, ()), key=lambda place: -place[0])
         parts = tuple(part for _, part in found)
-        exact = source not in self._inexact
+        exact = exact and source not in self._inexact
         return NestLoop(self._number, index, extent, self._kind(parts), annotation, parts, exact)
 
     def _kind(self, parts: Sequence[Part]) -> LoopKind:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tvm_gnn_cost.graphs.domains import estimated_extent
+from tvm_gnn_cost.graphs.expression import Node
+from tvm_gnn_cost.graphs.expression_reader import ExpressionReader, Given
 from tvm_gnn_cost.graphs.loops import Annotation
 from tvm_gnn_cost.meta_schedule.names import NAMES
 
@@ -39,12 +42,14 @@ NOT_POSTPROCESSED = (
 
 @dataclass(frozen=True)
 class LoopAround:
-    """A `For`: `number` counts the loops of the function as they begin; `unroll` is its pragma, 0 for none."""
+    """A `For`: `number` counts the loops of the function as they begin; `unroll` is its pragma, 0 for none; `exact` is
+    False where its extent is an expression, and the mean is taken."""
 
     number: int
     name: str
     variable: Any
     extent: int
+    exact: bool
     annotation: Annotation
     unroll: int
 
@@ -65,11 +70,16 @@ class BlockAround:
 
 @dataclass
 class Program:
-    """A function's blocks in the order in which they run, without the root block."""
+    """A function's blocks in the order in which they run, without the root block.
+
+    Attributes:
+        extents: of the variables of all loops and blocks, by address.
+    """
 
     parameters: list[Any]
     blocks: list[BlockAround] = field(default_factory=list)
     loops: list[LoopAround] = field(default_factory=list)
+    extents: dict[int, int] = field(default_factory=dict)
 
 
 def read_program(function: Any) -> Program:
@@ -107,18 +117,15 @@ class _Walk:
             raise ValueError(f"there is a statement outside blocks that cannot be read: {kind}")
 
     def _loop(self, statement: Any) -> LoopAround:
-        extent = statement.extent
         number = len(self._program.loops)
         name = str(statement.loop_var.name)
-        if type(extent).__name__ != "IntImm":
-            raise ValueError(
-                f"loop {name} has the extent {extent}, which is no number: dynamic shapes are not scheduled"
-            )
+        extent = self._extent(f"loop {name}", statement.loop_var, statement.extent)
+        exact = type(statement.extent).__name__ == "IntImm"
         unroll = 0
         for key, value in statement.annotations.items():
             if str(key) == UNROLL_PRAGMA:
                 unroll = int(value)
-        loop = LoopAround(number, name, statement.loop_var, int(extent.value), loop_annotation(statement), unroll)
+        loop = LoopAround(number, name, statement.loop_var, extent, exact, loop_annotation(statement), unroll)
         self._program.loops.append(loop)
         return loop
 
@@ -129,11 +136,47 @@ class _Walk:
         if is_root and has_blocks(block.body):
             self.visit(block.body, loops, parents)
             return
+        for axis in block.iter_vars:
+            self._extent(f"axis {axis.var.name} of block {block.name_hint}", axis.var, axis.dom.extent)
         around = BlockAround(realize, block, loops, parents)
         if not len(block.match_buffers) and has_blocks(block.body):
             self.visit(block.body, loops, (*parents, around))
         else:
             self._program.blocks.append(around)
+
+    def _extent(self, what: str, variable: Any, extent: Any) -> int:
+        """How many values a variable has: the mean, where that depends on the variables outside."""
+        known = self._program.extents
+        if type(extent).__name__ == "IntImm":
+            found = int(extent.value)
+        else:
+            node = _ExtentReader(what, known).node(extent)
+            found = estimated_extent(what, node, {str(address): number for address, number in known.items()}, ())
+        known[NAMES.address(variable)] = found
+        return found
+
+
+class _ExtentReader(ExpressionReader):
+    """Reads extents over variables of known extent, whose names are their addresses."""
+
+    def __init__(self, owner: str, known: Mapping[int, int]) -> None:
+        super().__init__(owner)
+        self._known = known
+
+    def dtype(self, expression: Any) -> str:
+        return NAMES.dtype(expression)
+
+    def variable(self, expression: Any) -> Node:
+        address = NAMES.address(expression)
+        if address not in self._known:
+            raise ValueError(
+                f"the extent of {self.owner} depends on {expression.name}: dynamic shapes are not scheduled"
+            )
+        return Node("Var", str(address))
+
+    def load(self, expression: Any, given: Given) -> Node | None:
+        """Data decide on the extent: nothing is known of it."""
+        return Node("Load") if type(expression).__name__ == NAMES.load else None
 
 
 def loop_annotation(statement: Any) -> Annotation:

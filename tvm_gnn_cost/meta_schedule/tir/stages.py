@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvm_gnn_cost.graphs.computation import Computation, analyse
 from tvm_gnn_cost.graphs.dtypes import element_bytes, is_float
 from tvm_gnn_cost.graphs.expression import Node
 from tvm_gnn_cost.graphs.operation import NO_OPERATIONS, Operation, TensorKey, count_operations, operation_keys
 from tvm_gnn_cost.meta_schedule.names import NAMES
-from tvm_gnn_cost.meta_schedule.tir.block_axes import BlockAxes, plain_axes, tiled_axes
+from tvm_gnn_cost.meta_schedule.tir.block_axes import BlockAxes, Variable, plain_axes, tiled_axes, variables_of
 from tvm_gnn_cost.meta_schedule.tir.bodies import Body, BodyReader, read_body
 from tvm_gnn_cost.meta_schedule.tir.program import BlockAround, Program
 
@@ -21,28 +21,49 @@ Origins = Mapping[str, Counts]
 """What an element of each block of the unscheduled module costs, by its name: for bodies that are calls."""
 
 _SUFFIX = re.compile(r"(_o)?(_init|_update)?$")
-_CACHE = re.compile(r"([._](shared|local|wmma|m16n8k8|warp)([._]\w+)?)+$")
+_CACHE = re.compile(r"([._](global|shared|local|wmma|m16n8k8|warp)([._]\w+)?)+$")
+_WRITE_CACHE = re.compile(r"_global$")
 _RFACTOR = re.compile(r"_rf$")
 
 
 @dataclass(frozen=True)
 class BlockStage:
-    """The stage that a block is: `block` counts those of the program; `storage_offset` is what `buffer_dim_align` adds
-    to a row, in elements."""
+    """The stage that a block is: `block` counts those of the program, `init` the one of its initial values, if that is
+    a block of its own; `storage_offset` is what `buffer_dim_align` adds to a row, in elements."""
 
     block: int
+    init: int | None
     axes: BlockAxes
     storage_offset: int
 
 
+class Lookup(NamedTuple):
+    """A buffer that a block reads, the stage that made it, and which of that stage's outputs it is."""
+
+    buffer: Any
+    stage: int
+    output: int
+
+
 @dataclass(frozen=True)
 class Stages:
-    """What the blocks of a program compute, whatever their loops are: placeholders first, then `blocks`, in order."""
+    """What the blocks of a program compute, whatever their loops are: placeholders first, then `blocks`, in order.
+
+    Attributes:
+        buffers: of the program that was read, which the stages make; another that computes the same has its own.
+        lookups: of each block of it, what that reads, in the order in which the walk meets it.
+    """
 
     computation: Computation
     operations: tuple[Operation, ...]
-    dtypes: tuple[str, ...]
+    buffers: tuple[Any, ...]
     blocks: tuple[BlockStage, ...]
+    lookups: tuple[tuple[Lookup, ...], ...]
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The types of the stages' elements, as "float32"."""
+        return tuple(NAMES.dtype(buffer) for buffer in self.buffers)
 
     @property
     def first(self) -> int:
@@ -64,34 +85,47 @@ def block_costs(program: Program, stages: Stages) -> dict[str, Counts]:
 class _StagesReader:
     def __init__(self, program: Program, origins: Origins) -> None:
         self._program, self._origins = program, origins
+        self.extents = program.extents
         self._writers: dict[int, TensorKey] = {}  # buffer -> the stage that wrote it last
         self._inputs: dict[int, Any] = {}
         self._input_keys: dict[int, TensorKey] = {}
+        self.lookups: list[tuple[Any, TensorKey]] = []  # of the block at hand
         self._own: set[int] = set()  # buffers that only the block at hand knows
         self._written = {NAMES.address(NAMES.region_buffer(w)) for b in program.blocks for w in b.block.writes}
 
     def read(self) -> Stages:
         blocks = self._program.blocks
         inits = _merged_inits(blocks)
-        operations, dtypes, stages = [], [], []
+        operations, outputs, stages, lookups = [], [], [], []
         names = operation_keys([stage_name(_written_buffer(b)) for b in blocks])
         for i, around in enumerate(blocks):
             if i in inits.values():
                 continue
             init = blocks[inits[i]] if i in inits else None
-            operation, axes, dtype = _BlockReader(self, around, init, names[i]).read()
+            self.lookups = []
+            operation, axes = _BlockReader(self, around, init, names[i]).read()
+            lookups.append(self.lookups)
             operations.append(operation)
-            dtypes.append(dtype)
-            stages.append(BlockStage(i, axes, _storage_offset(around.block)))
+            outputs.append(_written_buffer(around))
+            stages.append(BlockStage(i, inits.get(i), axes, _storage_offset(around.block)))
         inputs = [_placeholder(buffer, self._input_keys[a]) for a, buffer in self._inputs.items()]
         everything = (*inputs, *operations)
         keys = [*(self._input_keys[a][:2] for a in self._inputs), *(names[stage.block] for stage in stages)]
         computation = analyse(keys, everything, [False] * len(everything))
-        all_dtypes = (*(NAMES.dtype(buffer) for buffer in self._inputs.values()), *dtypes)
-        return Stages(computation, everything, all_dtypes, tuple(stages))
+        position = {key: stage for stage, key in enumerate(keys)}
+        found = tuple(
+            tuple(Lookup(buffer, position[key[:2]], key[2]) for buffer, key in of_block) for of_block in lookups
+        )
+        return Stages(computation, everything, (*self._inputs.values(), *outputs), tuple(stages), found)
 
     def key_of(self, buffer: Any) -> TensorKey | None:
         """What a load of a buffer reads: what was written there last, or what was there before all."""
+        key = self._key_of(buffer)
+        if key is not None:
+            self.lookups.append((buffer, key))
+        return key
+
+    def _key_of(self, buffer: Any) -> TensorKey | None:
         address = NAMES.address(buffer)
         if address in self._own:
             return None
@@ -113,8 +147,8 @@ class _BlockReader:
     def __init__(self, stages: _StagesReader, around: BlockAround, init: BlockAround | None, key: tuple[str, int]):
         self._stages, self._around, self._init, self._key = stages, around, init, key
 
-    def read(self) -> tuple[Operation, BlockAxes, str]:
-        """The operation, its axes, its type. What comes after reads this block's buffers from it."""
+    def read(self) -> tuple[Operation, BlockAxes]:
+        """The operation and its axes. What comes after reads this block's buffers from it."""
         block, stages = self._around.block, self._stages
         body = read_body(block.body)
         outputs = _outputs(block)
@@ -124,11 +158,11 @@ class _BlockReader:
         if starts:
             self._write(outputs, keys)
         if body.is_opaque or len(block.match_buffers) or not body.stores:
-            axes = tiled_axes(block, body, block.writes[0])
+            axes = tiled_axes(block, self._variables(self._around, body), block.writes[0])
             nodes, counts = self._called(axes)
         else:
             store = _store_of(body, outputs[0])
-            axes = plain_axes(block, body, store.indices, outputs[0])
+            axes = plain_axes(self._variables(self._around, body), store.indices, outputs[0])
             nodes = self._stored(body, axes)
             counts = count_operations(nodes)
         init = self._initial(axes, outputs[0])
@@ -155,7 +189,10 @@ class _BlockReader:
             init_counts=count_operations(init),
             output_bytes=sizes if len(sizes) > 1 else (),
         )
-        return operation, axes, dtypes[0]
+        return operation, axes
+
+    def _variables(self, around: BlockAround, body: Body) -> list[Variable]:
+        return variables_of(around, body, self._stages.extents)
 
     def _write(self, outputs: Sequence[Any], keys: Sequence[TensorKey]) -> None:
         for buffer, key in zip(outputs, keys, strict=True):
@@ -189,7 +226,7 @@ class _BlockReader:
             body = read_body(block.body)
             if body.is_opaque or len(block.match_buffers) or not body.stores:
                 return ()
-            theirs = plain_axes(block, body, _store_of(body, buffer).indices, buffer)
+            theirs = plain_axes(self._variables(self._init, body), _store_of(body, buffer).indices, buffer)
             return self._stored_by(body, theirs)
         init = self._around.block.init
         if init is None:
@@ -292,9 +329,12 @@ def _placeholder(buffer: Any, key: TensorKey) -> Operation:
 
 
 def stage_name(buffer: Any) -> str:
-    """The name of the stage that writes a buffer, as `graphs` has them: "C.local", "A.shared", "C.rf"."""
+    """The name of the stage that writes a buffer, as `graphs` has them: "C.local", "A.shared", "C.rf".
+
+    The cache of a tile that MetaSchedule writes in plain memory ("C_global") is what Ansor calls local.
+    """
     name, scope = str(buffer.name), NAMES.scope(buffer)
-    if scope in ("", "global"):
+    if scope in ("", "global") and not _WRITE_CACHE.search(name):
         return _RFACTOR.sub(".rf", name)
     base = _RFACTOR.sub(".rf", _CACHE.sub("", name))
     return f"{base}.{'shared' if scope.startswith('shared') else 'local'}"

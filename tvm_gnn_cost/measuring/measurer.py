@@ -1,4 +1,7 @@
-"""Builds schedules, then measures them: one at a time here, or in parallel on the servers of an RPC tracker."""
+"""Builds schedules, then measures them: one at a time here, or in parallel on the servers of an RPC tracker.
+
+What is built, and what a result looks like, is the scheduler's affair: its `Toolchain` says it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ import logging
 import os
 import queue
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.measuring.program import (
     BUILD_TIMEOUT,
     COMPILE_HOST,
@@ -28,11 +31,10 @@ from tvm_gnn_cost.measuring.program import (
 from tvm_gnn_cost.measuring.server_pool import ServerPool
 from tvm_gnn_cost.measuring.workers import WorkerPool
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
-from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
+from tvm_gnn_cost.system.find_tvm import has_auto_scheduler
 from tvm_gnn_cost.system.machine import num_cores
 
 if TYPE_CHECKING:
-    from tvm.auto_scheduler import MeasureInput, MeasureResult
     from tvm.target import Target
 
 logger = logging.getLogger("tvm_gnn_cost")
@@ -40,7 +42,7 @@ logger = logging.getLogger("tvm_gnn_cost")
 FAILED_COST = 1e10  # as TVM's own
 _TICK_S = 0.2
 
-OnResult = Callable[[int, "MeasureResult"], None]
+OnResult = Callable[[int, Any], None]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,26 @@ class Built:
     program: Program | None
     error_no: int
     seconds: float
+    message: str = ""
+
+
+class Toolchain(Protocol):
+    """How one scheduler's candidates become programs, and readings its results."""
+
+    imports: tuple[str, ...]
+    """Modules that a worker imports before its first call: what takes seconds is no call's."""
+
+    def build_call(self, candidate: Any, export: Callable[..., None]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """A function that a worker can import, and its arguments; `export` is for `export_library`."""
+        ...
+
+    def built(self, candidate: Any, answer: Any) -> Built:
+        """What the call has made."""
+        ...
+
+    def result(self, reading: Reading, seconds: float) -> Any:
+        """A reading as the scheduler has it; `seconds` are those of building and measuring."""
+        ...
 
 
 class Measurer:
@@ -58,15 +80,22 @@ class Measurer:
     Args:
         options: how, and where.
         targets: of the tasks.
+        toolchain: the scheduler's.
 
-    Raises MeasurementError where `options.tracker` has no servers that fit.
+    Raises MeasurementError where `options.tracker` has no servers that fit, InvalidArgumentError where this TVM cannot
+    measure on any.
     """
 
-    def __init__(self, options: MeasureOptions, targets: Sequence[Target]) -> None:
+    def __init__(self, options: MeasureOptions, targets: Sequence[Target], toolchain: Toolchain) -> None:
+        if options.tracker is not None and not has_auto_scheduler():
+            raise InvalidArgumentError(
+                "`tracker`: RPC servers are measured on with TVM up to 0.19, and this one is later: measure here"
+            )
         self.options = options
+        self._toolchain = toolchain
         self._servers = None if options.tracker is None else ServerPool(options.tracker, options, targets)
         self._runner = WorkerPool(1) if self._servers is None else None
-        self._builders = WorkerPool(num_cores())
+        self._builders = WorkerPool(num_cores(), toolchain.imports)
 
     @property
     def num_devices(self) -> int:
@@ -85,20 +114,18 @@ class Measurer:
             self._runner.close()
         self._builders.close()
 
-    def build(self, inputs: Sequence[MeasureInput]) -> list[Future[Any]]:
+    def build(self, candidates: Sequence[Any]) -> list[Future[Any]]:
         """Begin to build all of them, in parallel, for `measure`; where that is done here, wait until all are built."""
-        from tvm.auto_scheduler.measure import local_build_worker
-
         export, timeout = library_builder(self.options.compiler), self.options.build_timeout_s
-        calls = [((inp.serialize(), export, 0),) for inp in inputs]
-        futures = [self._builders.submit(local_build_worker, call, timeout) for call in calls]
+        calls = [self._toolchain.build_call(candidate, export) for candidate in candidates]
+        futures = [self._builders.submit(function, arguments, timeout) for function, arguments in calls]
         if self._servers is None:
             wait(futures)
         return futures
 
     def measure(
         self,
-        inputs: Sequence[MeasureInput],
+        candidates: Sequence[Any],
         builds: Sequence[Future[Any]],
         on_result: OnResult,
         check: Callable[[], None],
@@ -106,7 +133,7 @@ class Measurer:
         """Measure what was built.
 
         Args:
-            inputs, builds: the schedules, and what `build` made of them.
+            candidates, builds: the schedules, and what `build` made of them.
             on_result: `on_result(index, result)` gets each result as soon as it is there, and must not raise.
             check: called after each result, and while servers are waited for; to stop, it raises. What is measured by
                 then, or being measured, still gets to `on_result`.
@@ -114,46 +141,40 @@ class Measurer:
         Raises MeasurementError where no RPC server answers for `options.server_wait_minutes`.
         """
         if self._servers is not None:
-            _RemoteBatch(self, self._servers, inputs, builds, on_result).run(check)
+            _RemoteBatch(self, self._servers, candidates, builds, on_result).run(check)
             return
         assert self._runner is not None
         for i, future in enumerate(builds):
-            built = self.built(inputs[i], future)
+            built = self.built(candidates[i], future)
             on_result(i, self.result(built, self._run_here(self._runner, built)))
             check()
 
-    def built(self, inp: MeasureInput, future: Future[Any]) -> Built:
+    def built(self, candidate: Any, future: Future[Any]) -> Built:
         """What a build that is done has made."""
-        from tvm.auto_scheduler.measure import BuildResult, prepare_runner_args
-
         try:
-            file, arguments, error_no, message, seconds = future.result()
+            answer = future.result()
         except TimeoutError:
-            return Built(None, BUILD_TIMEOUT, float(self.options.build_timeout_s))
+            return Built(None, BUILD_TIMEOUT, float(self.options.build_timeout_s), "the build took too long")
         except Exception as error:  # the compiler died, or the worker could not take the schedule
             logger.debug("a build failed: %s", error)
-            return Built(None, COMPILE_HOST, 0.0)
-        if error_no:
-            logger.debug("a build failed: %s", message)
-            return Built(None, int(error_no), float(seconds))
-        shapes = [(tuple(int(extent) for extent in tensor.shape), str(tensor.dtype)) for tensor in arguments]
-        values = prepare_runner_args(inp, BuildResult(file, arguments, 0, None, seconds))
-        return Built(Program(file, inp.task.target.kind.name, shapes, values), 0, float(seconds))
+            return Built(None, COMPILE_HOST, 0.0, str(error))
+        built = self._toolchain.built(candidate, answer)
+        if built.program is None:
+            logger.debug("a build failed: %s", built.message)
+        return built
 
-    def result(self, built: Built, reading: Reading) -> MeasureResult:
-        """As TVM has it; the program's files are deleted."""
+    def result(self, built: Built, reading: Reading) -> Any:
+        """As the scheduler has it; the program's files are deleted."""
         if built.program is not None:
             with contextlib.suppress(OSError):
                 shutil.rmtree(os.path.dirname(built.program.file))
         if reading.error_no:
             logger.debug("a measurement failed with error %d: %s", reading.error_no, reading.message)
-        costs = reading.costs if not reading.error_no else (FAILED_COST,)
-        seconds = built.seconds + reading.seconds
-        return require_auto_scheduler().MeasureResult(costs, reading.error_no, reading.message, seconds, time.time())
+        return self._toolchain.result(reading, built.seconds + reading.seconds)
 
     def _run_here(self, runner: WorkerPool, built: Built) -> Reading:
         if built.program is None:
-            return Reading((), built.error_no)
+            return Reading((), built.error_no, built.message)
         timeout = self.options.run_timeout_s
         try:
             reading: Reading = runner.submit(run_here, (built.program, self.options), timeout).result()
@@ -171,11 +192,11 @@ class _RemoteBatch:
         self,
         measurer: Measurer,
         servers: ServerPool,
-        inputs: Sequence[MeasureInput],
+        candidates: Sequence[Any],
         builds: Sequence[Future[Any]],
         on_result: OnResult,
     ) -> None:
-        self._measurer, self._servers, self._inputs, self._on_result = measurer, servers, inputs, on_result
+        self._measurer, self._servers, self._candidates, self._on_result = measurer, servers, candidates, on_result
         self._builds = builds
         self._built: dict[int, Built] = {}
         self._readings: dict[int, Future[Reading]] = {}
@@ -202,9 +223,9 @@ class _RemoteBatch:
         except queue.Empty:
             return
         if i not in self._built:
-            built = self._built[i] = self._measurer.built(self._inputs[i], future)
+            built = self._built[i] = self._measurer.built(self._candidates[i], future)
             if built.program is None:
-                self._tell(i, Reading((), built.error_no))
+                self._tell(i, Reading((), built.error_no, built.message))
             else:
                 self._readings[i] = self._servers.submit(built.program)
                 self._readings[i].add_done_callback(functools.partial(self._note, i))
