@@ -39,6 +39,19 @@ def quick_runner() -> Any:
     return ms.runner.LocalRunner(timeout_sec=240, evaluator_config=readings)
 
 
+def small(model: Any) -> dict[str, Any]:
+    """Arguments of `ms.tune_tir` and its like: two rounds of two trials."""
+    return {
+        "max_trials_global": 4,
+        "num_trials_per_iter": 2,
+        "builder": patient_builder(),
+        "runner": quick_runner(),
+        "cost_model": model,
+        "strategy": small_search(),
+        "seed": 1,
+    }
+
+
 class Watched(GNNCostModel):
     """Notes what was asked of it."""
 
@@ -64,14 +77,7 @@ def test_a_matmul_is_tuned(tmp_path: Path) -> None:
         make_program("matmul"),
         CPU,
         str(tmp_path),
-        4,
-        num_trials_per_iter=2,
-        builder=patient_builder(),
-        runner=quick_runner(),
-        cost_model=model,
-        strategy=small_search(),
-        num_tuning_cores=1,
-        seed=1,
+        **small(model),
     )
     latencies = [[float(s) for s in record.run_secs] for record in database.get_all_tuning_records()]
     assert len(latencies) == 4 and max(min(seconds) for seconds in latencies) < 1e9, "all were built and run"
@@ -99,14 +105,7 @@ def test_a_relay_network_is_tuned(tmp_path: Path) -> None:
         {},
         CPU,
         str(tmp_path),
-        4,
-        num_trials_per_iter=2,
-        builder=patient_builder(),
-        runner=quick_runner(),
-        cost_model=model,
-        strategy=small_search(),
-        num_tuning_cores=1,
-        seed=1,
+        **small(model),
     )
     assert [call for call, _ in model.calls] == ["predict"] * 4 + ["update"] * 2
     assert model.num_records == 4 and "2 tasks" in repr(model)
@@ -135,13 +134,7 @@ def test_a_relax_module_is_tuned(tmp_path: Path) -> None:
         {},
         CPU,
         str(tmp_path),
-        4,
-        num_trials_per_iter=2,
-        builder=patient_builder(),
-        runner=quick_runner(),
-        cost_model=model,
-        strategy=small_search(),
-        seed=1,
+        **small(model),
     )
     assert [call for call, _ in model.calls] == ["predict"] * 4 + ["update"] * 2
     assert model.num_records == 4 and "2 tasks" in repr(model)

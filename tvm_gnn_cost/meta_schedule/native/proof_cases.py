@@ -54,9 +54,7 @@ def _chain(batch: int, size: int, channels: int) -> Any:
     ids = te.placeholder((size,), "int32", "ids")
     inside = te.compute(
         (batch, size + 2, channels),
-        lambda n, y, c: tirx.if_then_else(
-            tirx.all(y >= 1, y < size + 1), x[n, y - 1, c], tirx.const(0.0, "float32")
-        ),
+        lambda n, y, c: tirx.if_then_else(tirx.all(y >= 1, y < size + 1), x[n, y - 1, c], tirx.const(0.0, "float32")),
         name="padded",
     )
     r = te.reduce_axis((0, 3), name="r")
