@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xgboost
 
-pytest.register_assert_rewrite("tvm_gnn_cost.testing.conformance", "tvm_gnn_cost.testing.schedules")
+pytest.register_assert_rewrite("tvm_gnn_cost.testing.clauses", "tvm_gnn_cost.testing.conformance")
 
 from tvm import auto_scheduler  # noqa: E402
 from tvm.auto_scheduler.feature import get_per_store_features_from_states  # noqa: E402

@@ -39,6 +39,19 @@ def quick_runner() -> Any:
     return ms.runner.LocalRunner(timeout_sec=240, evaluator_config=readings)
 
 
+def small(model: Any) -> dict[str, Any]:
+    """Arguments of `ms.tune_tir` and its like: two rounds of two trials."""
+    return {
+        "max_trials_global": 4,
+        "num_trials_per_iter": 2,
+        "builder": patient_builder(),
+        "runner": quick_runner(),
+        "cost_model": model,
+        "strategy": small_search(),
+        "seed": 1,
+    }
+
+
 class Watched(GNNCostModel):
     """Notes what was asked of it."""
 
@@ -55,6 +68,7 @@ class Watched(GNNCostModel):
         super().update(context, candidates, results)
 
 
+@pytest.mark.slow
 def test_a_matmul_is_tuned(tmp_path: Path) -> None:
     """Warm from the first round on, with TVM's own builder and runner, whose processes get nothing of the model."""
     reports: list[UpdateReport] = []
@@ -63,26 +77,20 @@ def test_a_matmul_is_tuned(tmp_path: Path) -> None:
         make_program("matmul"),
         CPU,
         str(tmp_path),
-        8,
-        num_trials_per_iter=4,
-        builder=patient_builder(),
-        runner=quick_runner(),
-        cost_model=model,
-        strategy=small_search(),
-        num_tuning_cores=1,
-        seed=1,
+        **small(model),
     )
     latencies = [[float(s) for s in record.run_secs] for record in database.get_all_tuning_records()]
-    assert len(latencies) == 8 and max(min(seconds) for seconds in latencies) < 1e9, "all were built and run"
-    assert model.calls == [("predict", 16), ("predict", 16), ("update", 4)] * 2
-    assert [report.total_records for report in reports] == [4, 8] and reports[0].prequential_accuracy >= 0
-    assert model.is_warm and model.num_records == 8 and "1 tasks" in repr(model)
+    assert len(latencies) == 4 and max(min(seconds) for seconds in latencies) < 1e9, "all were built and run"
+    assert model.calls == [("predict", 16), ("predict", 16), ("update", 2)] * 2
+    assert [report.total_records for report in reports] == [2, 4] and reports[0].prequential_accuracy >= 0
+    assert model.is_warm and model.num_records == 4 and "1 tasks" in repr(model)
     again = GNNCostModel.load(tmp_path / "model.ckpt", device="cpu")
     again_from_database = GNNCostModel(device="cpu")
     again_from_database.update_from_database(database)
-    assert again.num_records == again_from_database.num_records == 8
+    assert again.num_records == again_from_database.num_records == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("tvm.relay") is None, reason="this TVM has no Relay")
 def test_a_relay_network_is_tuned(tmp_path: Path) -> None:
     """Two dense layers of different shapes: two tasks share the model."""
@@ -97,19 +105,13 @@ def test_a_relay_network_is_tuned(tmp_path: Path) -> None:
         {},
         CPU,
         str(tmp_path),
-        8,
-        num_trials_per_iter=4,
-        builder=patient_builder(),
-        runner=quick_runner(),
-        cost_model=model,
-        strategy=small_search(),
-        num_tuning_cores=1,
-        seed=1,
+        **small(model),
     )
     assert [call for call, _ in model.calls] == ["predict"] * 4 + ["update"] * 2
-    assert model.num_records == 8 and "2 tasks" in repr(model)
+    assert model.num_records == 4 and "2 tasks" in repr(model)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ms.relax_integration, "tune_relax"), reason="this TVM has no Relax")
 def test_a_relax_module_is_tuned(tmp_path: Path) -> None:
     """The same network, in Relax."""
@@ -132,16 +134,10 @@ def test_a_relax_module_is_tuned(tmp_path: Path) -> None:
         {},
         CPU,
         str(tmp_path),
-        8,
-        num_trials_per_iter=4,
-        builder=patient_builder(),
-        runner=quick_runner(),
-        cost_model=model,
-        strategy=small_search(),
-        seed=1,
+        **small(model),
     )
     assert [call for call, _ in model.calls] == ["predict"] * 4 + ["update"] * 2
-    assert model.num_records == 8 and "2 tasks" in repr(model)
+    assert model.num_records == 4 and "2 tasks" in repr(model)
 
 
 # -- pretended measurements --------------------------------------------------------------------------------------------

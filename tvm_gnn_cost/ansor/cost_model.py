@@ -27,8 +27,6 @@ from tvm_gnn_cost.ansor.search_guard import SearchGuard, is_from_search
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.task_identity import identity_of, same_computation
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.learning.config import TrainerConfig
-from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateCallback
 from tvm_gnn_cost.learning.front import CostModelFront, RecentSources
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.system.interrupts import passing_on_interrupts
@@ -41,22 +39,10 @@ logger = logging.getLogger(__name__)
 class GNNCostModel(CostModelFront, _auto_scheduler.cost_model.cost_model.PythonBasedModel):  # type: ignore[misc, name-defined]
     """Ranks schedules with a graph network on stage graphs, trained online as measurements come in.
 
-    Args:
-        pretrained: "auto" starts from the network shipped for the target, where there is one; a path starts from that
-            checkpoint; None starts cold. A cold model explores at random until it has been trained.
-        seed: of everything random in the model. The same seed and the same calls give the same scores.
-        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
-        num_warmup_sample: measurements, default 0: a cold model scores at random until it has learnt from more.
-        config: options of the learner; default `TrainerConfig()`. With a pretrained network, the sizes of the network
-            are the checkpoint's.
-        model_file: if given, the model is saved there after every update.
-        callbacks: each is called with an `UpdateReport` after every update.
+    Options: see `CostModelFront.__init__`.
 
     Attributes:
         core: the model without TVM: what it has learnt, and its options.
-
-    Raises:
-        InvalidArgumentError: an option is wrong. CheckpointError: the checkpoint cannot be used.
     """
 
     search_params: Mapping[str, Any] = MappingProxyType({"eps_greedy": 0.2})
@@ -66,29 +52,7 @@ class GNNCostModel(CostModelFront, _auto_scheduler.cost_model.cost_model.PythonB
     from the first round on, a search that begins in the wrong place stays there (docs/experiments.md).
     """
 
-    def __init__(
-        self,
-        pretrained: str | PathLike[str] | None = "auto",
-        seed: int = 0,
-        *,
-        device: str = "auto",
-        num_warmup_sample: int = 0,
-        config: TrainerConfig | None = None,
-        model_file: str | PathLike[str] | None = None,
-        callbacks: Sequence[UpdateCallback] = (),
-    ) -> None:
-        self._register()
-        self.core = CostModelCore(
-            pretrained,
-            seed,
-            device=device,
-            num_warmup_sample=num_warmup_sample,
-            config=config,
-            model_file=model_file,
-            callbacks=callbacks,
-        )
-        self.sources: RecentSources[StageGraphBuilder] = RecentSources()
-        self._guards: WeakKeyDictionary[StageGraphBuilder, SearchGuard] = WeakKeyDictionary()
+    sources: RecentSources[StageGraphBuilder]
 
     # -- what TVM calls --------------------------------------------------------------------------------------------
 
@@ -181,6 +145,7 @@ class GNNCostModel(CostModelFront, _auto_scheduler.cost_model.cost_model.PythonB
             with passing_on_interrupts("while the cost model was at work"):
                 _fill(destination, self.predict_stages(task, states))
 
+        self._guards: WeakKeyDictionary[StageGraphBuilder, SearchGuard] = WeakKeyDictionary()
         constructor = _auto_scheduler._ffi_api.PythonBasedModel
         self.__init_handle_by_constructor__(constructor, update, predict, predict_stages)
 

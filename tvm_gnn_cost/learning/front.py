@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from tvm_gnn_cost.graphs.source import StageGraphSource
-from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateReport
+from tvm_gnn_cost.learning.config import TrainerConfig
+from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateCallback, UpdateReport
 
 Source = TypeVar("Source", bound=StageGraphSource)
 Model = TypeVar("Model", bound="CostModelFront")
@@ -36,25 +37,59 @@ class _Load:
         return load
 
 
-class HasSources(Protocol):
-    """A front's sources: `RecentSources` of whatever kind."""
-
-    def __len__(self) -> int: ...
-
-
 class CostModelFront:
-    """A mixin for the class that a scheduler calls; its `__init__` sets what is named here.
+    """A mixin for the class that a scheduler calls, before that scheduler's own base.
 
     Attributes:
         core: the model without TVM: what it has learnt, and its options.
         sources: of the tasks that came up.
     """
 
-    __slots__ = ()
-
     load: ClassVar[_Load] = _Load()
     core: CostModelCore
-    sources: HasSources
+    sources: RecentSources[Any]
+
+    def __init__(
+        self,
+        pretrained: str | PathLike[str] | None = "auto",
+        seed: int = 0,
+        *,
+        device: str = "auto",
+        num_warmup_sample: int = 0,
+        config: TrainerConfig | None = None,
+        model_file: str | PathLike[str] | None = None,
+        callbacks: Sequence[UpdateCallback] = (),
+    ) -> None:
+        """A model that has learnt nothing yet but what a pretrained network has.
+
+        Args:
+            pretrained: "auto" starts from the network shipped for the target, where there is one; a path starts from
+                that checkpoint; None starts cold. A cold model explores at random until it has been trained.
+            seed: of everything random in the model. The same seed and the same calls give the same scores.
+            device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
+            num_warmup_sample: measurements, default 0: a cold model scores at random until it has learnt from more.
+            config: options of the learner; default `TrainerConfig()`. With a pretrained network, the sizes of the
+                network are the checkpoint's.
+            model_file: if given, the model is saved there after every update.
+            callbacks: each is called with an `UpdateReport` after every update.
+
+        Raises InvalidArgumentError where an option is wrong, CheckpointError where the checkpoint cannot be used.
+        """
+        self.core = CostModelCore(
+            pretrained,
+            seed,
+            device=device,
+            num_warmup_sample=num_warmup_sample,
+            config=config,
+            model_file=model_file,
+            callbacks=callbacks,
+        )
+        self.sources = RecentSources[Any]()
+        self._register()
+
+    def _register(self) -> None:
+        """Makes the object by which the scheduler knows the model."""
+        raise NotImplementedError
 
     @property
     def is_warm(self) -> bool:

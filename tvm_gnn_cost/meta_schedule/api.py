@@ -39,12 +39,6 @@ COST_MODEL_CALLS: tuple[str, ...] = tuple(ms.cost_model.PyCostModel._tvm_metadat
 """The functions that its constructor takes, in order."""
 
 
-def missing_slots(base: type) -> tuple[str, ...]:
-    """`__slots__` for a class whose instances have attributes: TVM's classes have them already in some releases."""
-    offsets = {"__dict__": "__dictoffset__", "__weakref__": "__weakrefoffset__"}
-    return tuple(slot for slot, offset in offsets.items() if not getattr(base, offset, 0))
-
-
 def let_interrupts_through() -> None:
     """Lets what ends a run through C++ that called Python: since 0.25, TVM passes on only errors that it knows."""
     if find_spec("tvm_ffi") is not None:

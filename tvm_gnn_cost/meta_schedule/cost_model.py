@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.graphs.source import StageGraphSource
-from tvm_gnn_cost.learning.config import TrainerConfig
-from tvm_gnn_cost.learning.cost_model import CostModelCore, UpdateCallback
 from tvm_gnn_cost.learning.front import CostModelFront, RecentSources
-from tvm_gnn_cost.meta_schedule.api import COST_MODEL_CALLS, TVMCostModel, missing_slots
+from tvm_gnn_cost.meta_schedule.api import COST_MODEL_CALLS, TVMCostModel
 from tvm_gnn_cost.meta_schedule.database_graphs import read_graphs
 from tvm_gnn_cost.meta_schedule.measured_graphs import check_pairs, read_measurements
 from tvm_gnn_cost.meta_schedule.search_guard import SearchGuard
@@ -34,51 +32,16 @@ logger = logging.getLogger(__name__)
 class GNNCostModel(CostModelFront, TVMCostModel):  # type: ignore[misc]
     """Ranks schedules with a graph network on stage graphs, trained online as measurements come in.
 
-    Args:
-        pretrained: "auto" starts from the network shipped for the target, where there is one; a path starts from that
-            checkpoint; None starts cold. A cold model explores at random until it has been trained.
-        seed: of everything random in the model. The same seed and the same calls give the same scores.
-        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
-        num_warmup_sample: measurements, default 0: a cold model scores at random until it has learnt from more.
-        config: options of the learner; default `TrainerConfig()`. With a pretrained network, the sizes of the network
-            are the checkpoint's.
-        model_file: if given, the model is saved there after every update.
-        callbacks: each is called with an `UpdateReport` after every update.
+    Options: see `CostModelFront.__init__`.
 
     Attributes:
         core: the model without TVM: what it has learnt, and its options. One checkpoint serves both schedulers.
-
-    Raises:
-        InvalidArgumentError: an option is wrong. CheckpointError: the checkpoint cannot be used.
     """
-
-    __slots__ = missing_slots(TVMCostModel)
 
     learns_failed_builds = True
     """Asks this package's tuning for what could not be built too, of which MetaSchedule tells its models nothing."""
 
-    def __init__(
-        self,
-        pretrained: str | PathLike[str] | None = "auto",
-        seed: int = 0,
-        *,
-        device: str = "auto",
-        num_warmup_sample: int = 0,
-        config: TrainerConfig | None = None,
-        model_file: str | PathLike[str] | None = None,
-        callbacks: Sequence[UpdateCallback] = (),
-    ) -> None:
-        self.core = CostModelCore(
-            pretrained,
-            seed,
-            device=device,
-            num_warmup_sample=num_warmup_sample,
-            config=config,
-            model_file=model_file,
-            callbacks=callbacks,
-        )
-        self.sources: RecentSources[StageGraphSource] = RecentSources()
-        self._register()
+    sources: RecentSources[StageGraphSource]
 
     # -- what TVM calls --------------------------------------------------------------------------------------------
 
