@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             assert built.readable.all()
             checksum += float(built.graphs.node_features.sum(dtype=np.float64))
             if turn % NESTS == 0:
-                nests = [task.nest(function) for function in functions[:8]]
+                nests = [task.loop_nest(function) for function in functions[:8]]
                 NativeGraphWriter(task.hardware, native).write(nests)
             done += len(functions)
         turn += 1

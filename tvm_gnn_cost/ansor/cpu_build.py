@@ -39,8 +39,9 @@ def builds(task: Any, state: Any) -> bool:
             return False
         if task.target.kind.name != "llvm" or takes_any_variable():
             return True
-        body = _without_scalar_indices(_without_plain_stores(function.body))
-        if not _computes_vector_or_float(body, _unrolled(body)):
+        unrolled = _unrolled(function.body)
+        body = _without_scalar_indices(_without_plain_stores(function.body, unrolled))
+        if not _computes_vector_or_float(body, unrolled):
             return True
         reduced = function.with_body(body).with_attr("target", task.target)
         module = _after_unrolling()(tvm.IRModule({"main": reduced}))
@@ -163,12 +164,10 @@ def _with_constants(body: Any) -> Any:
     return ir_transform(body, replace, None, ["tir.Select"]) if unrolled else body
 
 
-def _without_plain_stores(body: Any) -> Any:
+def _without_plain_stores(body: Any, unrolled: frozenset[Any]) -> Any:
     """The program without the stores in which the remaining passes can bind nothing but scalar integers."""
     from tvm import tir
     from tvm.tir.stmt_functor import ir_transform
-
-    unrolled = _unrolled(body)
 
     def replace(store: Any) -> Any:
         return None if _computes_vector_or_float(store, unrolled) else tir.Evaluate(0)
@@ -191,7 +190,7 @@ def _unrolled(body: Any) -> frozenset[Any]:
     return frozenset(found)
 
 
-def _computes_vector_or_float(part: Any, unrolled: frozenset[Any]) -> bool:
+def _computes_vector_or_float(statement: Any, unrolled: frozenset[Any]) -> bool:
     """Whether there is something in a statement that the remaining passes may bind to a variable, other than a scalar
     integer; of `unrolled` loops' variables they make constants."""
     from tvm import tir
@@ -215,7 +214,7 @@ def _computes_vector_or_float(part: Any, unrolled: frozenset[Any]) -> bool:
                 if "x" in node.dtype or not is_constant:
                     found.append(node)
 
-    ir_transform(part, None, look, [f"tir.{name}" for name in _OPERATORS])
+    ir_transform(statement, None, look, [f"tir.{name}" for name in _OPERATORS])
     return bool(found)
 
 

@@ -36,7 +36,7 @@ def inspect_state(task: Any, state: Any, model: GNNCostModel, *, title: str, not
         [[str(loop.name) for loop in stage.iters] for stage in stages],
         [", ".join(str(stage.op.output(i).dtype) for i in range(stage.op.num_outputs)) for stage in stages],
         title=title,
-        notes=[*notes, _says(model, score)],
+        notes=[*notes, model.describe_score(score)],
         score=score if model.is_warm else None,
         time_shares=time_shares,
     )
@@ -55,11 +55,3 @@ def sample_state(task: Any, seed: int, model: GNNCostModel) -> Any:
         raise InvalidArgumentError(f"TVM samples no schedule of {task.desc or task.workload_key} for {task.target}")
     scores = model.predict(task, states)
     return next((state for state, score in zip(states, scores, strict=True) if math.isfinite(score)), states[0])
-
-
-def _says(model: GNNCostModel, score: float) -> str:
-    if score == -math.inf:
-        return "the target cannot run this schedule"
-    if not model.is_warm:
-        return "no prediction: no trained network for this target"
-    return f"predicted relative throughput {score:.3g} (1: as fast as the best measured schedule)"

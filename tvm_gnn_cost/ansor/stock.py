@@ -5,8 +5,6 @@ It needs TVM to be imported.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import multiprocessing
 import tempfile
 from collections.abc import Sequence
@@ -19,8 +17,7 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.ansor.pools import MeasuredStates
 from tvm_gnn_cost.ansor.states.reader import state_object
 from tvm_gnn_cost.errors import RecordError
-from tvm_gnn_cost.records.rows import Rows
-from tvm_gnn_cost.system.files import replacing
+from tvm_gnn_cost.records.rows import Rows, kept_rows
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 
 _auto_scheduler = require_auto_scheduler()
@@ -41,16 +38,12 @@ def stock_rows(measured: MeasuredStates, cache: Path) -> Rows:
         feature.DEFAULT_FEATURE_VEC_LEN,
         feature.DEFAULT_MAX_N_BUFS,
     ]
-    path = cache / f"{hashlib.sha256(json.dumps(makers).encode()).hexdigest()[:24]}.npz"
-    if path.exists():
-        with np.load(path, allow_pickle=False) as stored:
-            return Rows(stored["values"], stored["ptr"])
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        rows = Rows.of(_extract(measured.states, measured.task, Path(scratch) / "rows.npz"))
-    with replacing(path) as out:
-        np.savez_compressed(out, values=rows.values, ptr=rows.ptr)
-    return rows
+
+    def make() -> Rows:
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            return Rows.of(_extract(measured.states, measured.task, Path(scratch) / "rows.npz"))
+
+    return kept_rows(cache, makers, make)
 
 
 def stock_verdicts(states: Sequence[Any], task: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -26,6 +26,7 @@ from tvm_gnn_cost.ansor.task_store import keep_tasks
 from tvm_gnn_cost.ansor.tuning_hooks import batch_callback, budgeted, make_scheduler, timed_model
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
+from tvm_gnn_cost.measuring.task_books import checked_weights
 from tvm_gnn_cost.measuring.tuning_run import Stopped
 from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
@@ -83,11 +84,7 @@ def tune_tasks(
     require_auto_scheduler()
     options = options or TuneOptions()
     tasks = list(tasks)
-    if not tasks:
-        raise InvalidArgumentError("tasks is empty; there is nothing to tune")
-    weights = [1.0] * len(tasks) if weights is None else [float(w) for w in weights]
-    if len(weights) != len(tasks):
-        raise InvalidArgumentError(f"{len(weights)} weights for {len(tasks)} tasks")
+    weights = checked_weights(len(tasks), weights)
     log = Path(log_file)
     has_log = log.exists() and log.stat().st_size > 0
     if has_log and not resume:

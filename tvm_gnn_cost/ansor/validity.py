@@ -76,12 +76,8 @@ class Validity:
             logger.debug("%d of %d states are not certain to run", len(doubts), len(states))
         return result
 
-    def lowers(self, states: Sequence[Any]) -> list[bool]:
-        """TVM's own verdict on each state; what it said before is remembered."""
-        return self._lowers(states, [self._key(state) for state in states])
-
     def _lowers(self, states: Sequence[Any], keys: Sequence[Hashable]) -> list[bool]:
-        """The same; states with equal keys have one verdict."""
+        """TVM's own verdict on each state: one for all with equal keys; what it said before is remembered."""
         new = {key: state for key, state in zip(keys, states, strict=True) if key not in self._known}
         found = dict(zip(new, lowers(list(new.values()), self._reader.task).tolist(), strict=True)) if new else {}
         result = [found[key] if key in found else self._known[key] for key in keys]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
@@ -110,6 +111,14 @@ class CostModelFront:
     def card(self) -> dict[str, Any] | None:
         """Of the network that it started from: what that was trained on, and how well it ranks; None without one."""
         return self.core.card
+
+    def describe_score(self, score: float) -> str:
+        """What a score of this model says, in words."""
+        if score == -math.inf:
+            return "the target cannot run this schedule"
+        if not self.is_warm:
+            return "no prediction: no trained network for this target"
+        return f"predicted relative throughput {score:.3g} (1: as fast as the best measured schedule)"
 
     def save(self, file_name: str | PathLike[str]) -> None:
         """Writes the model to one file, atomically; folders that are not there are made.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.tuning_run import TaskProgress
 
 
@@ -44,6 +45,16 @@ class DistinctTasks:
 
     def __len__(self) -> int:
         return len(self.first)
+
+
+def checked_weights(count: int, weights: Sequence[float] | None) -> list[float]:
+    """How often each of `count` tasks occurs; None is once each. Raises InvalidArgumentError for no task at all, or for
+    another number of weights."""
+    if not count:
+        raise InvalidArgumentError("tasks is empty; there is nothing to tune")
+    if weights is not None and len(weights) != count:
+        raise InvalidArgumentError(f"{len(weights)} weights for {count} tasks")
+    return [1.0] * count if weights is None else [float(weight) for weight in weights]
 
 
 @dataclass

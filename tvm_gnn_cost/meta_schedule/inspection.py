@@ -51,7 +51,7 @@ def inspect_candidate(
         names,
         list(stages.dtypes),
         title=title,
-        notes=[*notes, _says(model, score)],
+        notes=[*notes, model.describe_score(score)],
         score=score if model.is_warm else None,
         time_shares=time_shares,
     )
@@ -88,11 +88,3 @@ def loop_names(program: Program, stages: Stages, counts: Sequence[int]) -> list[
     for own, count in zip(names, counts, strict=True):
         own += [f"inside_{k}" for k in range(count - len(own))]
     return names
-
-
-def _says(model: GNNCostModel, score: float) -> str:
-    if score == -math.inf:
-        return "the target cannot run this schedule"
-    if not model.is_warm:
-        return "no prediction: no trained network for this target"
-    return f"predicted relative throughput {score:.3g} (1: as fast as the best measured schedule)"

@@ -115,11 +115,6 @@ class TIRSource:
         stages = self.stages(program)
         return program, stages, read_nest(program, stages)
 
-    def nest(self, function: Any) -> LoopNest:
-        """The loop nest of a PrimFunc. Raises what `loop_nest` raises."""
-        program = read_program(function)
-        return read_nest(program, self.stages(program))
-
     def stages(self, program: Program) -> Stages:
         """What the blocks of a program compute: read once for all programs that compute the same."""
         key = _computation_key(program)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +12,7 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.meta_schedule.pools import MeasuredCandidates
-from tvm_gnn_cost.records.rows import Rows
-from tvm_gnn_cost.system.files import replacing
+from tvm_gnn_cost.records.rows import Rows, kept_rows
 from tvm_gnn_cost.system.find_tvm import require_tvm
 
 logger = logging.getLogger(__name__)
@@ -30,15 +27,7 @@ def stock_rows(measured: MeasuredCandidates, cache: Path) -> Rows:
     They take milliseconds a candidate, so they are kept in `cache` under the records' digest and what makes them.
     """
     makers = [measured.digest, str(require_tvm().__version__), EXTRACTOR]
-    path = cache / f"{hashlib.sha256(json.dumps(makers).encode()).hexdigest()[:24]}.npz"
-    if path.exists():
-        with np.load(path, allow_pickle=False) as stored:
-            return Rows(stored["values"], stored["ptr"])
-    rows = _extract(measured)
-    cache.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as out:
-        np.savez_compressed(out, values=rows.values, ptr=rows.ptr)
-    return rows
+    return kept_rows(cache, makers, lambda: _extract(measured))
 
 
 def train_pack_sum(training: Sequence[Rows], labels: Sequence[NDArray[np.float64]], seed: int) -> Any:

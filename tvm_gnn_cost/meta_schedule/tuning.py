@@ -22,7 +22,7 @@ from typing import Any
 
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
 from tvm_gnn_cost.measuring.measurer import Measurer
-from tvm_gnn_cost.measuring.task_books import DistinctTasks
+from tvm_gnn_cost.measuring.task_books import DistinctTasks, checked_weights
 from tvm_gnn_cost.measuring.tuning_run import Stopped, TuningRun
 from tvm_gnn_cost.meta_schedule.history import History
 from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch
@@ -80,11 +80,7 @@ def tune_modules(
     """
     options = options or TuneOptions()
     tasks = list(tasks)
-    if not tasks:
-        raise InvalidArgumentError("tasks is empty; there is nothing to tune")
-    weights = [1.0] * len(tasks) if weights is None else [float(w) for w in weights]
-    if len(weights) != len(tasks):
-        raise InvalidArgumentError(f"{len(weights)} weights for {len(tasks)} tasks")
+    weights = checked_weights(len(tasks), weights)
     folder = Path(database)
     is_there = has_records(folder)
     if is_there and not resume:

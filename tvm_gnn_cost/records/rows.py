@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.system.files import replacing
 
 
 @dataclass(frozen=True)
@@ -52,3 +57,22 @@ class Rows:
         """From one array (rows, F) a record; at least one record."""
         values = np.concatenate([np.asarray(r, np.float32) for r in records])
         return Rows(values, np.cumsum([0, *(len(r) for r in records)]).astype(np.int64))
+
+
+def kept_rows(cache: Path, makers: Sequence[Any], make: Callable[[], Rows]) -> Rows:
+    """What `make` gives, made once and then read from a file in `cache`.
+
+    Args:
+        cache: a folder; made where it is not there.
+        makers: plain values: all that the rows depend on.
+        make: makes them; the folder is there by then.
+    """
+    path = cache / f"{hashlib.sha256(json.dumps(makers).encode()).hexdigest()[:24]}.npz"
+    if path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            return Rows(stored["values"], stored["ptr"])
+    cache.mkdir(parents=True, exist_ok=True)
+    rows = make()
+    with replacing(path) as out:
+        np.savez_compressed(out, values=rows.values, ptr=rows.ptr)
+    return rows

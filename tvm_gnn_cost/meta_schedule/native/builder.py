@@ -46,8 +46,8 @@ class Task(Protocol):
     writer: GraphWriter
     origins: Origins
 
-    def nest(self, function: Any) -> LoopNest:
-        """The loop nest of a PrimFunc. Raises what reading it raises."""
+    def loop_nest(self, candidate: Any) -> LoopNest:
+        """The loop nest of a candidate, or of a PrimFunc. Raises what reading it raises."""
 
 
 Failures = list[tuple[int, Exception]]
@@ -127,7 +127,7 @@ class NativeBuilder:
         failures: Failures = []
         for i in rest:
             try:
-                nests[i] = self._task.nest(functions[i])
+                nests[i] = self._task.loop_nest(functions[i])
             except Exception as error:  # one bad candidate must not end the search
                 failures.append((i, error))
         readable = np.zeros(len(functions), bool)
