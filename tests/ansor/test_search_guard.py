@@ -12,7 +12,7 @@ import pytest
 from tvm import auto_scheduler
 
 from tvm_gnn_cost import GNNCostModel
-from tvm_gnn_cost.ansor import validity
+from tvm_gnn_cost.ansor import search_guard, validity
 from tvm_gnn_cost.ansor.search_guard import PASSING_SCORE, PATIENCE, PATIENCE_ONCE_ACCEPTED, SearchGuard
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.ansor.tuning import tune_tasks
@@ -94,3 +94,15 @@ def test_a_task_is_given_up_after_so_many_states_and_taken_up_again() -> None:
     assert np.isneginf(guard.scores(range(PATIENCE_ONCE_ACCEPTED - 1), predict)).all(), "it had one that runs"
     assert (guard.scores(range(1), predict) == PASSING_SCORE).all()
     assert guard.scores([], predict).tolist() == []
+
+
+def test_a_task_whose_states_come_slowly_is_given_up_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = SearchGuard("slow")
+
+    def predict(states: Any) -> Any:
+        return np.full(len(states), -np.inf)
+
+    assert np.isneginf(guard.scores(range(1), predict)).all()
+    assert np.isneginf(guard.scores(range(1), predict)).all()
+    monkeypatch.setattr(search_guard, "PATIENCE_SECONDS", 0.0)
+    assert (guard.scores(range(1), predict) == PASSING_SCORE).all()

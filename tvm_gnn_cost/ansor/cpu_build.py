@@ -11,7 +11,7 @@
 
 The third needs the unrolled program, in which common subexpressions are costly to find. So indices that are scalar
 integers become variables first, as they can bind nothing but integers; floats that unrolling makes constants become
-one of them, and stores are left out that compute neither vectors nor floats of indices. A Winograd convolution would
+one of them, and so do stored values that compute neither vectors nor floats of indices. A Winograd convolution would
 else take TVM more than a second.
 """
 
@@ -40,7 +40,7 @@ def builds(task: Any, state: Any) -> bool:
         if task.target.kind.name != "llvm" or takes_any_variable():
             return True
         unrolled = _unrolled(function.body)
-        body = _without_scalar_indices(_without_plain_stores(function.body, unrolled))
+        body = _without_scalar_indices(_without_plain_values(function.body, unrolled))
         if not _computes_vector_or_float(body, unrolled):
             return True
         reduced = function.with_body(body).with_attr("target", task.target)
@@ -164,13 +164,19 @@ def _with_constants(body: Any) -> Any:
     return ir_transform(body, replace, None, ["tir.Select"]) if unrolled else body
 
 
-def _without_plain_stores(body: Any, unrolled: frozenset[Any]) -> Any:
-    """The program without the stores in which the remaining passes can bind nothing but scalar integers."""
+def _without_plain_values(body: Any, unrolled: frozenset[Any]) -> Any:
+    """The program with 0 for what is stored where the remaining passes can bind nothing but scalar integers. The stores
+    stay, since `UnrollLoop` counts them."""
+    import tvm
     from tvm import tir
     from tvm.tir.stmt_functor import ir_transform
 
     def replace(store: Any) -> Any:
-        return None if _computes_vector_or_float(store, unrolled) else tir.Evaluate(0)
+        if _computes_vector_or_float(store, unrolled):
+            return None
+        lanes = tvm.DataType(store.value.dtype).lanes
+        zero = tir.const(0, store.buffer.dtype)
+        return tir.BufferStore(store.buffer, zero if lanes == 1 else tir.Broadcast(zero, lanes), store.indices)
 
     return ir_transform(body, None, replace, ["tir.BufferStore"])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ Predict = Callable[[Sequence[Any]], NDArray[np.float64]]
 PATIENCE = 512
 """States in a row of which none can run, after which a task is given up. One of which a hundredth of the states can run
 is given up wrongly once in 170 times, until one of the states that are looked at later can run."""
+
+PATIENCE_SECONDS = 60.0
+"""Time since a task's first state, none of which could run, after which it is given up too: where TVM itself rejects
+nearly every sample, a state comes in half a minute."""
 
 PATIENCE_ONCE_ACCEPTED = 16 * PATIENCE
 """The same for a task of which a state could run before: four populations."""
@@ -43,6 +48,7 @@ class SearchGuard:
     def __init__(self, task: str) -> None:
         self._task = task
         self._rejected = 0  # in a row
+        self._began = 0.0  # when the first of these came, in seconds of the monotonic clock
         self._has_accepted = False
         self._has_warned = False
 
@@ -55,7 +61,7 @@ class SearchGuard:
         if not self._has_accepted:
             known = predict(_part(states, 0, max(SAMPLE, PATIENCE - self._rejected)))
             self._count(known)
-            if self._rejected >= PATIENCE:
+            if self._rejected >= PATIENCE or (self._rejected and monotonic() - self._began > PATIENCE_SECONDS):
                 return self._let_pass(len(states))
         if len(known) < len(states):
             others = predict(_part(states, len(known), len(states)))
@@ -70,6 +76,7 @@ class SearchGuard:
         if np.isfinite(scores).any():
             self._has_accepted, self._rejected = True, 0
         else:
+            self._began = self._began if self._rejected else monotonic()
             self._rejected += len(scores)
 
     def _let_pass(self, count: int) -> NDArray[np.float64]:
