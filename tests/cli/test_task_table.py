@@ -84,7 +84,9 @@ def test_without_a_terminal_there_are_lines() -> None:
     console = Console(file=out, width=80)
     with Display(console, NetworkStatus(console, network(), "gnn")) as display:
         display(progress([TaskProgress(4, 1, 1e-3)] * 3, 6e-3))
-    assert out.getvalue() == "gnn: 12/256 trials, 60 s, best 6 ms, 1000.0 GFLOP/s, 2 failed\n"
+        assert out.getvalue() == "", "no line for each trial"
+        display(progress([TaskProgress(6, 1, 1e-3)] * 3, 6e-3))
+    assert out.getvalue() == "gnn: 18/256 trials, 60 s, best 6 ms, 1000.0 GFLOP/s, 2 failed\n"
 
 
 def test_the_result_at_80_columns_has_names_and_figures_whole() -> None:

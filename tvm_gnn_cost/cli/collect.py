@@ -157,7 +157,6 @@ def collect(
     status = TuningStatus(
         lambda progress: f"{progress.task + 1}/{len(workloads)} {workloads[progress.task].label}",
         lambda progress: wing.flop(workloads[progress.task].task),
-        line_every=16,
     )
     with Display(console, status) as display:
         result = collect_pools(wing, workloads, Path(output), options, display)

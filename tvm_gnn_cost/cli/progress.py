@@ -123,7 +123,7 @@ class TuningStatus:
     """
 
     def __init__(
-        self, title: Callable[[TuneProgress], str], flop: Callable[[TuneProgress], float], line_every: int = 1
+        self, title: Callable[[TuneProgress], str], flop: Callable[[TuneProgress], float], line_every: int = 16
     ) -> None:
         self._title, self._flop, self._line_every = title, flop, line_every
         self._reported = {"": 0.0}

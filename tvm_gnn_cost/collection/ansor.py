@@ -36,6 +36,7 @@ class AnsorWing:
     """
 
     name = ANSOR
+    can_be_interrupted = True
 
     def __init__(self) -> None:
         require_auto_scheduler()

@@ -17,6 +17,7 @@ import math
 import time
 import zlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def collect_pools(
     options = options or CollectOptions()
     _check_names(workloads)
     done: list[PoolResult] = []
-    with Interrupts() as interrupts:
+    with Interrupts(lambda: logger.warning("stopping, when what TVM is doing is done")) as interrupts:
         try:
             for workload in workloads:  # all of them, before the first is measured
                 check_pool(wing, folder, workload, options)
@@ -130,15 +131,17 @@ class _Run:
         self._tell("search", index, pool)
         self._check()
         seed = [options.seed, zlib.crc32(pool.workload.name.encode()), len(pool)]
-        sources = self._wing.sources(pool.workload, options, seed)
-        explorer = Explorer(sources, options.mix, seed, pool.origins)
-        explorer.add_measured(pool.records)
-        if pool.records:
-            sources.learn(pool.records)
+        with self._searching():
+            sources = self._wing.sources(pool.workload, options, seed)
+            explorer = Explorer(sources, options.mix, seed, pool.origins)
+            explorer.add_measured(pool.records)
+            if pool.records:
+                sources.learn(pool.records)
         while (missing := options.trials - len(pool)) > 0:
             self._tell("search", index, pool)
             self._check()
-            drawn = explorer.draw(min(missing, options.batch))
+            with self._searching():
+                drawn = explorer.draw(min(missing, options.batch))
             if not drawn:
                 logger.warning("%s: no further schedule was found after %d", pool.workload.label, len(pool))
                 return True
@@ -157,8 +160,13 @@ class _Run:
                 return False
             if len(pool) < options.trials:
                 self._tell("train", index, pool)
-                sources.learn(pool.records[before:])
+                with self._searching():
+                    sources.learn(pool.records[before:])
         return False
+
+    def _searching(self) -> AbstractContextManager[None]:
+        """A block of the scheduler's search: Ctrl-C ends it at once, or where that is not safe once it is over."""
+        return nullcontext() if self._wing.can_be_interrupted else self._interrupts.held()
 
     def _measure_batch(self, index: int, pool: Pool, drawn: Sequence[tuple[str, Any]]) -> None:
         candidates = [candidate for _, candidate in drawn]

@@ -27,6 +27,7 @@ class TIRWing:
     """See `wing.Wing`: tasks are `TuningTask`s, candidates `Candidate`s, results `Measurement`s."""
 
     name = META_SCHEDULE
+    can_be_interrupted = False  # since 0.25 its C++ may end the process at an error from Python that it does not know
 
     def __init__(self) -> None:
         self.toolchain: Toolchain = TIRToolchain()

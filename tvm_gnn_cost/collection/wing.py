@@ -98,6 +98,8 @@ class Wing(Protocol):
     name: str
     """As `records.task` has it."""
     toolchain: Toolchain
+    can_be_interrupted: bool
+    """Whether a KeyboardInterrupt may be raised in whatever Python code its search calls."""
 
     def log_path(self, folder: Path, name: str) -> Path:
         """Where the pool of a name is."""
