@@ -142,3 +142,13 @@ def test_wrong_input_is_one_message(arguments: list[str], message: str, capsys: 
     assert main([*arguments, *SCHEDULER]) == 2
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err
+
+
+def test_what_cannot_be_scheduled_is_left_out_of_a_collection(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("list.txt").write_text("swiglu 16 16 16\nmatmul 32 32 32\n")
+    quick = [*SCHEDULER, *MEASURE, "--wait-quiet", "0", "--trials", "2", "--remeasure", "0"]
+    assert main(["collect", "--workloads", "list.txt", *quick]) == 1
+    out = capsys.readouterr().out
+    assert "2 (+2)" in out and "left out, TVM cannot schedule it" in out
+    assert main(["collect", "swiglu", "16", "16", "16", *quick]) == 2
+    assert "cannot schedule" in capsys.readouterr().err

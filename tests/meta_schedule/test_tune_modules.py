@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from databases import write_database
 
-from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.meta_schedule import tuning
 from tvm_gnn_cost.meta_schedule.database import read_database
 from tvm_gnn_cost.meta_schedule.names import NAMES
@@ -180,3 +180,12 @@ def test_a_task_without_a_better_schedule_is_left() -> None:
 def test_wrong_arguments_get_one_clear_error(make: Any, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         make()
+
+
+def test_a_task_that_cannot_be_scheduled_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    bad = make_task("swiglu", (16, 16, 16))
+    result = tune_modules([bad, matmul(32)], random_model(1), "db", options(2), population=POPULATION)
+    assert result.best_latency_s[0] is None and result.best_latency_s[1] is not None
+    assert "the rest is tuned" in caplog.text
+    with pytest.raises(WorkloadError, match="cannot schedule"):
+        tune_modules([bad], random_model(1), "other", options(2), population=POPULATION)

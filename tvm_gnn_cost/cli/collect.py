@@ -166,7 +166,8 @@ def collect(
         console.print(f"{reason}; what was measured is kept, and the same command goes on.", soft_wrap=True)
     if result.interrupted:
         return 130
-    return 0 if result.out_of_time or all(pool.best_s is not None for pool in result.pools) else 1
+    is_whole = not result.left_out and all(pool.best_s is not None for pool in result.pools)
+    return 0 if result.out_of_time or is_whole else 1
 
 
 def find_workloads(tvm: Scheduler, file: str | None, **problem: Any) -> list[Workload]:
@@ -218,6 +219,8 @@ def print_pools(console: Console, result: CollectResult) -> None:
             f"{pool.noise.agreement:.3f}" if pool.noise else "-",
         )
     console.print(table)
+    for label in result.left_out:
+        console.print(f"{label}: left out, TVM cannot schedule it", highlight=False, soft_wrap=True)
     for pool in result.pools:
         if pool.exhausted:
             console.print(f"{pool.label}: no further schedule was found", highlight=False, soft_wrap=True)

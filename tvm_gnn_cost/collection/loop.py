@@ -28,7 +28,7 @@ from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolR
 from tvm_gnn_cost.collection.pool import Pool, check_pool
 from tvm_gnn_cost.collection.quietness import Quietness, wait_until_quiet
 from tvm_gnn_cost.collection.wing import Wing
-from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.records.tuning_run import TuneProgress
 from tvm_gnn_cost.system.interrupts import Interrupts
@@ -65,11 +65,13 @@ def collect_pools(
         observer: told of every change of phase and every record; `TuneProgress.task` is the workload's index.
 
     Raises InvalidArgumentError where a pool was measured on another machine, for another target or with another TVM,
-    RecordError where a file is unusable, MeasurementError where there is no RPC server that fits, or none that answers.
+    RecordError where a file is unusable, MeasurementError where there is no RPC server that fits, or none that answers,
+    WorkloadError where TVM can schedule none of the workloads; one among others is left out.
     """
     options = options or CollectOptions()
     _check_names(workloads)
     done: list[PoolResult] = []
+    left_out: list[str] = []
     with Interrupts(lambda: logger.warning("stopping, when what TVM is doing is done")) as interrupts:
         try:
             for workload in workloads:  # all of them, before the first is measured
@@ -80,14 +82,19 @@ def collect_pools(
                 for i, workload in enumerate(workloads):
                     try:
                         run.collect(i, Pool(wing, folder, workload, options))
+                    except WorkloadError as error:
+                        left_out.append(workload.label)
+                        if len(left_out) == len(workloads):
+                            raise
+                        logger.warning("%s is left out: %s", workload.label, error)
                     finally:
                         if run.result is not None:
                             done.append(run.result)
         except KeyboardInterrupt:
-            return CollectResult(tuple(done), interrupted=True)
+            return CollectResult(tuple(done), interrupted=True, left_out=tuple(left_out))
         except _OutOfTime:
-            return CollectResult(tuple(done), out_of_time=True)
-    return CollectResult(tuple(done))
+            return CollectResult(tuple(done), out_of_time=True, left_out=tuple(left_out))
+    return CollectResult(tuple(done), left_out=tuple(left_out))
 
 
 class _Run:

@@ -134,8 +134,10 @@ class CollectResult:
     Attributes:
         interrupted: stopped by Ctrl-C.
         out_of_time: stopped by `CollectOptions.minutes`.
+        left_out: the labels of workloads that TVM cannot schedule.
     """
 
     pools: tuple[PoolResult, ...]
     interrupted: bool = False
     out_of_time: bool = False
+    left_out: tuple[str, ...] = ()

@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
+from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError, WorkloadError
 from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.measuring.task_books import DistinctTasks, checked_weights
 from tvm_gnn_cost.measuring.tuning_run import Stopped, TuningRun
 from tvm_gnn_cost.meta_schedule.history import History
-from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch
+from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch, make_context
 from tvm_gnn_cost.meta_schedule.task_order import GradientOrder
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.meta_schedule.timed_model import timed_model
@@ -128,11 +128,14 @@ class _Tuning:
         self._model, self._timed = model, timed_model(model, run)
         self._database = database
         self._order = GradientOrder(run.weights)
-        self._searches: list[TaskSearch] = []
+        self._searches: list[TaskSearch | None] = []
         self._memories: list[TaskMemory] = []
 
     def prepare(self, history: History | None, seed: int, population: int) -> None:
-        """Have the searches ready, and let the model learn what a database holds."""
+        """Have the searches ready, and let the model learn what a database holds.
+
+        A task that MetaSchedule cannot schedule is left. Raises WorkloadError where that is so of all of them.
+        """
         options = self._options
         bounds = (options.trials, options.per_task_trials, options.early_stopping)
         batch = min(options.trials_per_round, *(bound for bound in bounds if bound is not None))
@@ -142,20 +145,12 @@ class _Tuning:
             self._memories.append(TaskMemory(task))
             for record in own:
                 self._memories[i].add(Candidate(record.target, record.candidate), record.readings)
-            self._searches.append(
-                TaskSearch(
-                    task,
-                    self._timed,
-                    self._memories[i].database,
-                    seed=_seed(seed, i),
-                    population=population,
-                    batch=batch,
-                    known=[record.candidate.sch.mod for record in own],
-                )
-            )
+            known = [record.candidate.sch.mod for record in own]
+            self._searches.append(self._search(i, known, _seed(seed, i), population, batch))
         if history is None:
             return
-        history.teach(self._timed, [search.context for search in self._searches])
+        each = zip(self._searches, self._tasks, strict=True)
+        history.teach(self._timed, [search.context if search else make_context(task) for search, task in each])
         for i, latencies in enumerate(history.latencies()):
             best: float | None = None
             for start in range(0, len(latencies), options.trials_per_round):
@@ -164,6 +159,20 @@ class _Tuning:
                 ]
                 best = min([*ran, *([] if best is None else [best])], default=None)
                 self._order.add_round(i, best)
+
+    def _search(self, task: int, known: list[Any], seed: int, population: int, batch: int) -> TaskSearch | None:
+        """A task's search; None where MetaSchedule cannot schedule it, but can schedule another."""
+        tasks, database = self._tasks, self._memories[task].database
+        try:
+            return TaskSearch(
+                tasks[task], self._timed, database, seed=seed, population=population, batch=batch, known=known
+            )
+        except WorkloadError as error:
+            if task == len(tasks) - 1 and not any(self._searches):
+                raise
+            logger.warning("%s; the rest is tuned", error)
+            self._book.leave(task)
+            return None
 
     def run(self) -> None:
         """Until the budget is used, or no task is left. Raises Stopped."""
@@ -176,8 +185,8 @@ class _Tuning:
     def _round(self, task: int) -> None:
         search = self._searches[task]
         budget = min(self._options.trials_per_round, self._book.allowance(task))
-        candidates = search.next_batch(budget)
-        if not candidates:
+        candidates = search.next_batch(budget) if search else []
+        if search is None or not candidates:
             self._book.leave(task)
             return
         measurements = self._measure(task, candidates)
