@@ -22,7 +22,7 @@ from tvm_gnn_cost.graphs.native_writer import NativeGraphWriter
 from tvm_gnn_cost.meta_schedule.native.builder import NativeBuilder
 from tvm_gnn_cost.meta_schedule.native.proof_cases import proof_cases
 from tvm_gnn_cost.meta_schedule.native.trust import Extension, load_tvm
-from tvm_gnn_cost.meta_schedule.source import TIRSource, primitive_function
+from tvm_gnn_cost.meta_schedule.source import TIRSource, measured_function
 from tvm_gnn_cost.system.native_extension import import_native
 
 ANEW, NESTS = 16, 8
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     extension = Extension(native, load_tvm(native))
     tasks = []
     for _, function, target, schedules in proof_cases():
-        functions = [primitive_function(schedule) for schedule in schedules]
+        functions = [measured_function(schedule) for schedule in schedules]
         tasks.append((TIRSource(function, target), (functions * BATCH)[:BATCH]))
     builders: list[NativeBuilder] = []
     done, turn, readings, checksum = 0, 0, [], 0.0

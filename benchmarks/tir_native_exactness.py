@@ -26,7 +26,7 @@ from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.graphs.differences import graph_difference
 from tvm_gnn_cost.meta_schedule.native.builder import NativeBuilder
 from tvm_gnn_cost.meta_schedule.native.trust import Extension, has_tvm_ffi, load_tvm
-from tvm_gnn_cost.meta_schedule.source import TIRSource, primitive_function
+from tvm_gnn_cost.meta_schedule.source import TIRSource, measured_function
 from tvm_gnn_cost.system.files import write_atomically
 from tvm_gnn_cost.system.native_extension import import_native
 from tvm_gnn_cost.testing.candidates import sample_candidates
@@ -80,7 +80,7 @@ def compare(extension: Extension, name: str, target_text: str, seed: int) -> Res
     target = parse_target(target_text)
     try:
         mod = module(name, target)
-        functions = list(map(primitive_function, sample_candidates(mod, target, EACH, seed)))
+        functions = list(map(measured_function, sample_candidates(mod, target, EACH, seed)))
     except Exception as error:  # TVM's own rules cannot make a schedule of some programs
         return {"unscheduled": f"{type(error).__name__}: {last_line(error)}"[:200]}
     builder = NativeBuilder(extension, TIRSource(mod, target))

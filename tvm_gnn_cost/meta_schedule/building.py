@@ -14,10 +14,7 @@ from typing import Any
 
 import tvm
 
-try:
-    from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
-except ImportError:  # before 0.25
-    from tvm.tir.transform import RemoveWeightLayoutRewriteBlock
+from tvm_gnn_cost.meta_schedule.names import NAMES
 
 
 def build_module(module: str, target: str, export: Callable[..., None]) -> tuple[str | None, str, float]:
@@ -46,4 +43,4 @@ def _build(module: Any, target: Any) -> Any:
 
         return default_build(module, target, None)
     # the same without the import of the tensor intrinsics, which gives a CPU nothing
-    return tvm.driver.build(RemoveWeightLayoutRewriteBlock(True)(module), target=target)
+    return tvm.driver.build(NAMES.as_built(module), target=target)

@@ -36,6 +36,7 @@ class Release:
         load_buffer, region_buffer: the attributes that hold the buffer of a load, and of a region of one.
         typed_buffers: whether a buffer is a variable whose type has its shape, and a parameter of a function.
         hash_module: where `structural_hash` is.
+        transforms: the module of the passes for scheduled programs.
     """
 
     tir: str
@@ -45,13 +46,14 @@ class Release:
     region_buffer: str
     typed_buffers: bool
     hash_module: str
+    transforms: str
 
 
 RELEASES: Mapping[str, Release] = {
-    "0.19": Release("tvm.tir", "Block", "BufferLoad", "buffer", "buffer", False, "tvm.ir"),
-    "0.25": Release("tvm.tirx", "SBlock", "BufferLoad", "buffer", "buffer", False, "tvm_ffi"),
-    "0.26": Release("tvm.tirx", "SBlock", "BufferLoad", "buffer", "buffer", True, "tvm_ffi"),
-    "0.27": Release("tvm.tirx", "SBlock", "TensorLoad", "source", "source", True, "tvm_ffi"),
+    "0.19": Release("tvm.tir", "Block", "BufferLoad", "buffer", "buffer", False, "tvm.ir", "tvm.tir.transform"),
+    "0.25": Release("tvm.tirx", "SBlock", "BufferLoad", "buffer", "buffer", False, "tvm_ffi", "tvm.s_tir.transform"),
+    "0.26": Release("tvm.tirx", "SBlock", "BufferLoad", "buffer", "buffer", True, "tvm_ffi", "tvm.s_tir.transform"),
+    "0.27": Release("tvm.tirx", "SBlock", "TensorLoad", "source", "source", True, "tvm_ffi", "tvm.s_tir.transform"),
 }
 
 
@@ -76,6 +78,7 @@ class Names:
         self.block_realize = f"{release.block}Realize"
         self.load = release.load
         self._has_ffi = release.hash_module == "tvm_ffi"
+        self._without_layout_rewrites: Any = import_module(release.transforms).RemoveWeightLayoutRewriteBlock(True)
         self._hash: Any = import_module(release.hash_module).structural_hash
 
     def loaded(self, load: Any) -> Any:
@@ -110,6 +113,11 @@ class Names:
             return int(value.__chandle__())
         handle = value.handle
         return int(getattr(handle, "value", handle) or 0)
+
+    def as_built(self, module: Any) -> Any:
+        """A module as MetaSchedule's builders compile it: without the blocks that bring weights into a layout of the
+        schedule's own (`RewriteLayout`), since the weights then come in that layout."""
+        return self._without_layout_rewrites(module)
 
     def structural_hash(self, value: Any) -> int:
         """A hash of what is written there: the same in every process; variables from outside count as they come."""

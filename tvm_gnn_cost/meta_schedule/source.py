@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tvm import IRModule
 
 from tvm_gnn_cost.errors import InvalidArgumentError, last_line
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 MOST_REMEMBERED = 256
 """Computations kept of one task; a design space has a few, with more for each extent of an rfactor."""
 
-_SCHEDULING_ATTRIBUTES = frozenset({"layout_free_buffers"})
+_LAYOUT_FREE = "layout_free_buffers"
+_SCHEDULING_ATTRIBUTES = frozenset({_LAYOUT_FREE})
 
 
 def make_source(mod: Any, target: Any) -> TIRSource:
@@ -111,7 +113,7 @@ class TIRSource:
 
     def read(self, candidate: Any) -> tuple[Program, Stages, LoopNest]:
         """A candidate's program, what its blocks compute, and its loop nest. Raises what `loop_nest` raises."""
-        program = read_program(primitive_function(candidate))
+        program = read_program(measured_function(candidate))
         stages = self.stages(program)
         return program, stages, read_nest(program, stages)
 
@@ -141,7 +143,7 @@ class NativeTIRSource(TIRSource):
         failures: list[tuple[int, Exception]] = []
         for i, candidate in enumerate(candidates):
             try:
-                functions.append(primitive_function(candidate))
+                functions.append(measured_function(candidate))
             except Exception as error:  # one bad candidate must not end the search
                 functions.append(None)
                 failures.append((i, error))
@@ -173,6 +175,18 @@ def primitive_function(candidate: Any) -> Any:
         f"the module has {len(found)} functions ({', '.join(sorted(found)[:4])}...): give a module of one, or call the "
         "one to schedule main"
     )
+
+
+def measured_function(candidate: Any) -> Any:
+    """The function of a candidate as it is built and measured: weights are read in the schedule's own layout, and no
+    block brings them into it. Stock's features are of that program too (`per_store_feature.cc`).
+
+    Raises what `primitive_function` raises.
+    """
+    function = primitive_function(candidate)
+    if function.attrs is None or _LAYOUT_FREE not in function.attrs:
+        return function
+    return primitive_function(NAMES.as_built(IRModule({"main": function})))
 
 
 def task_key(function: Any, target: Any) -> str:
