@@ -28,6 +28,7 @@ constexpr std::array<std::pair<std::string_view, Annotation>, 10> kThreads = {{
 }};
 
 constexpr const char* kUnrollPragma = "pragma_auto_unroll_max_step";
+constexpr const char* kLayoutRewrite = "meta_schedule.layout_rewrite_preproc";
 constexpr std::array<const char*, 6> kNotPostprocessed = {
     "meta_schedule.parallel",          "meta_schedule.vectorize",         "meta_schedule.unroll_explicit",
     "meta_schedule.unroll_implicit",   "meta_schedule.cooperative_fetch", "meta_schedule.auto_tensorize",
@@ -77,9 +78,11 @@ void ProgramReader::visit_loop(ffi::Address loop, int depth) {
 void ProgramReader::visit_block(ffi::Address realize, int depth) {
   const ffi::Address block = types_.realize_block.object(realize), body = types_.block_body.object(block);
   check_postprocessed(block);
+  const bool writes_nothing = ffi::elements(types_.block_writes.object(block)).empty();
+  if (writes_nothing && is_annotated(block, kLayoutRewrite)) return;  // the weight comes in its new layout
   check_axes(block);
   const bool is_root = parents_.empty() && loops_.empty() && ffi::elements(types_.block_axes.object(block)).empty() &&
-                       ffi::elements(types_.block_writes.object(block)).empty();
+                       writes_nothing;
   if (is_root) return visit(body, depth + 1);
   if (ffi::elements(types_.block_matches.object(block)).empty() && has_blocks(body, depth)) {
     parents_.push_back(realize);
@@ -152,6 +155,11 @@ void ProgramReader::check_axes(ffi::Address block) const {
     types_.number(types_.range_min.object(domain));
     types_.number(types_.range_extent.object(domain));
   }
+}
+
+bool ProgramReader::is_annotated(ffi::Address block, const char* key) const {
+  const ffi::Address annotations = types_.block_annotations.object(block);
+  return library_.map_size(annotations) != 0 && library_.map_has(annotations, key);
 }
 
 void ProgramReader::check_postprocessed(ffi::Address block) const {

@@ -58,6 +58,7 @@ class ProgramReader {
   Annotation annotation(ffi::Address loop) const;
   std::int32_t unroll(ffi::Address loop) const;
   void check_axes(ffi::Address block) const;
+  bool is_annotated(ffi::Address block, const char* key) const;
   void check_postprocessed(ffi::Address block) const;
 
   const ffi::Library& library_;

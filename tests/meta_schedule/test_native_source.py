@@ -15,7 +15,7 @@ from tvm.target import Target
 from tvm_gnn_cost.graphs.differences import graph_difference
 from tvm_gnn_cost.meta_schedule.native import builder as native_builder
 from tvm_gnn_cost.meta_schedule.native.trust import Extension, has_tvm_ffi, load_tvm
-from tvm_gnn_cost.meta_schedule.source import NativeTIRSource, TIRSource, primitive_function
+from tvm_gnn_cost.meta_schedule.source import NativeTIRSource, TIRSource, measured_function
 from tvm_gnn_cost.testing.candidates import sample_candidates
 from tvm_gnn_cost.workloads import chains
 
@@ -33,6 +33,7 @@ WORKLOADS = PROGRAMS | {
     "rows": lambda: te.create_prim_func(chains.reduce_rows(32, 512)),
     "int8": lambda: te.create_prim_func(chains.dense_int8(32, 32, 64)),
     "transpose": lambda: te.create_prim_func(chains.transpose_add(30, 50)),
+    "packed weights": lambda: te.create_prim_func(chains.mlp(32, 64, 128, 64)),
     "halves": lambda: matmul(64, 64, 64, "float16"),
 }
 COUNT = 10
@@ -69,7 +70,7 @@ def test_equals_python_on_what_the_search_makes(extension: Extension, name: str,
     built = source.build(candidates)
     assert candidates and graph_difference(built, TIRSource(mod, TARGETS[target]).build(candidates)) is None
     if extension.tvm is not None:  # and nothing was left to Python
-        assert source._builder.build_natively(list(map(primitive_function, candidates))).readable.all()
+        assert source._builder.build_natively(list(map(measured_function, candidates))).readable.all()
     assert graph_difference(source.build(candidates), built) is None
 
 
@@ -137,7 +138,7 @@ def test_no_candidates_are_no_graphs(extension: Extension) -> None:
 
 
 def test_every_number_of_threads_gives_the_same(extension: Extension, products: list[Any]) -> None:
-    functions = [primitive_function(products[i * i % len(products)]) for i in range(150)]
+    functions = [measured_function(products[i * i % len(products)]) for i in range(150)]
     functions[7] = functions[90] = None
     one, four = (
         native_builder.NativeBuilder(extension, TIRSource(matmul(), CPU), n_threads).build(functions)[0]

@@ -25,6 +25,7 @@ FLOP = {"matmul": 64 * 64 * (2 * 128 + 1), "conv": 14 * 14 * 16 * (2 * 9 * 16 + 
 CASES = {
     **{name: (program(), CPU) for name, program in PROGRAMS.items()},
     "random program": (te.create_prim_func(find_workload("random_program", (8, 8)).tensors()), CPU),
+    "packed weights": (te.create_prim_func(find_workload("dense_relu", (64, 128, 64)).tensors()), CPU),
     "conv on a GPU": (conv(28, 32), GPU),
     "tensor cores": (matmul(128, 128, 64, "float16"), GPU),
 }
@@ -81,3 +82,15 @@ def test_what_tvm_notes_of_a_function_does_not_change_the_key() -> None:
 def test_a_module_of_no_functions_is_no_task() -> None:
     with pytest.raises(InvalidArgumentError, match="no PrimFunc"):
         make_source("nothing", CPU)
+
+
+def test_a_weight_comes_in_the_layout_that_the_schedule_asks_for() -> None:
+    source = make_source(*CASES["packed weights"])
+    packed = 0
+    for candidate in sampled("packed weights"):
+        stages = source.loop_nest(candidate).computation.stages
+        inputs = [stage for stage in stages if stage.is_placeholder]
+        assert len(inputs) == 2, "the input and the weight"
+        assert not any(stage.name.startswith("w") for stage in stages if stage.runs), "a build removes what packs it"
+        packed += any(len(stage.axis_extents) > 2 for stage in inputs)
+    assert packed

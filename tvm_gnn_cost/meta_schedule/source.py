@@ -186,7 +186,7 @@ def measured_function(candidate: Any) -> Any:
     function = primitive_function(candidate)
     if function.attrs is None or _LAYOUT_FREE not in function.attrs:
         return function
-    return primitive_function(NAMES.as_built(IRModule({"main": function})))
+    return primitive_function(NAMES.as_built(IRModule({"main": function}))).without_attr(_LAYOUT_FREE)
 
 
 def task_key(function: Any, target: Any) -> str:

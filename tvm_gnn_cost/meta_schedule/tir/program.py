@@ -28,6 +28,7 @@ _KINDS = (Annotation.NONE, Annotation.PARALLEL, Annotation.VECTORIZE, Annotation
 """By `ForKind`; a loop of the kind after these is bound to a thread."""
 
 UNROLL_PRAGMA = "pragma_auto_unroll_max_step"
+LAYOUT_REWRITE = "meta_schedule.layout_rewrite_preproc"
 
 NOT_POSTPROCESSED = (
     "meta_schedule.parallel",
@@ -132,6 +133,8 @@ class _Walk:
     def _block(self, realize: Any, loops: tuple[LoopAround, ...], parents: tuple[BlockAround, ...]) -> None:
         block = realize.block
         _check_postprocessed(block)
+        if _is_removed(block):
+            return
         is_root = not parents and not loops and not len(block.iter_vars)
         if is_root and has_blocks(block.body):
             self.visit(block.body, loops, parents)
@@ -201,6 +204,12 @@ def _check_postprocessed(block: Any) -> None:
             f"block {block.name_hint} is still annotated {left[0]!r}: give schedules that MetaSchedule's "
             "postprocessors have been applied to"
         )
+
+
+def _is_removed(block: Any) -> bool:
+    """Whether it was there to bring a weight into another layout: where the weight comes in it, an empty block stays
+    (`remove_weight_layout_rewrite_block.cc`)."""
+    return not len(block.writes) and len(block.annotations) > 0 and LAYOUT_REWRITE in block.annotations
 
 
 def has_blocks(statement: Any) -> bool:
