@@ -175,7 +175,7 @@ def _without_plain_values(body: Any, unrolled: frozenset[Any]) -> Any:
         if _computes_vector_or_float(store, unrolled):
             return None
         lanes = tvm.DataType(store.value.dtype).lanes
-        zero = tir.const(0, store.buffer.dtype)
+        zero = tir.const(0, store.value.dtype.split("x")[0])
         return tir.BufferStore(store.buffer, zero if lanes == 1 else tir.Broadcast(zero, lanes), store.indices)
 
     return ir_transform(body, None, replace, ["tir.BufferStore"])
