@@ -108,6 +108,14 @@ def grouped() -> list[Any]:
     return [x, scale, shift, topi.nn.group_norm(x, scale, shift, 2, 1, [2, 3])]
 
 
+def floats_of_a_reduced_axis() -> list[Any]:
+    """Floats that unrolling makes constants, or does not: it counts the stores of initial values as well."""
+    x = te.placeholder((8, 64), name="x")
+    r = te.reduce_axis((0, 64), name="r")
+    shifted = te.compute((8, 64), lambda i, j: x[i, j] + j.astype("float32"), name="shifted")
+    return [x, te.compute((8,), lambda i: te.sum(shifted[i, r] * shifted[i, r], axis=r), name="squares")]
+
+
 PROGRAMS: dict[str, Program] = {
     "adaptive_avg_1d": adaptive_pool((20,), (7,), "avg"),
     "adaptive_avg_2d": adaptive_pool((8, 8), (3, 3), "avg"),
@@ -125,6 +133,7 @@ PROGRAMS: dict[str, Program] = {
     "gathered_windows": gathered_windows,
     "dilated": dilated,
     "grouped": grouped,
+    "floats_of_a_reduced_axis": floats_of_a_reduced_axis,
 }
 
 
