@@ -108,14 +108,6 @@ def grouped() -> list[Any]:
     return [x, scale, shift, topi.nn.group_norm(x, scale, shift, 2, 1, [2, 3])]
 
 
-def floats_of_a_reduced_axis() -> list[Any]:
-    """Floats that unrolling makes constants, or does not: it counts the stores of initial values as well."""
-    x = te.placeholder((8, 64), name="x")
-    r = te.reduce_axis((0, 64), name="r")
-    shifted = te.compute((8, 64), lambda i, j: x[i, j] + j.astype("float32"), name="shifted")
-    return [x, te.compute((8,), lambda i: te.sum(shifted[i, r] * shifted[i, r], axis=r), name="squares")]
-
-
 PROGRAMS: dict[str, Program] = {
     "adaptive_avg_1d": adaptive_pool((20,), (7,), "avg"),
     "adaptive_avg_2d": adaptive_pool((8, 8), (3, 3), "avg"),
@@ -133,7 +125,6 @@ PROGRAMS: dict[str, Program] = {
     "gathered_windows": gathered_windows,
     "dilated": dilated,
     "grouped": grouped,
-    "floats_of_a_reduced_axis": floats_of_a_reduced_axis,
 }
 
 
@@ -153,6 +144,22 @@ def test_what_is_accepted_builds_and_what_is_rejected_does_not(name: str) -> Non
     builder = make_builder(task)
     accepted = builder.can_run(states, builder.build(states))
     assert accepted.tolist() == [builds(task, state) for state in states]
+
+
+@pytest.mark.parametrize("steps", [16, 64, 128])
+def test_loops_are_unrolled_as_in_a_build(steps: int) -> None:
+    """What is computed of an unrolled loop is constant. 96 steps, of which 32 store initial values, are in the loop."""
+    x = te.placeholder((8, 64), name="x")
+    r = te.reduce_axis((0, 2), name="r")
+    shifted = te.compute((8, 64), lambda i, j: x[i, j] + j.astype("float32"), name="shifted")
+    squares = te.compute((8, 32), lambda i, j: te.sum(shifted[i, 2 * j + r] * shifted[i, 2 * j + r], axis=r))
+    task = register_tensors("verdict.unrolled", [x, squares], "llvm -num-cores=2")
+    state = task.compute_dag.get_init_state()
+    state.compute_inline(state.stages[1].op)
+    state.pragma(squares.op, state.stages[2].iters[0], f"auto_unroll_max_step${steps}")
+    state = task.compute_dag.infer_bound_from_state(state)
+    builder = make_builder(task)
+    assert builder.can_run([state], builder.build([state])).tolist() == [builds(task, state)]
 
 
 def test_transposed_convolutions_that_storage_rewrite_breaks_are_rejected() -> None:
