@@ -21,7 +21,7 @@ from tvm_gnn_cost.graphs.expression import Node
 from tvm_gnn_cost.graphs.loop_nest import LoopNest
 from tvm_gnn_cost.graphs.loops import THREAD_ANNOTATIONS, Annotation
 from tvm_gnn_cost.meta_schedule.names import NAMES
-from tvm_gnn_cost.meta_schedule.source import TIRSource, measured_function
+from tvm_gnn_cost.meta_schedule.source import TIRSource, primitive_function
 from tvm_gnn_cost.meta_schedule.tir.program import BlockAround, Program
 from tvm_gnn_cost.meta_schedule.tir.stages import Stages, read_stages
 from tvm_gnn_cost.testing.feature_ranges import out_of_range
@@ -198,7 +198,7 @@ def _compare(checked: Checked, name: str, touched: Touched, real: list[int], our
 def _check_operations(candidate: Any, program: Program, stages: Stages, checked: Checked) -> None:
     if any(stage.axes.is_called for stage in stages.blocks):
         return
-    function = measured_function(candidate)
+    function = primitive_function(candidate)  # TVM 0.19 cannot count the empty block that a packed weight leaves
     theirs = float(_estimate()(IRModule({"main": function})))
     ours = 0.0
     for number, stage in enumerate(stages.blocks, stages.first):
