@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import start
 
 from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor import log_shards as training_data
@@ -263,10 +262,7 @@ def test_training_goes_on_from_a_checkpoint_without_forgetting(
 
 def run_until(command: list[str], line: str) -> tuple[int, str]:
     """Runs the command line in a process of its own, sends SIGINT at a line that contains `line`; status and output."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from tvm_gnn_cost.cli import main; sys.exit(main({command!r}))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = start(command)
     out = ""
     try:
         assert process.stdout is not None

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from command_line import interrupt_at
 from rpc_sessions import Sessions
 from tvm import auto_scheduler
 from tvm.auto_scheduler.measure_record import RecordReader
@@ -198,20 +198,8 @@ def test_the_time_bound_ends_it_between_two_measurements(tmp_path: Path, monkeyp
 def test_ctrl_c_keeps_every_measurement(tmp_path: Path) -> None:
     log = tmp_path / "pools" / f"{NAME}.json"
     arguments = ["collect", "matmul", "32", "32", "32", "--trials", "200", "--output", str(log.parent), *FLAGS]
-    code = f"import sys; sys.path[:] = {sys.path!r}; from tvm_gnn_cost.cli import main; sys.exit(main({arguments!r}))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while (not log.exists() or log.read_bytes().count(b"\n") < 2) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert process.returncode == 130, out
+    status, out, children = interrupt_at(2, log, arguments, within=60, ends_within=30)
+    assert status == 130, out
     assert "the same command goes on" in out and "Traceback" not in out
     found = schedules(log)
     assert 2 <= len(found) < 200

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import interrupt_at
 
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.meta_schedule.database import read_database
@@ -100,21 +97,9 @@ def test_a_pool_mixes_its_sources_and_is_gone_on_with(capsys: pytest.CaptureFixt
 
 def test_ctrl_c_while_schedules_are_searched_ends_a_collection() -> None:
     command = ["collect", *MATMUL, *SCHEDULER, *MEASURE, "--batch", "4", "--wait-quiet", "0", "--trials", "400"]
-    code = f"import sys; sys.path[:] = {sys.path!r}; from tvm_gnn_cost.cli import main; sys.exit(main({command!r}))"
     log = Path("pools/matmul-64x64x64/database_tuning_record.json")
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not (log.exists() and log.read_bytes().count(b"\n") >= 8):
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert process.returncode == 130, out
+    status, out, _ = interrupt_at(8, log, command, within=120, ends_within=120)
+    assert status == 130, out
     assert "the same command goes on" in out and "Traceback" not in out
     assert len(read_database("pools/matmul-64x64x64")) >= 8
 

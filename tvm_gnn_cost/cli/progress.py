@@ -113,19 +113,20 @@ class Display(Generic[P]):
         )
 
 
+LINE_EVERY = 16
+"""Trials between two lines where there is no terminal."""
+
+
 class TuningStatus:
-    """How tuning and collecting are shown: trials, the best so far; a line whenever so many more were measured.
+    """How tuning and collecting are shown: trials, the best so far; a line whenever LINE_EVERY more were measured.
 
     Args:
         title: of each task's bar.
         flop: of each task, floating-point operations.
-        line_every: trials between two lines.
     """
 
-    def __init__(
-        self, title: Callable[[TuneProgress], str], flop: Callable[[TuneProgress], float], line_every: int = 16
-    ) -> None:
-        self._title, self._flop, self._line_every = title, flop, line_every
+    def __init__(self, title: Callable[[TuneProgress], str], flop: Callable[[TuneProgress], float]) -> None:
+        self._title, self._flop = title, flop
         self._reported = {"": 0.0}
 
     def __call__(self, progress: TuneProgress) -> Shown:
@@ -143,7 +144,7 @@ class TuningStatus:
         reported = self._reported.get(title, 0.0)
         if progress.done == progress.total:
             return progress.done > reported
-        return progress.done >= reported + self._line_every
+        return progress.done >= reported + LINE_EVERY
 
     def _best(self, progress: TuneProgress) -> str:
         if progress.latency_s is None:

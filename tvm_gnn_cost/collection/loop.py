@@ -72,6 +72,7 @@ def collect_pools(
     _check_names(workloads)
     done: list[PoolResult] = []
     left_out: list[str] = []
+    interrupted = out_of_time = False
     with Interrupts(lambda: logger.warning("stopping, when what TVM is doing is done")) as interrupts:
         try:
             for workload in workloads:  # all of them, before the first is measured
@@ -91,10 +92,10 @@ def collect_pools(
                         if run.result is not None:
                             done.append(run.result)
         except KeyboardInterrupt:
-            return CollectResult(tuple(done), interrupted=True, left_out=tuple(left_out))
+            interrupted = True
         except _OutOfTime:
-            return CollectResult(tuple(done), out_of_time=True, left_out=tuple(left_out))
-    return CollectResult(tuple(done), left_out=tuple(left_out))
+            out_of_time = True
+    return CollectResult(tuple(done), interrupted, out_of_time, tuple(left_out))
 
 
 class _Run:

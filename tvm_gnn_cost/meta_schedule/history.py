@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -75,14 +75,15 @@ class History:
             level = logging.INFO if len(self) else logging.WARNING
             logger.log(level, _OTHERS, os.fspath(path), len(self), self.num_others)
 
-    def teach(self, model: Any, contexts: Sequence[Any]) -> None:
-        """The model learns all of it, the tasks' own records first, in their TuneContexts."""
-        for context, records in zip(contexts, self.own, strict=True):
+    def teach(self, model: Any, contexts: Mapping[int, Any]) -> None:
+        """The model learns all of it, the tasks' own records first, in those TuneContexts of tasks that there are."""
+        for i, records in enumerate([*self.own, *self.others]):
             if records:
-                model.update(context, [r.candidate for r in records], [_result(r) for r in records])
-        for records in self.others:
-            context = ms.TuneContext(mod=records[0].workload.module, target=records[0].target)
-            model.update(context, [r.candidate for r in records], [_result(r) for r in records])
+                model.update(
+                    contexts.get(i) or ms.TuneContext(mod=records[0].workload.module, target=records[0].target),
+                    [record.candidate for record in records],
+                    [_result(record) for record in records],
+                )
 
 
 def _result(record: RecordedCandidate) -> Any:

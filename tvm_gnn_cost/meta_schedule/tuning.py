@@ -25,7 +25,7 @@ from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.measuring.task_books import DistinctTasks, checked_weights
 from tvm_gnn_cost.measuring.tuning_run import Stopped, TuningRun
 from tvm_gnn_cost.meta_schedule.history import History
-from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch, make_context
+from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch
 from tvm_gnn_cost.meta_schedule.task_order import GradientOrder
 from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.meta_schedule.timed_model import timed_model
@@ -128,7 +128,7 @@ class _Tuning:
         self._model, self._timed = model, timed_model(model, run)
         self._database = database
         self._order = GradientOrder(run.weights)
-        self._searches: list[TaskSearch | None] = []
+        self._searches: dict[int, TaskSearch] = {}  # not of tasks that are left from the beginning
         self._memories: list[TaskMemory] = []
 
     def prepare(self, history: History | None, seed: int, population: int) -> None:
@@ -146,11 +146,10 @@ class _Tuning:
             for record in own:
                 self._memories[i].add(Candidate(record.target, record.candidate), record.readings)
             known = [record.candidate.sch.mod for record in own]
-            self._searches.append(self._search(i, known, _seed(seed, i), population, batch))
+            self._begin(i, known, _seed(seed, i), population, batch)
         if history is None:
             return
-        each = zip(self._searches, self._tasks, strict=True)
-        history.teach(self._timed, [search.context if search else make_context(task) for search, task in each])
+        history.teach(self._timed, {i: search.context for i, search in self._searches.items()})
         for i, latencies in enumerate(history.latencies()):
             best: float | None = None
             for start in range(0, len(latencies), options.trials_per_round):
@@ -160,19 +159,18 @@ class _Tuning:
                 best = min([*ran, *([] if best is None else [best])], default=None)
                 self._order.add_round(i, best)
 
-    def _search(self, task: int, known: list[Any], seed: int, population: int, batch: int) -> TaskSearch | None:
-        """A task's search; None where MetaSchedule cannot schedule it, but can schedule another."""
+    def _begin(self, task: int, known: list[Any], seed: int, population: int, batch: int) -> None:
+        """Begin a task's search, or leave the task where MetaSchedule cannot schedule it, but can schedule another."""
         tasks, database = self._tasks, self._memories[task].database
         try:
-            return TaskSearch(
+            self._searches[task] = TaskSearch(
                 tasks[task], self._timed, database, seed=seed, population=population, batch=batch, known=known
             )
         except WorkloadError as error:
-            if task == len(tasks) - 1 and not any(self._searches):
+            if task == len(tasks) - 1 and not self._searches:
                 raise
             logger.warning("%s; the rest is tuned", error)
             self._book.leave(task)
-            return None
 
     def run(self) -> None:
         """Until the budget is used, or no task is left. Raises Stopped."""
@@ -185,8 +183,8 @@ class _Tuning:
     def _round(self, task: int) -> None:
         search = self._searches[task]
         budget = min(self._options.trials_per_round, self._book.allowance(task))
-        candidates = search.next_batch(budget) if search else []
-        if search is None or not candidates:
+        candidates = search.next_batch(budget)
+        if not candidates:
             self._book.leave(task)
             return
         measurements = self._measure(task, candidates)
