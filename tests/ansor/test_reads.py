@@ -364,7 +364,7 @@ def test_the_model_learns_and_predicts_numbers(program: str) -> None:
 def test_an_unseen_task_that_tvm_does_not_count_has_a_sane_latency() -> None:
     task = task_of("windows")
     latency = GNNCostModel(device="cpu").predict_latency(task, [first_state(task)])
-    assert 1e-7 < latency[0] < 1e-2
+    assert 1e-8 < latency[0] < 1e-5  # measured on one core of a server: 2e-7
 
 
 # --- what cannot be ---

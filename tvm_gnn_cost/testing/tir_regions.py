@@ -38,10 +38,14 @@ class Touched:
         self.is_cut = best < 1.0 and len(cuts) > 1
 
     def _at(self, place: Mapping[int, int]) -> tuple[dict[int, NDArray[np.int64]], NDArray[np.bool_]]:
-        """The variables of the iterations that run, and which of all these are."""
+        """As `_kept`, while the other loops stand at a place."""
         variables = dict(self._points)
         count = len(next(iter(variables.values()), np.zeros(1)))
-        variables |= {address: np.full(count, value) for address, value in place.items()}
+        return self._kept(variables | {address: np.full(count, value) for address, value in place.items()})
+
+    def _kept(self, variables: dict[int, NDArray[np.int64]]) -> tuple[dict[int, NDArray[np.int64]], NDArray[np.bool_]]:
+        """The variables of iterations that a predicate lets run, and which those are; given those of all loops."""
+        count = len(next(iter(variables.values()), np.zeros(1)))
         keep = np.ones(count, bool)
         for block in (*self.around.parents, self.around):
             for axis, value in zip(block.block.iter_vars, block.realize.iter_values, strict=True):
@@ -51,16 +55,26 @@ class Touched:
 
     @cached_property
     def _points(self) -> dict[int, NDArray[np.int64]]:
-        """Iterations of the running loops: all of them, or many with the corners among them."""
+        """Iterations of the running loops: all of them, or many with the corners among them, of all and of those that a
+        predicate leaves."""
         extents = [loop.extent for loop in self.running]
         addresses = [NAMES.address(loop.variable) for loop in self.running]
         total = prod(extents)
         if total <= _POINTS:
             return dict(zip(addresses, np.unravel_index(np.arange(total), extents), strict=True)) if extents else {}
-        inside = [self._generator.integers(0, extent, _POINTS) for extent in extents]
-        corners = [self._generator.integers(0, 2, _POINTS) * (extent - 1) for extent in extents]
-        ends = [np.array([0, extent - 1]) for extent in extents]
-        return {a: np.concatenate(parts) for a, *parts in zip(addresses, inside, corners, ends, strict=True)}
+        left = [self._left(address, extent) for address, extent in zip(addresses, extents, strict=True)]
+        result = {}
+        for address, extent, end in zip(addresses, extents, left, strict=True):
+            inside = self._generator.integers(0, [[extent], [end]], (2, _POINTS))
+            corners = self._generator.integers(0, 2, (2, _POINTS)) * [[extent - 1], [end - 1]]
+            result[address] = np.concatenate([*inside, *corners, [0, extent - 1]])
+        return result
+
+    def _left(self, address: int, extent: int) -> int:
+        """How far a loop runs while all others stand at 0."""
+        at_zero = {NAMES.address(loop.variable): np.zeros(extent, np.int64) for loop in self.around.loops}
+        _, keep = self._kept(at_zero | {address: np.arange(extent)})
+        return 1 + int(np.max(np.flatnonzero(keep), initial=0))
 
     def extents(self, region: Any) -> list[int]:
         """Of each dimension of a region: the distance of the outermost elements touched, and one."""
