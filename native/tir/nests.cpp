@@ -26,7 +26,7 @@ void NestReader::read(const Program& program, const Stages& stages, LoopNest& ne
   for (std::size_t number = stages.blocks.size(); number-- > 0;) {
     const BlockStage& stage = stages.blocks[number];
     read_values(program, program.blocks[stage.block]);
-    find_parts(program, stage);
+    find_parts(stage);
     add_loops(program, stage, static_cast<std::uint32_t>(number), nest.part_pool());
     nest.add_loops(static_cast<std::int32_t>(stages.first() + number), {loops_.data(), loops_.size()});
   }
@@ -100,7 +100,7 @@ void NestReader::read_values(const Program& program, const Block& block) {
   read(block.realize);
 }
 
-void NestReader::find_parts(const Program& program, const BlockStage& stage) {
+void NestReader::find_parts(const BlockStage& stage) {
   places_.clear();
   inexact_.clear();
   std::size_t inside = 0;

@@ -31,7 +31,7 @@ class NestReader {
   void find_owners(const Program& program, const Stages& stages);
   void place(const Program& program, const Stages& stages);
   void read_values(const Program& program, const Block& block);
-  void find_parts(const Program& program, const BlockStage& stage);
+  void find_parts(const BlockStage& stage);
   void move(std::uint32_t axis, const Index& index, bool exact);
   void add_loops(const Program& program, const BlockStage& stage, std::uint32_t number, PartPool& pool);
   void add_loop(const BlockStage& stage, std::int64_t source, std::int64_t extent, Annotation annotation,

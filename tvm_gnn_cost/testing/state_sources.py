@@ -216,7 +216,8 @@ def _logs(pools: Path | None, folders: Sequence[Path]) -> Iterator[Source]:
     register_all()
     found: list[tuple[Path, Path]] = []
     if pools is not None:
-        found += [(pools, path) for path in find_logs(sorted(p for p in pools.iterdir() if p.is_dir()))]
+        logs = find_logs(sorted(p for p in pools.iterdir() if p.is_dir()))
+        found += [(pools, path) for path in logs if path.is_file()]  # the others are MetaSchedule's
     for folder in folders:
         if (folder / "workloads.py").exists():
             run_definitions(folder / "workloads.py")
