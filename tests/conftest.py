@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from tvm_gnn_cost.testing.rpc_rig import Rig
 
 TESTS = Path(__file__).parent
-NEED_AUTO_SCHEDULER = ("ansor", "collection", "cli", "measuring", "networks")
+NEED_AUTO_SCHEDULER = ("ansor", "collection", "cli", "networks")
 """Folders whose tests run TVM's auto_scheduler."""
-NEED_META_SCHEDULE = ("meta_schedule", "workloads")
+NEED_META_SCHEDULE = ("meta_schedule", "measuring", "workloads")
 """Folders whose tests run with every TVM that has MetaSchedule."""
 
 sys.path.insert(0, str(TESTS))

@@ -1,4 +1,4 @@
-"""Measuring MetaSchedule's candidates on an RPC server of this machine, where the installed TVM can."""
+"""Measuring MetaSchedule's candidates on an RPC server of this machine."""
 
 from __future__ import annotations
 
@@ -6,29 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.meta_schedule.database import read_database
 from tvm_gnn_cost.meta_schedule.stock import random_model
 from tvm_gnn_cost.meta_schedule.tasks import make_task
 from tvm_gnn_cost.meta_schedule.tuning import tune_modules
-from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
-from tvm_gnn_cost.system.find_tvm import has_auto_scheduler
 from tvm_gnn_cost.testing.rpc_rig import Rig
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not has_auto_scheduler(), reason="this TVM cannot")
 def test_a_server_measures(one: Rig, tmp_path: Path) -> None:
     measure = MeasureOptions(repeat=1, min_repeat_ms=1, build_timeout_s=60, tracker=one.tracker)
     task = make_task("matmul", (32, 32, 32))
     result = tune_modules([task], random_model(), tmp_path, TuneOptions(4, 4, measure), population=16)
     assert [trial.error_no for trial in result.trials] == [0] * 4
     assert len(read_database(tmp_path)) == 4
-
-
-@pytest.mark.skipif(has_auto_scheduler(), reason="this TVM can")
-def test_a_tvm_that_cannot_says_so(tmp_path: Path) -> None:
-    measure = MeasureOptions(tracker=Tracker.parse("k@localhost:9190"))
-    with pytest.raises(InvalidArgumentError, match="`tracker`: RPC servers are measured on with TVM up to 0.19"):
-        tune_modules([make_task("matmul", (8, 8, 8))], random_model(), tmp_path, TuneOptions(4, 4, measure))

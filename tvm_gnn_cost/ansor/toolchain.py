@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.measuring.measurer import FAILED_COST, Built
-from tvm_gnn_cost.measuring.program import Program, Reading
+from tvm_gnn_cost.measuring.program import Program, Reading, device_kind
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class AnsorToolchain:
             return Built(None, int(error_no), float(seconds), str(message))
         shapes = [(tuple(int(extent) for extent in tensor.shape), str(tensor.dtype)) for tensor in arguments]
         values = prepare_runner_args(candidate, BuildResult(file, arguments, 0, None, seconds))
-        return Built(Program(file, candidate.task.target.kind.name, shapes, values), 0, float(seconds))
+        return Built(Program(file, device_kind(candidate.task.target), shapes, values), 0, float(seconds))
 
     def result(self, reading: Reading, seconds: float) -> MeasureResult:
         costs = reading.costs if not reading.error_no else (FAILED_COST,)

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tvm_gnn_cost.errors import MeasurementError, last_line
-from tvm_gnn_cost.measuring.program import Program, Server, is_open, library_builder, load_remote
+from tvm_gnn_cost.measuring.program import (
+    Program,
+    Server,
+    device_kind,
+    is_open,
+    library_builder,
+    load_remote,
+    make_array,
+)
 
 if TYPE_CHECKING:
     from tvm.target import Target
@@ -45,9 +53,12 @@ class FitCheck:
     programs: tuple[Program, ...]
 
     def __call__(self, remote: Any) -> None:
-        for target, program in zip(self.targets, self.programs, strict=True):
+        from tvm.target import Target
+
+        for text, program in zip(self.targets, self.programs, strict=True):
+            target = Target(text)
             _check_cpu(remote, target)
-            _check_run(remote, target, program)
+            _check_run(remote, _spelled(target), program)
 
 
 def make_check(targets: Sequence[Target], folder: Path, compiler: str | None) -> FitCheck:
@@ -57,14 +68,14 @@ def make_check(targets: Sequence[Target], folder: Path, compiler: str | None) ->
     """
     distinct = {str(target): target for target in targets}
     programs = []
-    for i, (name, target) in enumerate(distinct.items()):
+    for i, target in enumerate(distinct.values()):
         place = folder / f"check{i}"
         place.mkdir()
         try:
             programs.append(_build(target, place, compiler))
         except Exception as error:
             raise MeasurementError(
-                f"nothing can be built here for the target {name!r}: {last_line(error)}"
+                f"nothing can be built here for the target {_spelled(target)!r}: {last_line(error)}"
                 + (f"; look at `compiler`, {compiler!r}" if compiler else "")
             ) from error
     return FitCheck(tuple(distinct), tuple(programs))
@@ -86,8 +97,11 @@ def describe_cpu(remote: Any) -> tuple[str, str]:
 
     def ask(name: str) -> str:
         try:
-            # an object travels as a reference only, a plain string as itself
-            return str(remote.get_function("runtime.GetFFIString")(remote.get_function(name)()))
+            answer = remote.get_function(name)()
+            if isinstance(answer, str):
+                return str(answer)
+            # up to 0.19 an object travels as a reference only, a plain string as itself
+            return str(remote.get_function("runtime.GetFFIString")(answer))
         except Exception:
             return ""
 
@@ -99,48 +113,56 @@ def _build(target: Target, folder: Path, compiler: str | None) -> Program:
     from tvm import te
 
     given = te.placeholder((_EXTENT,), name="given", dtype="float32")
-    result = te.compute((_EXTENT,), lambda i: given[i] + tvm.tir.const(1, "float32"), name="result")
-    schedule = te.create_schedule(result.op)
-    outer, inner = schedule[result].split(result.op.axis[0], 16)
+    result = te.compute((_EXTENT,), lambda i: given[i] + 1.0, name="result")
+    room = tvm.s_tir if hasattr(tvm, "s_tir") else tvm.tir  # since and before 0.25
+    schedule = room.Schedule(te.create_prim_func([given, result]))
+    [axis] = schedule.get_loops((getattr(schedule, "get_sblock", None) or schedule.get_block)("result"))
+    outer, inner = schedule.split(axis, [None, 16])
     if "cpu" in target.keys:
-        schedule[result].vectorize(inner)
+        schedule.vectorize(inner)
     else:
-        schedule[result].bind(outer, te.thread_axis("blockIdx.x"))
-        schedule[result].bind(inner, te.thread_axis("threadIdx.x"))
+        schedule.bind(outer, "blockIdx.x")
+        schedule.bind(inner, "threadIdx.x")
     export = library_builder(compiler)
     file = folder / f"check.{export.output_format}"  # type: ignore[attr-defined]
-    tvm.build(schedule, [given, result], target=target).export_library(str(file), fcompile=export)
-    return Program(str(file), target.kind.name, [((_EXTENT,), "float32")] * 2, [None, None])
+    tvm.build(schedule.mod, target=target).export_library(str(file), fcompile=export)
+    return Program(str(file), device_kind(target), [((_EXTENT,), "float32")] * 2, [None, None])
 
 
-def _check_cpu(remote: Any, target: str) -> None:
+def _spelled(target: Target) -> str:
+    """What it says of the CPU or GPU, in short."""
+    found = {name: target.attrs.get(name) for name in ("mtriple", "mcpu", "mattr", "arch")}
+    options = [
+        f"-{name}={value if isinstance(value, str) else ','.join(value)}" for name, value in found.items() if value
+    ]
+    return " ".join([str(target.kind.name), *options])
+
+
+def _check_cpu(remote: Any, asked: Target) -> None:
     from tvm.target import Target
     from tvm.target.codegen import llvm_get_cpu_features
 
-    asked = Target(target)
     triple, cpu = describe_cpu(remote)
     if asked.kind.name != "llvm" or not triple:
         return
     wanted, found = _architecture(str(asked.attrs.get("mtriple", ""))), _architecture(triple)
     if wanted and wanted != found:
-        raise MeasurementError(f"it is a machine of {found}, the target {target!r} is for {wanted}")
+        raise MeasurementError(f"it is a machine of {found}, the target {_spelled(asked)!r} is for {wanted}")
     if not cpu:
         return
 
     def sets(of: Target) -> set[str]:
         return {str(name) for name in llvm_get_cpu_features(of)} & INSTRUCTION_SETS
 
-    lacking = sets(asked) - sets(Target(f"llvm -mtriple={triple} -mcpu={cpu}"))
+    lacking = sets(asked) - sets(Target({"kind": "llvm", "mtriple": triple, "mcpu": cpu}))
     if lacking:
         raise MeasurementError(
-            f"its CPU, {cpu}, lacks instructions of the target {target!r}: {', '.join(sorted(lacking))}; for it, the "
-            f'target is like "llvm -mcpu={cpu}"'
+            f"its CPU, {cpu}, lacks instructions of the target {_spelled(asked)!r}: {', '.join(sorted(lacking))}; "
+            f'for it, the target is like "llvm -mcpu={cpu}"'
         )
 
 
 def _check_run(remote: Any, target: str, program: Program) -> None:
-    import tvm
-
     problem = "cannot load what is built for"
     try:
         device = remote.device(program.device)
@@ -148,8 +170,8 @@ def _check_run(remote: Any, target: str, program: Program) -> None:
             raise MeasurementError(f"it has no device for the target {target!r}")
         module, device = load_remote(remote, program)
         problem = "cannot run what is built for"
-        given, result = (tvm.nd.array(np.zeros(_EXTENT, "float32"), device) for _ in range(2))
-        module.entry_func(given, result)
+        given, result = (make_array(np.zeros(_EXTENT, "float32"), device) for _ in range(2))
+        module[module.entry_name](given, result)
         right = bool((result.numpy() == 1).all())
     except MeasurementError:
         raise

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.measuring.program import (
     BUILD_TIMEOUT,
     COMPILE_HOST,
@@ -31,7 +30,6 @@ from tvm_gnn_cost.measuring.program import (
 from tvm_gnn_cost.measuring.server_pool import ServerPool
 from tvm_gnn_cost.measuring.workers import WorkerPool
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
-from tvm_gnn_cost.system.find_tvm import has_auto_scheduler
 from tvm_gnn_cost.system.machine import num_cores
 
 if TYPE_CHECKING:
@@ -82,15 +80,10 @@ class Measurer:
         targets: of the tasks.
         toolchain: the scheduler's.
 
-    Raises MeasurementError where `options.tracker` has no servers that fit, InvalidArgumentError where this TVM cannot
-    measure on any.
+    Raises MeasurementError where `options.tracker` has no servers that fit.
     """
 
     def __init__(self, options: MeasureOptions, targets: Sequence[Target], toolchain: Toolchain) -> None:
-        if options.tracker is not None and not has_auto_scheduler():
-            raise InvalidArgumentError(
-                "`tracker`: RPC servers are measured on with TVM up to 0.19, and this one is later: measure here"
-            )
         self.options = options
         self._toolchain = toolchain
         self._servers = None if options.tracker is None else ServerPool(options.tracker, options, targets)

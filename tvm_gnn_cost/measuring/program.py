@@ -7,12 +7,15 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
+
+if TYPE_CHECKING:
+    from tvm.target import Target
 
 READINGS_S = 1.0
 """A slow schedule gets only as many of its readings as fit into so many seconds, and at least one."""
@@ -31,7 +34,7 @@ class Program:
 
     Attributes:
         file: the library, a tar file of objects or a shared library.
-        device: the kind of device, as in "llvm".
+        device: the kind of device (`device_kind`), as in "cpu" or "cuda".
         arguments: shape and dtype of each.
         values: of each argument where it is given, else None and it is filled at random.
     """
@@ -63,6 +66,12 @@ class Server:
     @property
     def address(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def device_kind(target: Target) -> str:
+    """What `tvm.device` and a session with a server call the device of a target."""
+    kind = str(target.kind.name)
+    return "cpu" if kind == "llvm" else kind  # "llvm" is no device since 0.25
 
 
 def library_builder(compiler: str | None) -> Callable[..., None]:
@@ -147,20 +156,27 @@ def is_open(remote: Any) -> bool:
     return True
 
 
+def make_array(value: NDArray[Any], device: Any) -> Any:
+    """TVM's array of it, on a device."""
+    import tvm
+
+    make = tvm.nd.array if hasattr(tvm, "nd") else tvm.runtime.tensor  # before and since 0.25
+    return make(np.asarray(value), device)
+
+
 def _arrays(program: Program, device: Any, remote: Any) -> list[Any]:
     import tvm
 
-    runtime = getattr(tvm, "nd", tvm.runtime)  # before and since 0.25
-    make = getattr(runtime, "tensor", None) or runtime.array
+    empty = tvm.nd.empty if hasattr(tvm, "nd") else tvm.runtime.empty
     name = "tvm.contrib.random.random_fill"
     fill = tvm.get_global_func(name) if remote is None else remote.get_function(name)
     arrays = []
     for (shape, dtype), value in zip(program.arguments, program.values, strict=True):
         if value is None:
-            arrays.append(runtime.empty(shape, dtype, device))
+            arrays.append(empty(shape, dtype, device))
             fill(arrays[-1])
         else:
-            arrays.append(make(np.asarray(value), device))
+            arrays.append(make_array(value, device))
     device.sync()
     return arrays
 

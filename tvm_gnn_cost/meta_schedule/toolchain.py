@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvm_gnn_cost.measuring.measurer import Built
-from tvm_gnn_cost.measuring.program import BUILD_TIMEOUT, COMPILE_HOST, Program, Reading
+from tvm_gnn_cost.measuring.program import BUILD_TIMEOUT, COMPILE_HOST, Program, Reading, device_kind
 from tvm_gnn_cost.measuring.task_books import Outcome
 from tvm_gnn_cost.meta_schedule.api import ms
 
@@ -89,9 +89,8 @@ class TIRToolchain:
         arguments = [
             (tuple(int(extent) for extent in info.shape), str(info.dtype)) for info in candidate.candidate.args_info
         ]
-        kind = candidate.target.kind.name
-        device = "cpu" if kind == "llvm" else kind  # "llvm" is no device since 0.25
-        return Built(Program(file, device, arguments, [None] * len(arguments)), 0, float(seconds))
+        program = Program(file, device_kind(candidate.target), arguments, [None] * len(arguments))
+        return Built(program, 0, float(seconds))
 
     def result(self, reading: Reading, seconds: float) -> Measurement:
         costs = tuple(reading.costs) if not reading.error_no else ()
