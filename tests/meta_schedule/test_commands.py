@@ -51,6 +51,8 @@ def test_tune_then_resume_then_look(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("best.svg").read_text().startswith("<?xml") or "<svg" in Path("best.svg").read_text()
     assert main(["inspect", "--log", "matmul_64_64_64", "--line", "99"]) == 2
     assert "line 99 is no record that can be shown" in capsys.readouterr().err
+    assert main(["inspect", "matmul", "--log", "matmul_64_64_64"]) == 2
+    assert "--log matmul_64_64_64 says what its records compute: leave out 'matmul'" in capsys.readouterr().err
 
 
 def test_a_sampled_schedule_is_shown_and_the_same_for_the_same_seed(capsys: pytest.CaptureFixture[str]) -> None:

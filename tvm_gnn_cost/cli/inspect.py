@@ -86,8 +86,10 @@ def _check_choice(
     target: str | None,
     seed: int | None,
 ) -> None:
-    if (log is None) == (not workload):
+    if log is None and not workload:
         raise InvalidArgumentError("name a workload (tvm-gnn-cost workloads lists them) or a record log with --log")
+    if log is not None and workload:
+        raise InvalidArgumentError(f"--log {log} says what its records compute: leave out {' '.join(workload)!r}")
     if log is None and (line is not None or task is not None or best):
         raise InvalidArgumentError("--line, --task and --best choose a record of a log: give it with --log")
     if log is not None and (target is not None or seed is not None):
