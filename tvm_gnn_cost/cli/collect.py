@@ -75,6 +75,13 @@ _DEFAULT = CollectOptions()
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the model and the sampling.")
 @measure_options(COLLECT_MEASURE)
 @click.option(
+    "--race",
+    type=click.FloatRange(0),
+    default=_DEFAULT.race,
+    show_default=True,
+    help="A schedule whose first reading takes so many times as long as the pool's best is read once; 0: all readings.",
+)
+@click.option(
     "--remeasure",
     type=click.FloatRange(0, 1),
     default=_DEFAULT.remeasure,
@@ -100,6 +107,7 @@ def collect(
     pretrained: str,
     device: str,
     seed: int,
+    race: float,
     remeasure: float,
     wait_quiet: float,
     measure: MeasureOptions,
@@ -142,6 +150,7 @@ def collect(
         minutes=minutes,
         batch=batch,
         mix=parse_mix(mix),
+        race=race or None,
         remeasure=remeasure,
         population=population,
         measure=measure,

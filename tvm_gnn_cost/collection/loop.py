@@ -16,7 +16,7 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -193,10 +193,19 @@ class _Run:
                 self._tell("measure", index, pool)
 
         try:
-            self._measurer.measure(candidates, built, keep, self._check)
+            self._measurer.measure(candidates, built, keep, self._check, self._race(pool))
         finally:
             with self._interrupts.held():
                 pool.save()
+
+    def _race(self, pool: Pool) -> Callable[[], float | None]:
+        """What the next schedule's first reading is held against; nothing before one has run."""
+
+        def race_s() -> float | None:
+            best = min((latency for latency in pool.latencies if latency is not None), default=None)
+            return None if best is None or self._options.race is None else self._options.race * best
+
+        return race_s
 
     def _measure_again(self, index: int, pool: Pool) -> None:
         lines = [record.line for record in pool.records]
@@ -216,7 +225,7 @@ class _Run:
                     pool.add_second(part[i], result, quietness)
 
             try:
-                self._measurer.measure(candidates, built, keep, self._check)
+                self._measurer.measure(candidates, built, keep, self._check, self._race(pool))
             finally:
                 with self._interrupts.held():
                     pool.save()

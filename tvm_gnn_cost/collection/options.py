@@ -64,6 +64,8 @@ class CollectOptions:
         minutes: the most to spend in all; None is as long as it takes.
         batch: schedules chosen, built and measured between two lessons of the model.
         mix: where schedules come from.
+        race: a schedule whose first reading takes so many times as long as the pool's best gets no further one; None:
+            every schedule gets all of its readings.
         remeasure: the share of each pool that is measured twice, once the pool is complete; at least
             `MIN_REMEASURED` schedules, and none for 0.
         population: schedules in each generation of the evolution.
@@ -78,6 +80,7 @@ class CollectOptions:
     minutes: float | None = None
     batch: int = 16
     mix: Mix = field(default_factory=Mix)
+    race: float | None = 1.5
     remeasure: float = 0.1
     population: int = 512
     measure: MeasureOptions = COLLECT_MEASURE
@@ -93,6 +96,8 @@ class CollectOptions:
                 raise InvalidArgumentError(f"{name} is {value!r}; it must be an integer of at least {least}")
         if self.minutes is not None and not self.minutes > 0:
             raise InvalidArgumentError(f"minutes is {self.minutes!r}; it must be above 0, or None")
+        if self.race is not None and not self.race >= 1:
+            raise InvalidArgumentError(f"race is {self.race!r}; it must be at least 1, or None")
         if not 0 <= self.remeasure <= 1:
             raise InvalidArgumentError(f"remeasure is {self.remeasure!r}; it must be between 0 and 1")
         if not self.wait_quiet_s >= 0:

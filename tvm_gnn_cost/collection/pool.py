@@ -168,6 +168,7 @@ def describe(wing: Wing, workload: Workload, options: CollectOptions) -> dict[st
             "mix": asdict(options.mix),
             "batch": options.batch,
             "population": options.population,
+            "race": options.race,
             "pretrained": options.pretrained,
         },
         "created": timestamp(),

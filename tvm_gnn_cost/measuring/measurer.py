@@ -13,7 +13,7 @@ import queue
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -122,6 +122,7 @@ class Measurer:
         builds: Sequence[Future[Any]],
         on_result: OnResult,
         check: Callable[[], None],
+        race_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         """Measure what was built.
 
@@ -130,16 +131,17 @@ class Measurer:
             on_result: `on_result(index, result)` gets each result as soon as it is there, and must not raise.
             check: called after each result, and while servers are waited for; to stop, it raises. What is measured by
                 then, or being measured, still gets to `on_result`.
+            race_s: of each schedule, asked before it runs: `Program.race_s`.
 
         Raises MeasurementError where no RPC server answers for `options.server_wait_minutes`.
         """
         if self._servers is not None:
-            _RemoteBatch(self, self._servers, candidates, builds, on_result).run(check)
+            _RemoteBatch(self, self._servers, candidates, builds, on_result, race_s).run(check)
             return
         assert self._runner is not None
         for i, future in enumerate(builds):
             built = self.built(candidates[i], future)
-            on_result(i, self.result(built, self._run_here(self._runner, built)))
+            on_result(i, self.result(built, self._run_here(self._runner, built, race_s())))
             check()
 
     def built(self, candidate: Any, future: Future[Any]) -> Built:
@@ -165,12 +167,13 @@ class Measurer:
             logger.debug("a measurement failed with error %d: %s", reading.error_no, reading.message)
         return self._toolchain.result(reading, built.seconds + reading.seconds)
 
-    def _run_here(self, runner: WorkerPool, built: Built) -> Reading:
+    def _run_here(self, runner: WorkerPool, built: Built, race_s: float | None) -> Reading:
         if built.program is None:
             return Reading((), built.error_no, built.message)
         timeout = self.options.run_timeout_s
         try:
-            reading: Reading = runner.submit(run_here, (built.program, self.options), timeout).result()
+            program = replace(built.program, race_s=race_s)
+            reading: Reading = runner.submit(run_here, (program, self.options), timeout).result()
         except TimeoutError as error:
             return Reading((), RUN_TIMEOUT, str(error), float(timeout))
         except ChildProcessError as error:
@@ -188,9 +191,10 @@ class _RemoteBatch:
         candidates: Sequence[Any],
         builds: Sequence[Future[Any]],
         on_result: OnResult,
+        race_s: Callable[[], float | None],
     ) -> None:
         self._measurer, self._servers, self._candidates, self._on_result = measurer, servers, candidates, on_result
-        self._builds = builds
+        self._builds, self._race_s = builds, race_s
         self._built: dict[int, Built] = {}
         self._readings: dict[int, Future[Reading]] = {}
         self._left = len(builds)
@@ -220,7 +224,7 @@ class _RemoteBatch:
             if built.program is None:
                 self._tell(i, Reading((), built.error_no, built.message))
             else:
-                self._readings[i] = self._servers.submit(built.program)
+                self._readings[i] = self._servers.submit(replace(built.program, race_s=self._race_s()))
                 self._readings[i].add_done_callback(functools.partial(self._note, i))
         elif not future.cancelled():
             self._tell(i, future.result())

@@ -37,12 +37,14 @@ class Program:
         device: the kind of device (`device_kind`), as in "cpu" or "cuda".
         arguments: shape and dtype of each.
         values: of each argument where it is given, else None and it is filled at random.
+        race_s: seconds; where the first reading is more, there is no further one. None: all are read.
     """
 
     file: str
     device: str
     arguments: Sequence[tuple[tuple[int, ...], str]]
     values: Sequence[NDArray[Any] | None]
+    race_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def run_here(program: Program, options: MeasureOptions) -> Reading:
     try:
         module, device = tvm.runtime.load_module(program.file), tvm.device(program.device)
         error = RUNTIME_DEVICE
-        costs = _read(module, device, _arrays(program, device, None), options)
+        costs = _read(module, device, _arrays(program, device, None), options, program.race_s)
     except Exception:
         return Reading((), error, traceback.format_exc(), time.perf_counter() - start)
     reading = Reading(costs, seconds=time.perf_counter() - start)
@@ -128,7 +130,7 @@ def run_on_server(
     try:
         module, device = load_remote(remote, program)
         error = RUNTIME_DEVICE
-        costs = _read(module, device, _arrays(program, device, remote), options)
+        costs = _read(module, device, _arrays(program, device, remote), options, program.race_s)
     except Exception:
         message, seconds = traceback.format_exc(), time.perf_counter() - start
         if _TIMED_OUT in message:
@@ -181,7 +183,9 @@ def _arrays(program: Program, device: Any, remote: Any) -> list[Any]:
     return arrays
 
 
-def _read(module: Any, device: Any, arrays: list[Any], options: MeasureOptions) -> tuple[float, ...]:
+def _read(
+    module: Any, device: Any, arrays: list[Any], options: MeasureOptions, race_s: float | None
+) -> tuple[float, ...]:
     """`options.repeat` readings, each a mean over at least `number` runs and `min_repeat_ms`."""
 
     def readings(number: int, repeat: int, min_repeat_ms: int) -> tuple[float, ...]:
@@ -198,4 +202,10 @@ def _read(module: Any, device: Any, arrays: list[Any], options: MeasureOptions) 
     number, min_repeat_ms = (1, 0) if options.flush_cache else (options.number, options.min_repeat_ms)
     first = readings(1, 1, 0)
     fitting = int(READINGS_S / max(first[0] * number, min_repeat_ms / 1e3, 1e-9))
-    return readings(number, min(options.repeat, fitting), min_repeat_ms) if fitting else first
+    if not fitting:
+        return first
+    repeat = min(options.repeat, fitting)
+    if race_s is None or repeat == 1:
+        return readings(number, repeat, min_repeat_ms)
+    one = readings(number, 1, min_repeat_ms)
+    return one if one[0] > race_s else one + readings(number, repeat - 1, min_repeat_ms)
