@@ -189,8 +189,9 @@ _config_options = _grouped(
     "--models",
     default=DEFAULT_MODELS,
     show_default=True,
-    help="Which ones, separated by commas; also mlp, lstm, mlp-cold, lstm-cold, gnn-x3 for three averaged, and "
-    "xgboost-warmup, which is random until it knows 100 records, as stock is.",
+    help="Which ones, separated by commas; also mlp, lstm, mlp-cold, lstm-cold, gnn-x3 for three averaged, "
+    "gnn-alone, which a task's own records do not correct, and xgboost-warmup, which is random until it "
+    "knows 100 records, as stock is.",
 )
 @click.option(
     "--checkpoint",

@@ -55,10 +55,13 @@ class NetworkMethod(Method):
         self.transfers = self.pretrained = not cold
 
     def options(self) -> dict[str, Any]:
-        return self.training_options() | {"pretrained": self.pretrained, "members": self.members}
+        rest = {"pretrained": self.pretrained, "members": self.members, "own_records": self.config.own_records}
+        return self.training_options() | rest
 
     def training_options(self) -> dict[str, Any]:
-        return {"model": "network", "config": asdict(self.config), "kept": KEPT_RECORDS}
+        config = asdict(self.config)
+        del config["own_records"]  # they speak where something of the task is known
+        return {"model": "network", "config": config, "kept": KEPT_RECORDS}
 
     def training_seeds(self, seed: int) -> list[int]:
         return [seed * self.members + member for member in range(self.members)]
@@ -89,7 +92,7 @@ class NetworkMethod(Method):
         return new_trainer(config, seed=seed, device=self.device)
 
     def _load(self, path: Path, seed: int) -> Trainer:
-        bounds = ("max_steps_per_update", "max_seconds_per_update")
+        bounds = ("max_steps_per_update", "max_seconds_per_update", "own_records")
         trainer, _ = continue_trainer(
             path, device=self.device, options={name: getattr(self.config, name) for name in bounds}
         )

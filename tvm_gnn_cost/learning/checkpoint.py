@@ -55,7 +55,8 @@ def save_checkpoint(
         trainer: predictions of the loaded trainer equal its own bit for bit.
         extra: the caller's own JSON values, returned by `load_checkpoint`.
         schema_version: of the features that the trainer was trained on.
-        include_records: store the replay buffer too.
+        include_records: store the replay buffer too; without it tasks keep their offsets, and their own records speak
+            no more (`own_records`).
         max_record_bytes: a larger replay buffer is left out, with a warning in the log.
 
     Raises:

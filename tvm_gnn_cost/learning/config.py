@@ -34,6 +34,7 @@ class TrainerConfig:
             split: holding 10 % out cost more ranking accuracy than early stopping gained (0.86 to 0.82 on toy tasks).
         patience: checks (20 per update or fit) without a better validation loss after which training stops.
         replay_size: records remembered for later updates.
+        own_records: whether a task's own records also speak for themselves, beside the network (`own_records`).
     """
 
     network: str = "gcn"
@@ -51,10 +52,13 @@ class TrainerConfig:
     min_validation_records: int = 256
     patience: int = 8
     replay_size: int = 20_000
+    own_records: bool = True
 
     def __post_init__(self) -> None:
         check_network(self.network)
         get_loss(self.loss)
+        if not isinstance(self.own_records, bool):
+            raise InvalidArgumentError(f"own_records must be True or False, got {self.own_records!r}")
         ranges: dict[str, tuple[float, float]] = {
             "hidden_dim": (1, 4096),
             "num_layers": (0, 32),

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
+from tvm_gnn_cost.graphs.stage_graph import FloatArray, IntArray, StageGraphBatch
 from tvm_gnn_cost.learning.calibration import LOG_REFERENCE, Calibration
 from tvm_gnn_cost.learning.config import TrainerConfig
 from tvm_gnn_cost.learning.fitting import Fitting, HeldOut
 from tvm_gnn_cost.learning.metrics import pairwise_accuracy
 from tvm_gnn_cost.learning.networks.families import make_network
 from tvm_gnn_cost.learning.optimisation import Optimisation
+from tvm_gnn_cost.learning.own_records import TaskProcesses, summaries
 from tvm_gnn_cost.learning.replay_buffer import ReplayBuffer, TaskStats
 from tvm_gnn_cost.learning.reports import FitReport, Prediction
 from tvm_gnn_cost.learning.sampling import BatchSampler, hold_out
@@ -55,6 +56,8 @@ class Trainer:
        task some are held out. What is held out now is trained on in later updates.
     2. `max_steps_per_update` AdamW steps on batches of new and replayed records, with early stopping.
     3. Calibration. The cost of all three is bounded, whatever the number of records so far.
+
+    A prediction is that of the network, and more and more that of the task's own records (`own_records`).
 
     The same seed and calls give the same predictions bit for bit on one CPU machine: one torch thread is used.
     Global random states are neither read nor changed.
@@ -96,6 +99,7 @@ class Trainer:
         self.edge_scaler = FeatureScaler(self.edge_dim)
         self.replay = ReplayBuffer(options.replay_size, replay)
         self.calibration = Calibration()
+        self.processes = TaskProcesses()
         self.generator = np.random.default_rng(batches)
         self.records_seen_ = 0
 
@@ -143,7 +147,9 @@ class Trainer:
             return _nothing_done(started)
         for name in dict.fromkeys(tasks):
             self.recognise(name)
-        before = self._accuracy(graphs, latencies, tasks)
+        count = min(len(graphs), _MAX_VALIDATION)
+        octaves, _, _ = self._octaves(graphs if count == len(graphs) else graphs.slice(0, count), tasks[:count])
+        before = _accuracy(octaves, latencies, tasks)
         slots = self._remember(graphs, latencies, tasks, flops)
         kept = slots[slots >= 0]
         stats = self.replay.tasks_
@@ -174,25 +180,38 @@ class Trainer:
         tasks = task_list(task, count)
         for name in dict.fromkeys(tasks):
             self.recognise(name)
-        scorer = self.scorer
-        score, time_shares = scorer(graphs)
-        offset, log_best, flops = np.zeros(count), np.zeros(count), np.full(count, np.nan)
+        octaves, score, time_shares = self._octaves(graphs, tasks)
+        log_best, flops = np.zeros(count), np.full(count, np.nan)
         if flop is not None:
             flops[:] = np.asarray(flop, dtype=np.float64)
         for ids in group_ids(tasks, np.arange(count)):
             name = tasks[int(ids[0])]
-            offset[ids] = self.calibration.offset_of(name, self.replay, scorer)
             log_best[ids] = self.calibration.log_best(name, self.replay)
             if name in self.replay.tasks_:  # its offset counts these, whatever is counted today
                 flops[ids] = self.replay.tasks_[name].flop
-        log_absolute = np.clip(score.astype(np.float64) + offset, -100.0, 100.0)
-        relative = np.clip(np.exp2(log_absolute - log_best), 1e-6, 1e3)
+        octaves = np.clip(octaves, -100.0, 100.0)
+        relative = np.clip(np.exp2(octaves - log_best), 1e-6, 1e3)
         return Prediction(
             relative_throughput=relative,
-            latency=flops / np.exp2(log_absolute + LOG_REFERENCE),
+            latency=flops / np.exp2(octaves + LOG_REFERENCE),
             score=score,
             time_shares=time_shares,
         )
+
+    def _octaves(self, graphs: StageGraphBatch, tasks: list[str]) -> tuple[NDArray[np.float64], FloatArray, FloatArray]:
+        """Throughput as it is predicted, in octaves above 2**30 flop/s; the network's scores; its time shares."""
+        scorer = self.scorer
+        score, time_shares = scorer(graphs)
+        octaves = score.astype(np.float64)
+        summary: NDArray[np.float64] | None = None
+        for ids in group_ids(tasks, np.arange(len(graphs))):
+            name = tasks[int(ids[0])]
+            octaves[ids] += self.calibration.offset_of(name, self.replay, scorer)
+            process = self.processes.of(name, self.replay, scorer) if self.config.own_records else None
+            if process is not None:
+                summary = summaries(graphs, time_shares) if summary is None else summary
+                octaves[ids] += process.weight * (process.predict(summary[ids]) - octaves[ids])
+        return octaves, score, time_shares
 
     @single_threaded()
     def calibrate(self) -> None:
@@ -219,6 +238,7 @@ class Trainer:
         self.replay = ReplayBuffer(self.config.replay_size, np.random.SeedSequence(self.seed).spawn(3)[2])
         self.replay.restore(graphs, latency, task, flop, stats)
         self.records_seen_ = sum(one.seen for one in stats.values())
+        self.processes.clear()
         self.calibration = Calibration()
         self.calibration.fit_centre(self.replay, self.scorer)
         self.calibrate()
@@ -236,10 +256,12 @@ class Trainer:
         if former in self.replay.tasks_:
             self.replay.rename(former, name)
             self.calibration.rename(former, name)
+            self.processes.clear()
 
     def forget_records(self) -> None:
         """Drops the records it remembers; what it knows of their tasks (best latency, offset) stays."""
         none = np.zeros(0)
+        self.processes.clear()
         self.replay.restore(None, none, [], none, {name: replace(stats) for name, stats in self.replay.tasks_.items()})
 
     @property
@@ -278,8 +300,10 @@ class Trainer:
         losses, stopped_by = self._make_steps(fitting, held, budget)
         best_loss, accuracy = fitting.optimisation.best_loss, math.nan
         if held is not None and math.isfinite(best_loss):
-            accuracy = self._accuracy(held.graphs, held.latency, held.task)
+            score, _ = self.scorer(held.graphs)
+            accuracy = _accuracy(score, held.latency, held.task)
         self.calibration.fit_centre(self.replay, self.scorer)
+        self.processes.clear()
         last = losses[-10:]
         return FitReport(
             records=records,
@@ -334,15 +358,6 @@ class Trainer:
         options = self.config
         return hold_out(ids, best, options.validation_fraction, options.min_validation_records, self.generator)
 
-    def _accuracy(self, graphs: StageGraphBatch, latency: NDArray[np.float64], tasks: list[str]) -> float:
-        """Pairwise accuracy, mean over tasks, on at most `_MAX_VALIDATION` graphs; nan where no pair counts."""
-        count = min(len(graphs), _MAX_VALIDATION)
-        score, _ = self.scorer(graphs if count == len(graphs) else graphs.select(np.arange(count)))
-        groups = group_ids(tasks[:count], np.arange(count))
-        values = np.array([pairwise_accuracy(score[g], latency[g]) for g in groups])
-        values = values[np.isfinite(values)]
-        return float(values.mean()) if len(values) else math.nan
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.network!r}, records={self.records_seen_}, device={str(self.device)!r})"
 
@@ -360,6 +375,14 @@ def resolve_device(device: str) -> torch.device:
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise InvalidArgumentError(f"device {device!r} is not there; use device='auto' or 'cpu'")
     return resolved
+
+
+def _accuracy(score: NDArray[np.floating], latency: NDArray[np.float64], tasks: Sequence[str]) -> float:
+    """Pairwise accuracy of the first records, as many as have scores, mean over tasks; nan where no pair counts."""
+    groups = group_ids(tasks[: len(score)], np.arange(len(score)))
+    values = np.array([pairwise_accuracy(score[g], latency[g]) for g in groups])
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else math.nan
 
 
 def _nothing_done(started: float) -> FitReport:
