@@ -131,7 +131,7 @@ def test_time_shares_sum_to_one() -> None:
     ("arguments", "message"),
     [
         (["inspect"], "name a workload"),
-        (["inspect", "matmul", "8", "8", "8", "--log", "x.json"], "name a workload"),
+        (["inspect", "matmul", "8", "8", "8", "--log", "x.json"], "leave out 'matmul 8 8 8'"),
         (["inspect", "matmull", "8", "8", "8"], "did you mean matmul"),
         (["inspect", "matmul", "8", "8"], "matmul takes: n m k"),
         (["inspect", "matmul", "8", "8", "8", "--line", "2"], "give it with --log"),
