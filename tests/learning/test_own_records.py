@@ -14,7 +14,9 @@ from tvm_gnn_cost.learning.checkpoint import load_checkpoint, save_checkpoint
 from tvm_gnn_cost.learning.own_records import LEAST_RECORDS, OwnRecords, choose_records, summaries
 from tvm_gnn_cost.testing.toy_graphs import EDGE_DIM, NODE_DIM, toy_task
 
-CONFIG = TrainerConfig(hidden_dim=16, max_steps_per_update=8, batch_size=16, max_seconds_per_update=60.0)
+CONFIG = TrainerConfig(
+    own_records=True, hidden_dim=16, max_steps_per_update=8, batch_size=16, max_seconds_per_update=60.0
+)
 
 
 def new_trainer(config: TrainerConfig = CONFIG) -> Trainer:

@@ -280,7 +280,7 @@ def test_device_and_seed() -> None:
 
 def test_operations_that_are_counted_anew_change_no_prediction() -> None:
     """A task that an earlier release counted one operation of, as those that TVM counts -1 of."""
-    trainer, task = new_trainer(replace(QUICK, own_records=False)), toy_task(48, 1)
+    trainer, task = new_trainer(), toy_task(48, 1)
     trainer.partial_fit(task.graphs, task.latency, "t", 1.0)
     before = trainer.predict(task.graphs, "t")
     again = trainer.predict(task.graphs, "t", task.flop)
@@ -294,7 +294,7 @@ def test_operations_that_are_counted_anew_change_no_prediction() -> None:
 
 
 def test_records_of_a_task_share_its_latest_operations() -> None:
-    trainer, task = new_trainer(replace(QUICK, own_records=False)), toy_task(48, 1)
+    trainer, task = new_trainer(), toy_task(48, 1)
     trainer.partial_fit(task.graphs, task.latency, "t", 1.0)
     trainer.partial_fit(task.graphs, task.latency, "t", task.flop)
     assert set(trainer.replay.flop(range(len(trainer.replay)))) == {task.flop}

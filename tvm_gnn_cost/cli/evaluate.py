@@ -190,7 +190,7 @@ _config_options = _grouped(
     default=DEFAULT_MODELS,
     show_default=True,
     help="Which ones, separated by commas; also mlp, lstm, mlp-cold, lstm-cold, gnn-x3 for three averaged, "
-    "gnn-alone, which a task's own records do not correct, and xgboost-warmup, which is random until it "
+    "gnn-own, beside which a task's own records speak, and xgboost-warmup, which is random until it "
     "knows 100 records, as stock is.",
 )
 @click.option(

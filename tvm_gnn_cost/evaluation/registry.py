@@ -18,14 +18,14 @@ NETWORKS = {"gnn": "gcn", "mlp": "mlp", "lstm": "lstm"}
 """Names of networks, and the family of `TrainerConfig.network` that each is."""
 
 _NETWORK = re.compile(
-    rf"(?P<network>{'|'.join(NETWORKS)})(?P<cold>-cold)?(?P<alone>-alone)?(?:-x(?P<members>[2-9]|[1-9]\d))?"
+    rf"(?P<network>{'|'.join(NETWORKS)})(?P<cold>-cold)?(?P<own>-own)?(?:-x(?P<members>[2-9]|[1-9]\d))?"
 )
 
 STOCK_METHODS = {STOCK: 0, f"{STOCK}-warmup": WARM_UP}
 """Names of stock's model, and the records that it waits for."""
 
 METHOD_NAMES = (*NETWORKS, *(f"{name}-cold" for name in NETWORKS), *STOCK_METHODS, NodeMethod.name, RandomMethod.name)
-"""All names. A network's may be followed by -alone, without what the task's own records say beside it, and by -x3 for
+"""All names. A network's may be followed by -own, with what the task's own records say beside it, and by -x3 for
 the average of three, of different seeds."""
 
 
@@ -63,12 +63,12 @@ def make_method(
     if match is None:
         raise InvalidArgumentError(
             f"unknown model {name!r}; known: {', '.join(METHOD_NAMES)}, and gnn-x3 for the average of three networks, "
-            "gnn-alone for one that a task's own records do not correct"
+            "gnn-own for one beside which a task's own records speak"
         )
     cold, members = bool(match["cold"]), int(match["members"] or 1)
     return NetworkMethod(
         name,
-        replace(config, network=NETWORKS[match["network"]], own_records=config.own_records and not match["alone"]),
+        replace(config, network=NETWORKS[match["network"]], own_records=config.own_records or bool(match["own"])),
         cold=cold,
         members=members,
         checkpoint=checkpoint if match["network"] == "gnn" and not cold and members == 1 else None,

@@ -57,7 +57,7 @@ class Trainer:
     2. `max_steps_per_update` AdamW steps on batches of new and replayed records, with early stopping.
     3. Calibration. The cost of all three is bounded, whatever the number of records so far.
 
-    A prediction is that of the network, and more and more that of the task's own records (`own_records`).
+    A prediction is that of the network; with `own_records` more and more that of the task's own records as well.
 
     The same seed and calls give the same predictions bit for bit on one CPU machine: one torch thread is used.
     Global random states are neither read nor changed.
