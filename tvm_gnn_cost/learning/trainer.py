@@ -148,8 +148,10 @@ class Trainer:
         for name in dict.fromkeys(tasks):
             self.recognise(name)
         count = min(len(graphs), _MAX_VALIDATION)
-        octaves, _, _ = self._octaves(graphs if count == len(graphs) else graphs.slice(0, count), tasks[:count])
-        before = _accuracy(octaves, latencies, tasks)
+        first = graphs if count == len(graphs) else graphs.slice(0, count)
+        # offsets order no schedules of a task, so without own records the network alone tells
+        ranked = self._octaves(first, tasks[:count])[0] if self.config.own_records else self.scorer(first)[0]
+        before = _accuracy(ranked, latencies, tasks)
         slots = self._remember(graphs, latencies, tasks, flops)
         kept = slots[slots >= 0]
         stats = self.replay.tasks_
