@@ -17,6 +17,7 @@ from tvm_gnn_cost.ansor.axis_uses import Use, axis_uses, is_plain
 from tvm_gnn_cost.ansor.lowering import lowers
 from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
+from tvm_gnn_cost.ansor.tasks import make_task as named_task
 from tvm_gnn_cost.testing.schedules import make_task, register_tensors, sample_states
 
 STATES = 8
@@ -249,6 +250,32 @@ def test_a_verdict_of_tvm_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> 
     first = builder.can_run([*states, *states], built)
     np.testing.assert_array_equal(first, builder.can_run([*states, *states], built))
     assert asked == [len(states)] and first[: len(states)].tolist() == first[len(states) :].tolist()
+
+
+def test_a_search_looks_closely_only_at_what_it_may_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A padded convolution, whose vectors along two axes TVM always builds; and a program of which most states fail."""
+    asked: list[int] = []
+
+    def counting(states: Sequence[Any], task: Any) -> Any:
+        asked.append(len(states))
+        return lowers(states, task)
+
+    monkeypatch.setattr("tvm_gnn_cost.ansor.validity.lowers", counting)
+    convolution = named_task("conv2d_nhwc", [1, 14, 14, 32, 32, 3, 1, 1])
+    states = sample_states(convolution, 96)
+    scores = GNNCostModel(seed=0).predict(convolution, tvm.runtime.convert([state.state_object for state in states]))
+    assert np.isfinite(scores).all()
+    assert sum(asked) < len(states) / 3
+
+    program = named_task("random_program", [20017, 24])
+    states = sample_states(program, 200)
+    exact = np.isfinite(GNNCostModel(seed=0).predict(program, list(states)))
+    scores = GNNCostModel(seed=0).predict(program, tvm.runtime.convert([state.state_object for state in states]))
+    found = np.isfinite(scores)
+    assert 0.1 < exact.mean() < 0.9, "the test wants a program of which some states fail"
+    assert found[exact].all()
+    best = np.argsort(-scores)[: exact.sum() // 2]
+    assert exact[best].mean() > 0.9
 
 
 def test_uses_of_axes() -> None:

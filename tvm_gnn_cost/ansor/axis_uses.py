@@ -135,6 +135,24 @@ def what_decides(schedule: Schedule, stages: Sequence[int]) -> Hashable:
     return schedule.structure(), places, loops
 
 
+def reason_of(schedule: Schedule, stages: Sequence[int], uses: Sequence[Uses]) -> Hashable:
+    """Why these stages are in doubt, extents aside: where each is computed, and along which axes its loops run that are
+    vectors or unrolled; `uses` are those of the schedule's stages."""
+    all_steps = steps_by_stage(schedule)
+    reasons = []
+    for i in stages:
+        loops = schedule.stages[i].loops
+        axes = _axes_of_loops(len(uses[i]), all_steps[i])
+        marked = tuple(
+            (loop.annotation, of_loop)
+            for loop, of_loop in zip(loops, axes, strict=False)
+            if loop.annotation in (Annotation.VECTORIZE, Annotation.UNROLL)
+        )
+        reasons.append((i, schedule.stages[i].compute_at, marked))
+    structure = schedule.structure()
+    return structure.inlined, tuple(insert[:2] for insert in structure.inserts), tuple(reasons)
+
+
 def _axes_of_loops(count: int, steps: Sequence[Step]) -> list[frozenset[int]]:
     """Which of the axes every loop runs along, after SPLIT, FUSE and REORDER steps on one loop an axis."""
     loops = [frozenset((a,)) for a in range(count)]

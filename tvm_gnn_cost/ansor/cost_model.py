@@ -75,12 +75,13 @@ class GNNCostModel(CostModelFront, _auto_scheduler.cost_model.cost_model.PythonB
 
         Never raises because of a bad state. One that cannot be read, which the log says once, still has a score if TVM
         can build it. Where TVM's search asks (it hands over an Array of its own, and so do models around this one) and
-        no state of the task can run, all pass with a tiny score, since the search would never end (`search_guard`).
+        no state of the task can run, all pass with a tiny score, since the search would never end (`search_guard`); and
+        which of them TVM lowers but cannot build is found out only of those that it may measure.
         """
         source = self._source(task)
         if not is_from_search(states):
             return self.core.score(source, states).scores
-        return self._guard(source).scores(states, lambda some: self.core.score(source, some).scores)
+        return self._guard(source).scores(states, lambda some: self.core.score(source, some, for_search=True).scores)
 
     def predict_stages(self, task: Any, states: Sequence[Any]) -> NDArray[np.float64]:
         """The scores of `predict`, then for every state the number of its computed stages and their scores.

@@ -30,8 +30,16 @@ class StageGraphSource(Protocol):
     def build(self, candidates: Sequence[Any]) -> BuiltGraphs:
         """Their graphs. Never raises because of a bad candidate: it has no graph, and the log says so once."""
 
-    def can_run(self, candidates: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
+    def can_run(
+        self, candidates: Sequence[Any], built: BuiltGraphs, promise: NDArray[np.float64] | None = None
+    ) -> NDArray[np.bool_]:
         """Bool (number of candidates,): whether the scheduler builds each for the target, within its limits.
 
-        `built` is what `build` made. A candidate that has no graph may run all the same.
+        A candidate that has no graph may run all the same.
+
+        Args:
+            candidates: of the task.
+            built: what `build` made of them.
+            promise: (number of graphs,), how good each would be. Where it is given, what takes time to find out is
+                found out of those alone that may be chosen, and the others count as running.
         """

@@ -172,14 +172,15 @@ class CostModelCore:
         elif self.trainer.records_seen_ == 0:
             self._start_from(shipped)
 
-    def score(self, source: StageGraphSource, candidates: Sequence[Any]) -> Scored:
+    def score(self, source: StageGraphSource, candidates: Sequence[Any], *, for_search: bool = False) -> Scored:
         """What the model says of the candidates; never raises because of a bad one.
+
+        For a search, whether one can run is looked at closely only where it may be chosen (`StageGraphSource.can_run`).
 
         One that can run but has no graph gets the median score of those that have: it is searched from like any other,
         and measured by the share of each round that is taken at random, since nothing speaks for it or against it.
         """
         built = source.build(candidates)
-        can_run = source.can_run(candidates, built)
         count = len(built.graphs)
         time_shares = np.full(len(built.scored_nodes), np.nan)
         latency = np.full(count, np.nan)
@@ -190,6 +191,7 @@ class CostModelCore:
             latency = prediction.latency
         else:
             relative = self._generator.uniform(_SMALLEST_EXPLORING_SCORE, 1.0, count)
+        can_run = source.can_run(candidates, built, relative if for_search else None)
         scores = np.full(len(candidates), -np.inf)
         scores[built.readable] = relative
         without_graph = can_run & ~built.readable

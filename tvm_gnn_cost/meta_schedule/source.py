@@ -103,7 +103,9 @@ class TIRSource:
             len(failures), count, self.key, first, type(why).__name__, last_line(why),
         )  # fmt: skip
 
-    def can_run(self, candidates: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
+    def can_run(
+        self, candidates: Sequence[Any], built: BuiltGraphs, promise: NDArray[np.float64] | None = None
+    ) -> NDArray[np.bool_]:
         """All of them: MetaSchedule's postprocessors have verified a GPU's limits before a candidate gets here."""
         return np.ones(len(candidates), bool)
 

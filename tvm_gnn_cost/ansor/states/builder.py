@@ -52,9 +52,11 @@ class StageGraphBuilder:
         """See `StageGraphSource`."""
         return task_key(self.task)
 
-    def can_run(self, states: Sequence[Any], built: BuiltGraphs) -> NDArray[np.bool_]:
+    def can_run(
+        self, states: Sequence[Any], built: BuiltGraphs, promise: NDArray[np.float64] | None = None
+    ) -> NDArray[np.bool_]:
         """See `StageGraphSource`."""
-        return self._validity.valid(states, built)
+        return self._validity.valid(states, built, promise)
 
     def build(self, states: Sequence[Any]) -> BuiltGraphs:
         """The graphs of `states`. States that cannot be read are left out; the log says how many and why the first."""
