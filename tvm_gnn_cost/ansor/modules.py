@@ -59,6 +59,7 @@ def tune_module(
     options: TuneOptions | None = None,
     seed: int = 0,
     search_params: dict[str, Any] | None = None,
+    database: str | os.PathLike[str] | None = None,
     observer: Observer[TuneProgress] = unobserved,
 ) -> TunedModule:
     """Tune a PyTorch module for inputs of the examples' shapes and types.
@@ -79,6 +80,8 @@ def tune_module(
         options: the rest of the budget, and how schedules are measured.
         seed: of the model and the search.
         search_params: `SketchPolicy` parameters that differ from TVM's defaults.
+        database: a folder of schedules that the searches begin from, and that what is measured is added to; see
+            `make_search_policies`.
         observer: told of every change of phase and every measured batch.
 
     Raises InvalidArgumentError for arguments that do not fit, WorkloadError where the module cannot be traced, where
@@ -107,5 +110,6 @@ def tune_module(
         search_params=search_params,
         observer=observer,
         source=network.name,
+        database=database,
     )
     return TunedModule(network, tuple(tasks), tuning)

@@ -13,6 +13,8 @@ import numpy as np
 
 from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
+from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
+from tvm_gnn_cost.ansor.schedules.seeding import Measure, seeded_policy
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.measuring.task_books import DistinctTasks
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -32,6 +34,7 @@ def make_search_policies(
     verbose: int = 1,
     *,
     init_search_callbacks: SearchCallbacks | None = None,
+    database: str | PathLike[str] | ScheduleDatabase | None = None,
 ) -> list[Any]:
     """One `SketchPolicy` for each task, all with the same cost model, for `TaskScheduler.tune(search_policy=...)`.
 
@@ -51,11 +54,15 @@ def make_search_policies(
         init_search_callbacks: as `SketchPolicy` has them (`PreloadCustomSketchRule`, `PreloadMeasuredStates`): either
             callbacks for every task, or for each task in turn a sequence of its own (or None). They run in order, after
             the log is known.
+        database: a folder of schedules (`ScheduleDatabase`), which is made where it is missing. A task of which
+            `load_log_file` holds nothing begins with the fastest schedules that the database knows of it, and of tasks
+            of the same structure, fitted to its shape: at most half of the first round. What the policies measure is
+            added to it.
 
     Raises:
         InvalidArgumentError: no tasks, a model that is no cost model, an unknown search parameter, a bad seed, or
             callbacks that are none or do not fit the tasks.
-        RecordError: the log is missing or is no record log at all.
+        RecordError: the log is missing or is no record log at all, or the database cannot be used.
     """
     _check(require_auto_scheduler(), tasks, model, params, seed)
     history = None
@@ -64,6 +71,8 @@ def make_search_policies(
         history = History.of([tasks[i] for i in distinct.first], read_records(load_log_file))
         history.report(load_log_file)
         history.teach(model)
+    if database is not None and not isinstance(database, ScheduleDatabase):
+        database = ScheduleDatabase(database)
     return policies_of(
         tasks,
         model,
@@ -72,6 +81,7 @@ def make_search_policies(
         seed=seed,
         verbose=verbose,
         init_search_callbacks=init_search_callbacks,
+        database=database,
     )
 
 
@@ -84,8 +94,13 @@ def policies_of(
     seed: int | None,
     verbose: int,
     init_search_callbacks: SearchCallbacks | None,
+    database: ScheduleDatabase | None = None,
+    measure: Measure | None = None,
 ) -> list[Any]:
-    """What `make_search_policies` returns, from what is known of the distinct tasks; the model has learnt it before."""
+    """What `make_search_policies` returns, from what is known of the distinct tasks; the model has learnt it before.
+
+    `measure` measures what the database begins a search with, see `seeded_policy`.
+    """
     auto_scheduler = require_auto_scheduler()
     distinct = distinct_tasks(tasks)
     callbacks = _callbacks_of(tasks, distinct, init_search_callbacks)
@@ -97,13 +112,17 @@ def policies_of(
     with tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-") as folder:
         for i, first in enumerate(distinct.first):
             known = []
+            policy = auto_scheduler.SketchPolicy
+            if database is not None:
+                has_begun = history is not None and bool(history.inputs[i])
+                policy = seeded_policy(tasks[first], model, database, measure, has_begun)
             if history is not None and history.inputs[i]:
                 measured = Path(folder) / f"{i}.json"
                 append_records(measured, history.inputs[i], history.results[i])
                 known.append(auto_scheduler.PreloadMeasuredStates(str(measured)))
             # the callbacks run, and read the file, while the policy is made
             policies.append(
-                auto_scheduler.SketchPolicy(
+                policy(
                     tasks[first],
                     model,
                     # a dict for each, since SketchPolicy adds its defaults to it

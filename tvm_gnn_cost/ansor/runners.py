@@ -36,10 +36,12 @@ class Measuring:
 
     Attributes:
         builder, runner: for `auto_scheduler.TuningOptions`.
+        batch: schedules that are built and run together.
     """
 
-    def __init__(self, builder: ProgramBuilder, runner: ProgramRunner) -> None:
+    def __init__(self, builder: ProgramBuilder, runner: ProgramRunner, parallel: int) -> None:
         self.builder, self.runner = builder, runner
+        self.batch = 2 * parallel  # as ProgramMeasurer has it
 
     def measured(
         self, inputs: Sequence[MeasureInput], results: Sequence[MeasureResult]
@@ -84,7 +86,9 @@ def _local(options: MeasureOptions) -> Measuring:
         cooldown_interval=options.cooldown_s,
         enable_cpu_cache_flush=options.flush_cache,
     )
-    return Measuring(auto_scheduler.LocalBuilder(timeout=options.build_timeout_s), runner)
+    parallel = num_cores()
+    builder = auto_scheduler.LocalBuilder(timeout=options.build_timeout_s, n_parallel=parallel)
+    return Measuring(builder, runner, parallel)
 
 
 class _Enough(Exception):
@@ -100,7 +104,7 @@ class _RemoteMeasuring(Measuring):
         self._error: MeasurementError | None = None
         # ProgramMeasurer's batches are twice this
         parallel = max(num_cores(), measurer.num_devices * _JOBS_PER_SERVER // 2)
-        super().__init__(*_tvm_objects(self._name, parallel))
+        super().__init__(*_tvm_objects(self._name, parallel), parallel)
 
     def check(self) -> None:
         if self._error is not None:

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from tvm_gnn_cost.ansor.history import History
 from tvm_gnn_cost.ansor.record_log import read_records, repair_log
 from tvm_gnn_cost.ansor.runners import Measuring, open_measuring
+from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.task_store import keep_tasks
-from tvm_gnn_cost.ansor.tuning_hooks import batch_callback, budgeted, make_scheduler, timed_model
+from tvm_gnn_cost.ansor.tuning_hooks import batch_callback, batch_measure, budgeted, make_scheduler, timed_model
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
 from tvm_gnn_cost.measuring.task_books import checked_weights
@@ -58,6 +59,7 @@ def tune_tasks(
     init_search_callbacks: SearchCallbacks | None = None,
     observer: Observer[TuneProgress] = unobserved,
     source: str = "",
+    database: str | os.PathLike[str] | None = None,
 ) -> TuneResult:
     """Tune tasks that share a cost model, writing every measurement to `log_file`.
 
@@ -77,9 +79,12 @@ def tune_tasks(
         init_search_callbacks: see `make_search_policies`.
         observer: told of every change of phase and every measured batch.
         source: what the tasks come from, such as a network: kept beside the log, see `records.saved_tasks`.
+        database: a folder of schedules that the searches begin from, and that what is measured is added to; see
+            `make_search_policies`.
 
-    Raises InvalidArgumentError for arguments that do not fit, RecordError for a log that cannot be read or written,
-    MeasurementError where `options.measure.tracker` has no server that fits, or none that answers any more.
+    Raises InvalidArgumentError for arguments that do not fit, RecordError for a log that cannot be read or written or a
+    database that cannot be used, MeasurementError where `options.measure.tracker` has no server that fits, or none that
+    answers any more.
     """
     require_auto_scheduler()
     options = options or TuneOptions()
@@ -92,9 +97,10 @@ def tune_tasks(
     if has_log:
         repair_log(log)
     keep_tasks(tasks_path(log), tasks, weights, source, resumed=has_log)
+    schedules = None if database is None else ScheduleDatabase(database)
 
     interrupts = Interrupts(lambda: logger.warning(_STOPPING))
-    run = AnsorRun(tasks, weights, options, log, observer, interrupts)
+    run = AnsorRun(tasks, weights, options, log, observer, interrupts, schedules)
     if has_log:
         _preload(run, log)
     if not run.remaining():
@@ -103,7 +109,7 @@ def tune_tasks(
     targets = [task.target for task in run.tasks]
     with interrupts, interrupts.held(), open_measuring(options.measure, targets, run.is_stopping) as measuring:
         try:
-            _tune(run, tasks, model, options, measuring, seed, search_params, init_search_callbacks)
+            _tune(run, tasks, model, options, measuring, seed, search_params, init_search_callbacks, schedules)
         except Stopped:
             pass
         except MeasurementError as error:
@@ -127,6 +133,7 @@ def _tune(
     seed: int,
     search_params: dict[str, Any] | None,
     init_search_callbacks: SearchCallbacks | None,
+    database: ScheduleDatabase | None,
 ) -> None:
     auto_scheduler = require_auto_scheduler()
     from tvm_gnn_cost.ansor.policies import policies_of
@@ -151,6 +158,8 @@ def _tune(
         seed=seed,
         verbose=0,
         init_search_callbacks=init_search_callbacks,
+        database=database,
+        measure=batch_measure(run, measuring),
     )
     searched = [budgeted(policies[first], i, run) for i, first in enumerate(run.distinct.first)]
     make_scheduler(run).tune(tune_option, search_policy=searched)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.runners import Measuring
+from tvm_gnn_cost.ansor.schedules.seeding import Measure
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
@@ -112,6 +113,22 @@ def batch_callback(run: AnsorRun, measuring: Measuring) -> Any:
             measuring.check()
 
     return BatchCallback()
+
+
+def batch_measure(run: AnsorRun, measuring: Measuring) -> Measure:
+    """What measures schedules that no search has chosen: batch after batch, each told to the run."""
+
+    def measure(inputs: list[Any], _: Any) -> list[Any]:
+        results: list[Any] = []
+        for begin in range(0, len(inputs), measuring.batch):
+            batch = inputs[begin : begin + measuring.batch]
+            found = measuring.runner.run(batch, measuring.builder.build(batch, verbose=0), verbose=0)
+            results += found
+            run.take(*measuring.measured(batch, found))
+            measuring.check()
+        return results
+
+    return measure
 
 
 def _best_mean(results: Sequence[Any]) -> tuple[float | None, int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import append_records
+from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.measuring.task_books import Outcome
 from tvm_gnn_cost.measuring.tuning_run import TuningRun
@@ -30,6 +31,7 @@ class AnsorRun(TuningRun):
         log: where measurements go.
         observer: told of every change of phase and every measured batch.
         interrupts: says when to stop.
+        database: what measurements are added to, besides the log.
 
     Attributes:
         tasks: the distinct ones.
@@ -44,12 +46,13 @@ class AnsorRun(TuningRun):
         log: Path,
         observer: Observer[TuneProgress],
         interrupts: Interrupts,
+        database: ScheduleDatabase | None = None,
     ) -> None:
         flops = [count_flop(task.compute_dag) for task in tasks]
         super().__init__(distinct_tasks(tasks), weights, flops, options, str(log), observer, interrupts)
         self.tasks = [tasks[i] for i in self.distinct.first]
         self.history: History | None = None
-        self._log = log
+        self._log, self._database = log, database
 
     def preload(self, history: History) -> None:
         """Count the measurements of these tasks that a log holds."""
@@ -61,6 +64,8 @@ class AnsorRun(TuningRun):
 
         def write(kept: Sequence[int]) -> None:
             append_records(self._log, [inputs[i] for i in kept], [results[i] for i in kept])
+            if self._database is not None:
+                self._database.add([inputs[i] for i in kept], [results[i] for i in kept])
 
         self.measured([Outcome(measured_latency(r), int(r.error_no), float(r.timestamp)) for r in results], write)
         self.check_stop()

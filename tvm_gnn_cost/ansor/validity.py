@@ -1,10 +1,10 @@
 """Which schedules the target can run at all: the cost model is the search's only filter for that.
 
 Stock XGBModel lowers every candidate and runs `VerifyGPUCode`. Here a state is lowered only where nothing cheaper
-decides, and on a CPU during a search only where the state may be measured. For a GPU the limits are checked on the loop nests, and candidates that an upper bound leaves in doubt are
-lowered. For a CPU a state with constant extents builds, unless it makes vectors or floats of what no linear index is
-(`axis_uses`); the others are lowered, since TVM lowers some that it cannot build (`cpu_build`). A state that could not
-be read is lowered on either.
+decides, and on a CPU during a search only where the state may be measured. For a GPU the limits are checked on the loop
+nests, and candidates that an upper bound leaves in doubt are lowered. For a CPU a state with constant extents builds,
+unless it makes vectors or floats of what no linear index is (`axis_uses`); the others are lowered, since TVM lowers
+some that it cannot build (`cpu_build`). A state that could not be read is lowered on either.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from tvm_gnn_cost._version import __version__
+from tvm_gnn_cost.cli.apply import apply
 from tvm_gnn_cost.cli.build import build
 from tvm_gnn_cost.cli.collect import collect
 from tvm_gnn_cost.cli.compare import compare
@@ -39,6 +40,8 @@ def cli(context: click.Context, verbose: bool) -> None:
       tvm-gnn-cost tune matmul 512 512 512 --trials 128
       tvm-gnn-cost tune --network resnet-18 --layout NHWC --trials 2000
       tvm-gnn-cost build --network resnet-18 --layout NHWC --log resnet-18_batch_1_NHWC.json -o resnet-18.so
+      tvm-gnn-cost tune matmul 512 512 512 --database schedules
+      tvm-gnn-cost apply matmul 512 512 512 --database schedules -o matmul.so
       tvm-gnn-cost compare conv2d_nhwc 1 28 28 128 128 3 1 1 --seeds 3
       tvm-gnn-cost collect --workloads workloads.txt --trials 128 --output pools
       tvm-gnn-cost train pools --output mine.ckpt
@@ -63,6 +66,7 @@ class _WithOptions(logging.Formatter):
 
 cli.add_command(tune)
 cli.add_command(build)
+cli.add_command(apply)
 cli.add_command(compare)
 cli.add_command(collect)
 cli.add_command(graphs)

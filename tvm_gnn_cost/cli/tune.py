@@ -29,6 +29,7 @@ from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
 from tvm_gnn_cost.cli.task_table import NetworkStatus
 from tvm_gnn_cost.cli.tune_result import print_result, print_tasks, result_json, tasks_json
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.records.databases import is_database
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 
@@ -44,7 +45,8 @@ from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
     "--database",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="With metaschedule: the folder of its JSON database [default: named after the workload].",
+    help="With ansor: a folder of schedules, which the search begins from and adds to. With metaschedule: its JSON "
+    "database, where measurements go [default: named after the workload].",
 )
 @click.option("--resume", is_flag=True, help="Go on from the log or database; its records count as trials.")
 @click.option("--cost-model", default="gnn", show_default=True, metavar="|".join(MODELS), help="xgboost is TVM's own.")
@@ -82,6 +84,7 @@ def tune(
     Examples:
       tvm-gnn-cost tune matmul 512 512 512
       tvm-gnn-cost tune matmul 512 512 512 --scheduler metaschedule --database matmul
+      tvm-gnn-cost tune matmul 512 512 512 --database schedules
       tvm-gnn-cost tune C2D 2 --trials 500 --log-file c2d.json
       tvm-gnn-cost tune C2D 2 --trials 1000 --log-file c2d.json --resume
       tvm-gnn-cost tune --network mobilenet --layout NHWC --trials 2000
@@ -90,6 +93,10 @@ def tune(
       tvm-gnn-cost tune ops.py:my_conv 1 64 56 56
       tvm-gnn-cost tune C2D 2 --rpc pi5@192.168.1.10:9190 --target "llvm -mtriple=aarch64-linux-gnu -mcpu=cortex-a76"
       tvm-gnn-cost tune attention 12 128 64 --cost-model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
+
+    With --database DIR the searches begin from the fastest schedules that the folder knows of the same task, and of
+    tasks of the same structure, fitted to the new shape; everything measured is added to it. Several runs may share a
+    folder. `tvm-gnn-cost apply` looks schedules up in it.
 
     `tvm-gnn-cost workloads` lists workloads with their arguments, and networks. The format of a --model FILE is found
     by its content: ONNX (needs the package onnx), torch.export.save, torch.jit.save (gives no shapes: --input), or
@@ -106,7 +113,7 @@ def tune(
     console = Console(stderr=as_json)
     kind = model_name(_former_option(problem) or cost_model)
     check_target(problem["target"], measure.tracker)
-    tvm = find_scheduler(scheduler or ("metaschedule" if database else None))
+    tvm = find_scheduler(scheduler or ("metaschedule" if database and is_database(database) else None))
     asked = make_problem(tvm, **problem)
     if dry_run:
         if as_json:
@@ -128,6 +135,7 @@ def tune(
             seed=seed,
             population=population or tvm.population,
             resume=resume,
+            database=database if tvm.log_option != "--database" else None,
             observer=display,
         )
     print_result(console, asked, result, untuned_s)
@@ -147,11 +155,11 @@ def tune(
 
 def _log_path(tvm: Scheduler, problem: Problem, log_file: str | None, database: str | None) -> Path:
     """Where measurements go. Raises InvalidArgumentError for an option that is the other scheduler's."""
-    given = {"--log-file": log_file, "--database": database}
-    for option, path in given.items():
-        if path is not None and option != tvm.log_option:
-            raise InvalidArgumentError(f"{option} does not go with --scheduler {tvm.name}: give {tvm.log_option}")
-    own = given[tvm.log_option]
+    if log_file is not None and tvm.log_option != "--log-file":
+        raise InvalidArgumentError(f"--log-file does not go with --scheduler {tvm.name}: give {tvm.log_option}")
+    if database is not None and tvm.log_option != "--database" and is_database(database):
+        raise InvalidArgumentError(f"{database} is a database of MetaSchedule's: give --scheduler metaschedule")
+    own = {"--log-file": log_file, "--database": database}[tvm.log_option]
     return tvm.log_path(problem.file_stem) if own is None else Path(own)
 
 

@@ -66,6 +66,7 @@ class Ansor:
         seed: int,
         population: int,
         resume: bool = False,
+        database: str | None = None,
         observer: Observer[TuneProgress],
     ) -> TuneResult:
         from tvm_gnn_cost.ansor.tuning import tune_tasks
@@ -82,6 +83,7 @@ class Ansor:
             search_params=search,
             observer=observer,
             source=problem.label,
+            database=database,
         )
 
     def untuned_latency(self, problem: Problem) -> float | None:

@@ -62,6 +62,7 @@ class MetaSchedule:
         seed: int,
         population: int,
         resume: bool = False,
+        database: str | None = None,
         observer: Observer[TuneProgress],
     ) -> TuneResult:
         from tvm_gnn_cost.meta_schedule.tuning import tune_modules

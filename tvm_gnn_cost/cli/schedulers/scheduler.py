@@ -56,9 +56,10 @@ class Scheduler(Protocol):
         seed: int,
         population: int,
         resume: bool = False,
+        database: str | None = None,
         observer: Observer[TuneProgress],
     ) -> TuneResult:
-        """One tuning run."""
+        """One tuning run; `database` is a folder of schedules, where the log is none."""
         ...
 
     def untuned_latency(self, problem: Problem) -> float | None:

@@ -1,0 +1,145 @@
+"""Searches that begin from what a database of schedules knows.
+
+Before a task's first round the fastest schedules of the task itself and of similar ones are fitted to it, scored by the
+model, and the best are measured. The search then has them as measured schedules: it starts from them, and does not
+measure them again.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from tvm_gnn_cost.ansor.record_log import append_records
+from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
+from tvm_gnn_cost.ansor.schedules.fitting import Fit, fit_schedule
+from tvm_gnn_cost.errors import WorkloadError
+from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
+
+if TYPE_CHECKING:
+    from tvm.auto_scheduler import MeasureInput, MeasureResult, SearchTask
+    from tvm.auto_scheduler.loop_state import StateObject
+    from tvm.auto_scheduler.measure import ProgramMeasurer
+
+Measure: TypeAlias = "Callable[[list[MeasureInput], ProgramMeasurer], list[MeasureResult]]"
+"""Measures a batch, and tells whoever listens to the measurer."""
+
+logger = logging.getLogger("tvm_gnn_cost")
+
+_SHARE = 0.5
+"""Of the first round, at most."""
+_OWN = 4
+"""Schedules of the task itself that are measured again, whatever the model says of them."""
+_WORTH = 0.25
+"""Of the best seed's score: one that promises less is not measured."""
+
+
+def find_seeds(database: ScheduleDatabase, task: SearchTask, model: Any, count: int) -> list[StateObject]:
+    """At most `count` states of a task that are worth measuring first, by what is known of it and of similar tasks."""
+    own = _fitted(task, [(known.steps, Fit.SIZES) for known in database.best(task, _OWN)])
+    others = [(known.steps, fit) for known in database.similar(task) for fit in Fit]
+    near = _fitted(task, others, besides=own)
+    scores = np.asarray(model.predict(task, near)) if near else np.zeros(0)
+    order = [i for i in np.argsort(-scores, kind="stable") if scores[i] > max(0.0, _WORTH * scores.max())]
+    return (own + [near[i] for i in order])[:count]
+
+
+def _fitted(
+    task: SearchTask, schedules: Sequence[tuple[list[list[Any]], Fit]], besides: Sequence[StateObject] = ()
+) -> list[StateObject]:
+    """The states of the schedules that fit, each once."""
+    seen = {str(state) for state in besides}
+    states = []
+    for steps, fit in schedules:
+        try:
+            state = fit_schedule(task.compute_dag, steps, fit)
+        except WorkloadError as error:
+            logger.debug("a schedule of the database does not fit %s: %s", task.desc or task.workload_key, error)
+            continue
+        if str(state) not in seen:
+            seen.add(str(state))
+            states.append(state)
+    return states
+
+
+def one_by_one(inputs: list[MeasureInput], measurer: ProgramMeasurer) -> list[MeasureResult]:
+    """Measures by a ProgramMeasurer, which Python can hand no schedule but through a policy that has it for its first.
+
+    `EmptyPolicy` measures the initial state of its task's DAG: each schedule gets a task of which it is that.
+    """
+    from tvm.auto_scheduler.search_policy import EmptyPolicy
+
+    auto_scheduler, make_node = require_auto_scheduler(), require_tvm().ir.make_node
+    results: list[MeasureResult] = []
+    for inp in inputs:
+        task, dag = inp.task, inp.task.compute_dag
+        facts = {name: getattr(dag, name) for name in ("tensors", "ops", "flop_ct", "access_analyzer")}
+        begun = auto_scheduler.SearchTask(
+            compute_dag=make_node("auto_scheduler.ComputeDAG", init_state=inp.state, **facts),
+            workload_key=task.workload_key,
+            target=task.target,
+            hardware_params=task.hardware_params,
+            layout_rewrite_option=task.layout_rewrite_option,
+            task_inputs=list(task.task_input_names) or None,
+            desc=task.desc,
+        )
+        results += EmptyPolicy(begun).continue_search_one_round(1, measurer)[1]
+    return results
+
+
+def seeded_policy(
+    task: SearchTask, model: Any, database: ScheduleDatabase, measure: Measure | None, has_begun: bool
+) -> Any:
+    """A class of SketchPolicy whose first round begins from what a database knows; made as SketchPolicy is.
+
+    Args:
+        task, model: what the policy will be made for.
+        database: asked when the first round begins.
+        measure: measures the seeds. None: `one_by_one`; what is measured in any round is then added to the database.
+        has_begun: the search goes on from records of its own: it had its seeds.
+    """
+    from tvm.auto_scheduler import _ffi_api
+    from tvm.auto_scheduler.search_policy import PreloadMeasuredStates, SketchPolicy
+
+    auto_scheduler = require_auto_scheduler()
+
+    class SeededPolicy(SketchPolicy):  # type: ignore[misc]
+        """A SketchPolicy whose first round begins with seeds."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.has_begun = has_begun
+
+        def continue_search_one_round(self, num_measure: int, measurer: Any) -> tuple[list[Any], list[Any]]:
+            inputs: list[Any] = []
+            results: list[Any] = []
+            if not self.has_begun:
+                self.has_begun = True
+                inputs, results = self._begin(max(1, int(_SHARE * num_measure)), measurer)
+            if len(inputs) < num_measure:
+                chosen, measured = super().continue_search_one_round(num_measure - len(inputs), measurer)
+                inputs, results = inputs + list(chosen), results + list(measured)
+            if measure is None:
+                database.add(inputs, results)
+            return inputs, results
+
+        def _begin(self, count: int, measurer: Any) -> tuple[list[Any], list[Any]]:
+            seeds = find_seeds(database, task, model, count)
+            if not seeds:
+                return [], []
+            inputs = [auto_scheduler.MeasureInput(task, state) for state in seeds]
+            results = list((measure or one_by_one)(inputs, measurer))
+            inputs = inputs[: len(results)]
+            with tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-") as folder:
+                log = Path(folder) / "seeds.json"
+                append_records(log, inputs, results)
+                _ffi_api.SearchPolicyRunCallbacks(self, [PreloadMeasuredStates(str(log))])
+            model.update(inputs, results)
+            return inputs, results
+
+    return SeededPolicy
