@@ -11,7 +11,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from tvm.auto_scheduler import XGBModel
 from tvm.auto_scheduler.measure_record import RecordReader
@@ -24,8 +23,14 @@ from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.ansor.tuning_hooks import make_scheduler
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.learning import TrainerConfig
-from tvm_gnn_cost.measuring.task_books import TaskBook
-from tvm_gnn_cost.records.tuning_run import EARLY_STOPPING, PER_TASK_TRIALS, MeasureOptions, TuneOptions, TuneProgress
+from tvm_gnn_cost.records.tuning_run import (
+    EARLY_STOPPING,
+    LITTLE_LEFT,
+    PER_TASK_TRIALS,
+    MeasureOptions,
+    TuneOptions,
+    TuneProgress,
+)
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import unobserved
 from tvm_gnn_cost.testing.schedules import fuse_first, measured, on_hardware, sample_states
@@ -271,16 +276,23 @@ def test_wrong_arguments_get_one_clear_error(make: Any, message: str) -> None:
         make()
 
 
-def test_what_the_model_expects_is_against_the_best_of_that_time() -> None:
-    book = TaskBook()
-    book.expect([1.5])
-    assert book.progress().gain_left is None  # nothing has run yet
-    book.count(2.0)
-    book.expect(np.array([0.5, -np.inf, 1.25]))
-    book.expect([1.0])
-    assert book.progress().expected_s == 1.6 and book.progress().gain_left == pytest.approx(0.2)
-    book.count(1.6)
-    assert book.progress().gain_left == 0.0
-    book.expect([])
-    book.expect([-np.inf])
-    assert book.progress().expected_s == 1.6
+def test_a_run_stops_by_itself_when_little_is_left() -> None:
+    """A tiny task, whose schedules are soon all alike; the share is one that no further trial could save."""
+    model = GNNCostModel(config=FEW_STEPS)
+    moments: list[TuneProgress] = []
+    budget = TuneOptions(64, 8, QUICK, until=0.9)
+    result = tune_tasks([matmul()], model, "log.json", budget, search_params=SMALL_SEARCH, observer=moments.append)
+    assert result.left == (LITTLE_LEFT,) and len(result.trials) == 16
+    assert result.gain_left is not None and result.gain_left < 0.9
+    assert moments[-1].gain_left is not None and moments[-1].tasks[0].gain_left is not None
+
+
+def test_trials_of_a_network_go_where_they_help_with_a_model_that_knows() -> None:
+    tasks = [matmul(), matmul(96), make_task("softmax_mn", (32, 48))]
+    budget = TuneOptions(40, 16, QUICK)
+    result = tune_tasks(
+        tasks, GNNCostModel(config=FEW_STEPS), "log.json", budget, weights=[1, 1, 5], search_params=SMALL_SEARCH
+    )
+    assert len(result.trials) == 40 and all(result.best_latency_s)
+    rounds = [trial.task for trial in result.trials]
+    assert len(set(rounds[:24])) == 3, "each has a short round first"

@@ -51,8 +51,8 @@ def shown(width: int, moment: TuneProgress, problem: Problem, untuned_s: float |
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_live_table_has_every_figure_at_any_width(width: int) -> None:
     tasks = [
-        TaskProgress(64, 3, 1234.5e-3, 1000e-3),
-        TaskProgress(128, 0, 0.001234e-3, 0.001e-3),
+        TaskProgress(64, 3, 1234.5e-3, 0.19),
+        TaskProgress(128, 0, 0.001234e-3, 0.02),
         TaskProgress(64, 64, None, None),
     ]
     text = shown(width, progress(tasks, None), network())
@@ -64,7 +64,7 @@ def test_the_live_table_has_every_figure_at_any_width(width: int) -> None:
 
 
 def test_the_total_stands_beside_the_untuned_one() -> None:
-    tasks = [TaskProgress(10, 0, 1e-3, 0.9e-3), TaskProgress(10, 0, 2e-3), TaskProgress(12, 0, 1e-3, 2e-3)]
+    tasks = [TaskProgress(10, 0, 1e-3, 0.1), TaskProgress(10, 0, 2e-3), TaskProgress(12, 0, 1e-3, 0.0)]
     text = shown(80, progress(tasks, 8e-3), network(), untuned_s=20e-3)
     assert "all tasks, weighted: 8 ms (network untuned: 20 ms); about 7 min left" in text
     rows = [line for line in text.splitlines() if "│" in line]
@@ -117,12 +117,6 @@ def test_a_comparison_at_80_columns_has_its_figures_whole() -> None:
     text = out.getvalue()
     for row in ("best latency (ms)", "1.5", "1.25 to 1.75", "666.7", "1 trials, 0 s", "1234.5", "1592.4", "XGBModel"):
         assert row in text, text
-
-
-def test_gain_left_is_only_what_the_model_says() -> None:
-    assert TaskProgress(1, 0, 2.0, 1.5).gain_left == 0.25
-    assert TaskProgress(1, 0, 2.0, 2.5).gain_left == 0.0
-    assert TaskProgress(1, 0, 2.0).gain_left is None and TaskProgress(1, 1, None, 1.0).gain_left is None
 
 
 def test_names_keep_their_ends_and_times_their_unit() -> None:

@@ -24,7 +24,14 @@ from tvm_gnn_cost.ansor.record_log import read_records, repair_log
 from tvm_gnn_cost.ansor.runners import Measuring, open_measuring
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.task_store import keep_tasks
-from tvm_gnn_cost.ansor.tuning_hooks import batch_callback, batch_measure, budgeted, make_scheduler, timed_model
+from tvm_gnn_cost.ansor.tuning_hooks import (
+    batch_callback,
+    batch_measure,
+    budgeted,
+    make_scheduler,
+    search_by_gain,
+    timed_model,
+)
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
 from tvm_gnn_cost.measuring.task_books import checked_weights
@@ -162,4 +169,7 @@ def _tune(
         measure=batch_measure(run, measuring),
     )
     searched = [budgeted(policies[first], i, run) for i, first in enumerate(run.distinct.first)]
-    make_scheduler(run).tune(tune_option, search_policy=searched)
+    if hasattr(model, "is_warm"):  # a model that says what its scores mean
+        search_by_gain(run, searched, tune_option)
+    else:
+        make_scheduler(run).tune(tune_option, search_policy=searched)

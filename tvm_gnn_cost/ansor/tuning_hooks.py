@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.runners import Measuring
 from tvm_gnn_cost.ansor.schedules.seeding import Measure
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
@@ -26,12 +27,18 @@ def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
         def update(self, inputs: Any, results: Any) -> None:
             with run.in_model("train"):
                 model.update(inputs, results)
+                promises = getattr(model, "is_warm", False)  # only a model that has it promises what its scores mean
+                if len(inputs):
+                    task = inputs[0].task
+                    rescore = (lambda states: model.predict(task, states)) if promises else None
+                    latencies = [measured_latency(result) for result in results]
+                    run.learnt([inp.state for inp in inputs], latencies, str, rescore)
 
         def predict(self, task: Any, states: Any) -> Any:
             with run.in_model("search"):
                 scores = model.predict(task, states)
-            if getattr(model, "is_warm", False):  # only a model that has it promises what its scores mean
-                run.expect(scores)
+            if getattr(model, "is_warm", False):
+                run.scored(states, scores)
             return scores
 
         def predict_stages(self, task: Any, states: Any) -> Any:
@@ -78,6 +85,22 @@ def budgeted(policy: SearchPolicy, task: int, run: AnsorRun) -> SearchPolicy:
             return inputs, results
 
     return Budgeted()
+
+
+def search_by_gain(run: AnsorRun, policies: Sequence[SearchPolicy], options: Any) -> None:
+    """What TaskScheduler does, but each round is of the task from which most is expected (`TuningRun.choose`).
+
+    Args:
+        run: its distinct tasks.
+        policies: of these.
+        options: TuningOptions.
+    """
+    from tvm.auto_scheduler.measure import ProgramMeasurer
+
+    measurer = ProgramMeasurer(options.builder, options.runner, options.measure_callbacks, options.verbose)
+    while alive := [task for task in range(len(policies)) if run.allowance(task) > 0]:
+        task = run.choose(alive)
+        policies[task].continue_search_one_round(run.round_size(task), measurer)
 
 
 def make_scheduler(run: AnsorRun) -> TaskScheduler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -25,6 +26,22 @@ _FORMER_NAMES = {"xgb": "xgboost"}
 _TARGET = click.option("--target", default="host", show_default=True, help='As in "llvm -mcpu=znver4 -num-cores=8".')
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Share(click.ParamType):
+    """A share such as 2% or 0.02."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+        except ValueError:
+            share = math.nan
+        if not 0.0 < share < 1.0:
+            self.fail(f"{value!r} is no share between 0 and 100%, such as 2% or 0.02", param, ctx)
+        return share
 
 
 workload_argument = click.argument("workload", nargs=-1, metavar="[WORKLOAD [ARGUMENT]...]")
@@ -63,6 +80,8 @@ def budget_options(function: F) -> F:
         click.option("--per-task-trials", type=click.IntRange(1), metavar="N", help="At most N trials for a task."),
         click.option("--minutes", type=click.FloatRange(0, min_open=True),
                      help="Stop after so many minutes; what is measured is kept."),
+        click.option("--until", type=_Share(), metavar="SHARE",
+                     help="Stop when further trials are expected to save less than this, such as 2%."),
     ]  # fmt: skip
 
     @functools.wraps(function)
@@ -73,6 +92,7 @@ def budget_options(function: F) -> F:
         early_stopping: int | None,
         per_task_trials: int | None,
         minutes: float | None,
+        until: float | None,
         **options: Any,
     ) -> Any:
         budget = TuneOptions(
@@ -81,6 +101,7 @@ def budget_options(function: F) -> F:
             early_stopping=early_stopping,
             per_task_trials=per_task_trials,
             minutes=minutes,
+            until=until,
         )
         return function(*args, budget=budget, **options)
 

@@ -118,7 +118,9 @@ LINE_EVERY = 16
 
 
 class TuningStatus:
-    """How tuning and collecting are shown: trials, the best so far; a line whenever LINE_EVERY more were measured.
+    """How tuning and collecting are shown: trials, the best so far, what further trials are expected to save of it.
+
+    A line comes whenever LINE_EVERY more were measured.
 
     Args:
         title: of each task's bar.
@@ -132,12 +134,19 @@ class TuningStatus:
     def __call__(self, progress: TuneProgress) -> Shown:
         title, best = self._title(progress), self._best(progress)
         failed = f"{progress.failed} failed" if progress.failed else ""
+        left = "" if progress.gain_left is None else f"{progress.gain_left:.1%} left"
         line = ""
         if progress.phase == "measure" and self._is_due(title, progress):
             self._reported[title] = progress.done
-            parts = [f"{progress.done:.0f}/{progress.total:.0f} trials", f"{progress.elapsed_s:.0f} s", best, failed]
+            parts = [
+                f"{progress.done:.0f}/{progress.total:.0f} trials",
+                f"{progress.elapsed_s:.0f} s",
+                best,
+                left,
+                failed,
+            ]
             line = f"{title}: {', '.join(part for part in parts if part)}"
-        status = "  ".join(part for part in (PHASES[progress.phase], best, failed) if part)
+        status = "  ".join(part for part in (PHASES[progress.phase], best, left, failed) if part)
         return Shown(title, f"{progress.done:.0f}/{progress.total:.0f}", status, line)
 
     def _is_due(self, title: str, progress: TuneProgress) -> bool:

@@ -21,7 +21,7 @@ _FIGURES = 50  # columns that the figures and the borders take
 class NetworkStatus:
     """How the tuning of several tasks is shown: `TuningStatus`, and a row for each task, the costliest first.
 
-    "left" is what the cost model still expects to save of a task's time (`TaskProgress.gain_left`).
+    "left" is what further trials are expected to save of a task's time (`TaskProgress.gain_left`).
 
     Args:
         console: where it is shown; its size decides how many tasks are.

@@ -106,9 +106,11 @@ def tune(
     A workload of your own is a function that returns TE tensors, inputs and outputs: FILE.py:FUNCTION, or a name that a
     file of --register registers. Its arguments are numbers, texts and lists such as [1,2].
 
-    In a terminal a network's tasks are shown as they are tuned, the costliest first: best latency, share of the total,
-    trials, and "left", the share of its time that the cost model still expects to save, going by the best score among
-    the schedules that it saw last (it leans to the hopeful side; xgboost makes no such promise, and "-" stands there).
+    "left" is the share of the latency that further trials are expected to save: by how close the best schedules lie
+    together, and by what the cost model promises of others, which counts for what its promises were worth so far
+    (xgboost makes none). --until 2% ends the run when less is left. A network's trials go to the task from which most
+    is expected; with xgboost TVM's own scheduler shares them out. In a terminal the tasks are shown as they are tuned,
+    the costliest first.
     """
     console = Console(stderr=as_json)
     kind = model_name(_former_option(problem) or cost_model)

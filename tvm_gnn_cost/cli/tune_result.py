@@ -10,7 +10,7 @@ from rich.console import Console
 from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.cli.task_table import short_name, total_text
-from tvm_gnn_cost.records.tuning_run import TuneResult
+from tvm_gnn_cost.records.tuning_run import LITTLE_LEFT, TuneResult
 from tvm_gnn_cost.report.formats import format_ms, short_hash
 
 
@@ -39,9 +39,11 @@ def print_result(console: Console, problem: Problem, result: TuneResult, untuned
         lines.insert(1, f"{result.other_records} records of the log are of other tasks or targets, and do not count")
     if result.total_latency_s is not None and len(problem.tasks) > 1:
         lines.insert(0, total_text(result.total_latency_s, untuned_s))
+    if result.gain_left is not None:
+        lines.insert(0, f"further trials are expected to save {result.gain_left:.1%}")
     if result.exhausted:
         lines.insert(0, "the search found no further schedule to measure")
-    else:
+    elif LITTLE_LEFT not in result.left:
         lines[:0] = [f"{name} was left: {why}" for name, why in zip(problem.names, result.left, strict=True) if why]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
@@ -77,6 +79,7 @@ def result_json(problem: Problem, result: TuneResult, untuned_s: float | None = 
             "total": times.total_s,
         },
         "log": result.log_file,
+        "gain_left": result.gain_left,
         "interrupted": result.interrupted,
         "exhausted": result.exhausted,
         "out_of_time": result.out_of_time,

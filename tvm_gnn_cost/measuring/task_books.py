@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.measuring.gain import ExpectedGain, Shortlist
 from tvm_gnn_cost.records.tuning_run import TaskProgress
 
 
@@ -67,18 +67,16 @@ class TaskBook:
     left: str = ""
     measured: int = 0  # in this run
     failed: int = 0
-    expected_s: float | None = None
+    learnt_best_s: float | None = None  # when the model last learnt of it
+    rounds: int = 0  # of this run, that the model has learnt
+    gain: ExpectedGain = field(default_factory=ExpectedGain)
+    shortlist: Shortlist = field(default_factory=Shortlist)
 
     def progress(self) -> TaskProgress:
-        return TaskProgress(self.measured, self.failed, self.best_s, self.expected_s)
-
-    def expect(self, scores: Sequence[float]) -> None:
-        """Take in the model's scores: throughput against the best that was measured."""
-        highest = max(scores, default=0.0)
-        if self.best_s is not None and 0.0 < highest < math.inf:
-            self.expected_s = min(self.best_s / highest, self.expected_s or math.inf)
+        return TaskProgress(self.measured, self.failed, self.best_s, self.gain.left)
 
     def count(self, latency: float | None) -> None:
+        self.gain.count(latency)
         self.trials += 1
         self.since_best += 1
         if latency is not None and (self.best_s is None or latency < self.best_s):

@@ -6,8 +6,9 @@ Both schedulers' runs keep it; what a task, a log and a measurement are is their
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from tvm_gnn_cost.measuring.task_books import DistinctTasks, Outcome, TaskBook
 from tvm_gnn_cost.records.tuning_run import (
     ALL_FAIL,
     EARLY_STOPPING,
+    LITTLE_LEFT,
     NOTHING_LEFT,
     PER_TASK_TRIALS,
     PhaseTimes,
@@ -30,6 +32,13 @@ from tvm_gnn_cost.system.progress import Observer
 
 _FAILURES = 64
 """A task none of whose schedules has run is left after so many trials, or its share of the budget if that is less."""
+
+
+_ROUNDS = 2
+"""Of each task, before what is left is known well enough to stop."""
+
+_FIRST_ROUND = 8
+"""Trials of a task among many that has none, at least."""
 
 
 class Stopped(Exception):
@@ -70,8 +79,9 @@ class TuningRun:
         self.out_of_time = False
         self._given_weights, self._flops, self._log_file = tuple(weights), tuple(flops), log_file
         self._books = [TaskBook() for _ in distinct.first]
+        self._distinct_flops = [flops[first] for first in distinct.first]
         self._interrupts, self._options, self._observer = interrupts, options, observer
-        self._task = 0
+        self._task, self._has_begun = 0, False
         self._phase = "search"
         self._seconds = {"search": 0.0, "measure": 0.0, "train": 0.0}
         self._score_s = 0.0
@@ -86,6 +96,7 @@ class TuningRun:
         for book, known in zip(self._books, latencies, strict=True):
             for latency in known:
                 book.count(latency)
+            book.learnt_best_s = book.best_s
         self.resumed += sum(map(len, latencies))
         self.other_records += others
 
@@ -99,6 +110,8 @@ class TuningRun:
         if not book.left:
             if book.best_s is None and book.trials >= self._failures_allowed():
                 book.left = ALL_FAIL
+            elif self._has_enough():
+                book.left = LITTLE_LEFT
             elif options.per_task_trials is not None and book.trials >= options.per_task_trials:
                 book.left = PER_TASK_TRIALS
             elif options.early_stopping is not None and book.since_best >= options.early_stopping:
@@ -111,6 +124,48 @@ class TuningRun:
         if options.early_stopping is not None:
             bounds.append(options.early_stopping - book.since_best)
         return min(bounds)
+
+    def gain_left(self) -> float | None:
+        """The share of the total latency that further trials are expected to save; None where too little has run."""
+        total = saved = 0.0
+        for book, weight in zip(self._books, self.weights, strict=True):
+            if book.best_s is None or book.gain.left is None:
+                if book.left:
+                    continue
+                return None
+            total += weight * book.best_s
+            saved += weight * book.best_s * (0.0 if book.left else book.gain.left)
+        return saved / total if total else None
+
+    def _has_enough(self) -> bool:
+        """Whether little enough is left of all tasks together, each of which has had two rounds."""
+        if self._options.until is None or any(book.rounds < _ROUNDS and not book.left for book in self._books):
+            return False
+        left = self.gain_left()
+        return left is not None and left < self._options.until
+
+    def choose(self, alive: Sequence[int]) -> int:
+        """The task from which most is expected: the gain of its time in the whole, whatever the number of its rounds.
+
+        Those of which nothing is known come first, the largest at their head.
+        """
+        weight = self.weights
+
+        def saving(task: int) -> float:
+            book = self._books[task]
+            return weight[task] * (book.best_s or 0.0) * (1.0 if book.gain.left is None else book.gain.left)
+
+        fewest = min(self._books[task].trials for task in alive)
+        new = [task for task in alive if self._books[task].best_s is None and self._books[task].trials == fewest]
+        if new:
+            return max(new, key=lambda task: weight[task] * self._distinct_flops[task])
+        return max(alive, key=saving)
+
+    def round_size(self, task: int) -> int:
+        """Trials of the task's next round. The first of one among many is a short one: it may not be worth more."""
+        full = self._options.trials_per_round
+        is_first = self._books[task].best_s is None and len(self._books) > 1
+        return min(max(_FIRST_ROUND, full // 4), full) if is_first else full
 
     def best_s(self, task: int) -> float | None:
         """The task's best latency in seconds; None where nothing has run."""
@@ -136,8 +191,7 @@ class TuningRun:
 
     def select(self, task: int) -> None:
         """A round of one task begins."""
-        self._task = task
-        self._books[task].expected_s = None
+        self._task, self._has_begun = task, True
         self.check_stop()
         self.begin("search")
 
@@ -172,9 +226,37 @@ class TuningRun:
             self._score_s += self._model_end - begin
         self.check_stop()
 
-    def expect(self, scores: Sequence[float]) -> None:
-        """What a cost model that promises what its scores mean says of schedules of the task at hand."""
-        self._books[self._task].expect(scores)
+    def scored(self, candidates: Sequence[Any], scores: Sequence[float]) -> None:
+        """What a cost model that promises what its scores mean says of candidates of the task at hand."""
+        self._books[self._task].shortlist.add(candidates, scores)
+
+    def learnt(
+        self,
+        measured: Sequence[Any],
+        latencies: Sequence[float | None],
+        key: Callable[[Any], Hashable],
+        rescore: Callable[[list[Any]], Sequence[float]] | None,
+    ) -> None:
+        """The model has learnt a round of the task at hand.
+
+        Args:
+            measured: the candidates.
+            latencies: in seconds; None where one failed.
+            key: what tells candidates apart.
+            rescore: the scores that the model now gives; None: it promises nothing of what its scores mean.
+        """
+        if not self._has_begun:  # it learns what a log holds
+            return
+        book = self._books[self._task]
+        book.rounds += 1
+        best, before = min((s for s in latencies if s is not None), default=None), book.learnt_best_s
+        book.learnt_best_s = min((s for s in (best, before) if s is not None), default=None)
+        if rescore is None:
+            return
+        score, others = book.shortlist.divide([key(candidate) for candidate in measured], key)
+        scores = [float(s) for s in rescore(others)] if others else []
+        book.gain.learnt(score, best, before, max((s for s in scores if 0.0 < s < math.inf), default=None))
+        self._notify()
 
     def measured(self, outcomes: Sequence[Outcome], write: Callable[[Sequence[int]], None]) -> None:
         """Take in a measured batch of the task that was selected.
@@ -227,6 +309,7 @@ class TuningRun:
             out_of_time=self.out_of_time,
             left=self._in_list(left),
             other_records=self.other_records,
+            gain_left=self.gain_left(),
         )
 
     def _in_list(self, of_distinct: Sequence[Any]) -> tuple[Any, ...]:
@@ -244,6 +327,7 @@ class TuningRun:
                 elapsed_s=time.perf_counter() - self._start,
                 task=self.distinct.first[self._task],
                 tasks=self._in_progress(),
+                gain_left=self.gain_left(),
             )
         )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tvm_gnn_cost.measuring.tuning_run import TuningRun
 from tvm_gnn_cost.meta_schedule.api import derived_object, ms
 from tvm_gnn_cost.meta_schedule.cost_model import GNNCostModel
+from tvm_gnn_cost.meta_schedule.measured_graphs import result_latency
+from tvm_gnn_cost.meta_schedule.names import NAMES
 from tvm_gnn_cost.meta_schedule.search_guard import SearchGuard
 
 
@@ -29,12 +32,23 @@ def timed_model(model: Any, run: TuningRun) -> Any:
         def update(self, context: Any, candidates: Any, results: Any) -> None:
             with run.in_model("train"):
                 answering.update(context, list(candidates), list(results))
+                rescore = (lambda some: answering.predict(context, some)) if getattr(model, "is_warm", False) else None
+                run.learnt(list(candidates), [_latency(result) for result in results], _module_hash, rescore)
 
         def predict(self, context: Any, candidates: Any) -> Any:
             with run.in_model("search"):
                 scores = answering.predict(context, list(candidates))
             if getattr(model, "is_warm", False):  # only a model that has it promises what its scores mean
-                run.expect(scores)
+                run.scored(list(candidates), scores)
             return scores
 
     return TimedModel()
+
+
+def _latency(result: Any) -> float | None:
+    latency = result_latency(result)
+    return latency if latency is not None and math.isfinite(latency) else None
+
+
+def _module_hash(candidate: Any) -> int:
+    return int(NAMES.structural_hash(candidate.sch.mod))

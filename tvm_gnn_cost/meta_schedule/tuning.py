@@ -128,6 +128,7 @@ class _Tuning:
         self._model, self._timed = model, timed_model(model, run)
         self._database = database
         self._order = GradientOrder(run.weights)
+        self._goes_by_gain = hasattr(model, "is_warm")  # a model that says what its scores mean
         self._searches: dict[int, TaskSearch] = {}  # not of tasks that are left from the beginning
         self._memories: list[TaskMemory] = []
 
@@ -175,14 +176,15 @@ class _Tuning:
     def run(self) -> None:
         """Until the budget is used, or no task is left. Raises Stopped."""
         while alive := [i for i in range(len(self._tasks)) if self._book.allowance(i) > 0]:
-            task = self._order.choose(alive)
+            task = self._book.choose(alive) if self._goes_by_gain else self._order.choose(alive)
             self._book.select(task)
             self._round(task)
             self._order.add_round(task, self._book.best_s(task))
 
     def _round(self, task: int) -> None:
         search = self._searches[task]
-        budget = min(self._options.trials_per_round, self._book.allowance(task))
+        full = self._book.round_size(task) if self._goes_by_gain else self._options.trials_per_round
+        budget = min(full, self._book.allowance(task))
         candidates = search.next_batch(budget)
         if not candidates:
             self._book.leave(task)

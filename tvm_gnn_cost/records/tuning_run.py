@@ -15,6 +15,7 @@ EARLY_STOPPING = "no better schedule for a long time"
 PER_TASK_TRIALS = "its trials are used"
 ALL_FAIL = "no schedule runs"
 NOTHING_LEFT = "no schedule is left"
+LITTLE_LEFT = "little is expected of further trials"
 """Why a task was left before the budget was used."""
 
 
@@ -75,6 +76,8 @@ class TuneOptions:
             never.
         per_task_trials: at most so many trials for a task, those in a resumed log included; None: no such bound.
         minutes: of wall-clock time for this run, which stops at the next safe point; None: no such bound.
+        until: the run ends when further trials are expected to save less than this share of the total latency, such as
+            0.02; None: it goes on. It is looked at when each task has had two rounds.
     """
 
     trials: int = 256
@@ -83,6 +86,7 @@ class TuneOptions:
     early_stopping: int | None = None
     per_task_trials: int | None = None
     minutes: float | None = None
+    until: float | None = None
 
     def __post_init__(self) -> None:
         _require_int("trials", self.trials, 1)
@@ -93,6 +97,9 @@ class TuneOptions:
         minutes = self.minutes
         if minutes is not None and (isinstance(minutes, bool) or not math.isfinite(minutes) or minutes <= 0):
             raise InvalidArgumentError(f"minutes is {minutes!r}; it must be a number above 0, or None")
+        until = self.until
+        if until is not None and (isinstance(until, bool) or not 0 < until < 1):
+            raise InvalidArgumentError(f"until is {until!r}; it must be a share between 0 and 1 such as 0.02, or None")
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,8 @@ class TuneResult:
         left: why each task was left before the budget was used; "" where it was not.
         other_records: records in the log that are of other tasks, or of these on another target; they count for
             nothing here.
+        gain_left: the share of the total latency that further trials were expected to save at the end; None where too
+            little has run to tell.
     """
 
     trials: tuple[Trial, ...]
@@ -156,6 +165,7 @@ class TuneResult:
     out_of_time: bool = False
     left: tuple[str, ...] = ()
     other_records: int = 0
+    gain_left: float | None = None
 
     @property
     def total_latency_s(self) -> float | None:
@@ -171,23 +181,14 @@ class TaskProgress:
         trials: measured in this run.
         failed: how many of them failed.
         best_s: the best latency in seconds, those of a resumed log included; None where nothing ran.
-        expected_s: the latency that the cost model predicts for the best schedule that it scored in the task's last
-            round: its best score against the best that was measured until then. It picks the highest of thousands of
-            predictions, and so leans to the hopeful side. None where the model has learnt nothing yet, or promises no
-            such scale.
+        gain_left: the share of the best latency that further trials are expected to save, 0 to 1; None where too little
+            has run to tell (`measuring.gain`).
     """
 
     trials: int = 0
     failed: int = 0
     best_s: float | None = None
-    expected_s: float | None = None
-
-    @property
-    def gain_left(self) -> float | None:
-        """The share of the best latency that the model still expects to save, 0 to 1; None where it says nothing."""
-        if self.best_s is None or self.expected_s is None:
-            return None
-        return max(0.0, 1.0 - self.expected_s / self.best_s)
+    gain_left: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +204,8 @@ class TuneProgress(Progress):
         elapsed_s: seconds since the run's start.
         task: the index of the task at hand.
         tasks: where each task of a tuning run stands; a collection says nothing of others.
+        gain_left: the share of the total latency that further trials are expected to save; None where too little has
+            run to tell.
     """
 
     failed: int
@@ -210,6 +213,7 @@ class TuneProgress(Progress):
     elapsed_s: float
     task: int
     tasks: tuple[TaskProgress, ...] = ()
+    gain_left: float | None = None
 
 
 def weighted_latency(latencies_s: Sequence[float | None], weights: Sequence[float]) -> float | None:
