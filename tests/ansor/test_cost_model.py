@@ -246,3 +246,16 @@ def test_validity_agrees_with_stock(name: str) -> None:
     np.testing.assert_array_equal(
         np.isfinite(quick_model().predict(gpu_task, candidates)), stock_verdict(candidates, gpu_task)
     )
+
+
+def test_a_list_of_states_is_scored_by_speed_alone_and_a_search_by_what_a_trial_costs_too(
+    task: Any, states: list[Any]
+) -> None:
+    import tvm
+
+    aware, plain = (GNNCostModel(seed=0, cost_aware=cost_aware) for cost_aware in (True, False))
+    np.testing.assert_array_equal(aware.predict(task, states), plain.predict(task, states))
+    array = tvm.runtime.convert([getattr(state, "state_object", state) for state in states])
+    assert aware.core.trainer.trial_cost is not None, "the shipped network knows what a trial costs"
+    assert (aware.predict(task, array) != plain.predict(task, array)).any()
+    np.testing.assert_allclose(plain.predict(task, array), plain.predict(task, states), rtol=1e-6)

@@ -234,7 +234,7 @@ def test_early_stopping_of_tvm_works_with_these_policies(tmp_path: Path) -> None
 def test_a_task_alone_in_rounds_of_one() -> None:
     """`SearchTask.tune`, as TVM's tutorials have it: a fifth of one trial at random is none."""
     task, model = make_task("matmul"), small_model()
-    params = {**SMALL, **model.search_params}
+    params = {**model.search_params, **SMALL}
     task.tune(
         auto_scheduler.TuningOptions(2, None, 1, 0, runner=auto_scheduler.LocalRunner(min_repeat_ms=1)),
         auto_scheduler.SketchPolicy(task, model, params, seed=1, verbose=0),

@@ -162,3 +162,12 @@ def test_joined_records_are_those_of_both(tmp_path: Path, toys: dict[str, ToyTas
     np.testing.assert_array_equal(joined.latency(ids), np.concatenate([toys["a"].latency, other.latency])[ids])
     assert joined.task(ids) == ["a" if i < 20 else "b" for i in ids]
     np.testing.assert_array_equal(joined.flop(ids), np.where(ids < 20, toys["a"].flop, other.flop))
+
+
+def test_what_trials_took_is_kept_where_it_is_known(tmp_path: Path, toys: dict[str, ToyTask]) -> None:
+    a, b = toys["a"], toys["b"]
+    with write_shard(tmp_path / "s", SOURCE, "s", NODE_DIM, EDGE_DIM) as writer:
+        writer.add(stored("a", a), a.graphs, a.latency, np.arange(20.0))
+        writer.add(stored("b", b), b.graphs, b.latency)
+    store = GraphStore([open_shard(tmp_path / "s", SOURCE)])
+    np.testing.assert_array_equal(store.seconds([3, 19, 25]), [3.0, 19.0, np.nan])

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tvm_gnn_cost.ansor.measurements import costs_of, usable_by_task
+from tvm_gnn_cost.ansor.measurements import costs_of, trial_seconds, usable_by_task
 from tvm_gnn_cost.ansor.states.builder import StageGraphBuilder
 from tvm_gnn_cost.records.measured import MeasuredGraphs, warn_of_unusable
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -37,7 +37,8 @@ def read_measurements(
         readable = [i for i, ok in zip(ids, built.readable, strict=True) if ok]
         kept = [known for i in readable if (known := latency[i]) is not None]
         if kept:
-            parts.append(MeasuredGraphs.of_task(built.graphs, kept, name, builder.flop))
+            seconds = [trial_seconds(results[i]) for i in readable]
+            parts.append(MeasuredGraphs.of_task(built.graphs, kept, name, builder.flop, seconds))
     return MeasuredGraphs.concatenate(parts)
 
 

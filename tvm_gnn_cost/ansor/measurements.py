@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from tvm.auto_scheduler.measure import MeasureResult
 
 
+MOST_SECONDS = 1e6
+"""A record that says more says nothing: auto_scheduler has 1e10 for a measurement that it gave up."""
+
+
 def task_key(task: Any) -> str:
     """What tells tasks apart, see `TaskIdentity.key`."""
     return identity_of(task).key
@@ -34,6 +38,12 @@ def result_latency(result: Any) -> float | None:
 def readings(result: Any) -> list[float]:
     """The repeats of a MeasureResult in seconds; none for a failed one."""
     return costs_of(result) if int(result.error_no) == 0 else []
+
+
+def trial_seconds(result: Any) -> float:
+    """What building and measuring took; nan where the record does not say it."""
+    seconds = float(getattr(result.all_cost, "value", result.all_cost))
+    return seconds if 0.0 < seconds < MOST_SECONDS else math.nan
 
 
 def costs_of(result: Any) -> list[float]:

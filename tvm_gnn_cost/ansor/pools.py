@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_gnn_cost.ansor.measurements import readings, task_flop, task_key, usable_by_task
+from tvm_gnn_cost.ansor.measurements import readings, task_flop, task_key, trial_seconds, usable_by_task
 from tvm_gnn_cost.ansor.native.builder import make_builder
 from tvm_gnn_cost.ansor.record_log import RecordLog, read_records, recover
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
@@ -41,6 +41,7 @@ class MeasuredStates:
         latency: float64 (n,), seconds; inf: failed.
         readings: the repeats of each record, float64 arrays in seconds; empty: failed.
         digest: of the records' text.
+        seconds: float64 (n,), what building and measuring each took.
     """
 
     name: str
@@ -49,6 +50,7 @@ class MeasuredStates:
     latency: NDArray[np.float64]
     readings: tuple[NDArray[np.float64], ...]
     digest: str
+    seconds: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.states)
@@ -68,6 +70,7 @@ class MeasuredStates:
             str(self.task.target),
             tuple(r for r, ok in zip(self.readings, kept, strict=True) if ok),
             hardware_of(self.task).is_gpu,
+            seconds=self.seconds[kept],
         )
         return pool, kept
 
@@ -115,6 +118,7 @@ def states_by_task(path: Path, log: RecordLog) -> Iterator[MeasuredStates]:
             np.array([latency[i] for i in ids], dtype=np.float64),
             tuple(np.array(readings(log.results[i]), dtype=np.float64) for i in ids),
             hashlib.sha256(text.encode()).hexdigest(),
+            np.array([trial_seconds(log.results[i]) for i in ids], dtype=np.float64),
         )
 
 

@@ -41,7 +41,7 @@ RESULT_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
 SCHEDULER = "scheduler"
 """The setting that names it; not there for auto_scheduler, which was the only one once."""
-_BOUNDS = ("early_stopping", "per_task_trials", "minutes")
+_BOUNDS = ("early_stopping", "per_task_trials", "minutes", "until")
 LABELS = {"gnn": "GNNCostModel", "xgboost": "XGBModel"}
 
 
@@ -66,6 +66,7 @@ def compare(
     device: str,
     scheduler: str | None,
     population: int | None,
+    any_cost: bool,
     measure: MeasureOptions,
     **problem: Any,
 ) -> int:
@@ -93,7 +94,7 @@ def compare(
     asked = make_problem(tvm, **problem)
     options = replace(budget, measure=measure)
     folder = Path(output)
-    settings = _settings(tvm, asked, options, population or tvm.population, pretrained, device)
+    settings = _settings(tvm, asked, options, population, pretrained, device, not any_cost)
     comparison = _open(folder, asked, settings, restart, measure.tracker)
     for seed in range(seeds):
         for name in names if seed % 2 == 0 else reversed(names):
@@ -163,7 +164,16 @@ def _run(
     random.seed(seed)
     started = timestamp()
     per_round = options.trials_per_round
-    model = make_model(tvm, name, seed, settings["pretrained"], settings["device"], len(problem.tasks), per_round)
+    model = make_model(
+        tvm,
+        name,
+        seed,
+        settings["pretrained"],
+        settings["device"],
+        len(problem.tasks),
+        per_round,
+        settings["cost_aware"],
+    )
     status = TuningStatus(lambda _: f"{LABELS[name]}, seed {seed}", lambda _: problem.flops)
     with Display(console, status) as display:
         result = tvm.tune(problem, model, log, options, seed=seed, population=settings["population"], observer=display)
@@ -220,7 +230,13 @@ def _open(
 
 
 def _settings(
-    tvm: Scheduler, problem: Problem, options: TuneOptions, population: int, pretrained: str, device: str
+    tvm: Scheduler,
+    problem: Problem,
+    options: TuneOptions,
+    population: int | None,
+    pretrained: str,
+    device: str,
+    cost_aware: bool,
 ) -> dict[str, Any]:
     file = {} if problem.network is None else {k: v for k, v in problem.network.source.items() if k == "sha256"}
     return file | {
@@ -232,6 +248,7 @@ def _settings(
         **{name: bound for name in _BOUNDS if (bound := getattr(options, name)) is not None},
         **options.measure.readings(),
         "population": population,
+        "cost_aware": cost_aware,
         "pretrained": pretrained,
         "device": device,
     }

@@ -117,9 +117,13 @@ def search_options(function: F) -> F:
     """The options of a tuning run's search: whose it is, and how wide."""
     population = click.option(
         "--population", type=click.IntRange(8),
-        help="Schedules in each generation of the search [default: TVM's own, 2048 for ansor, 512 for metaschedule].",
+        help="Schedules in each generation of the search [default: 512; of xgboost with ansor TVM's own, 2048].",
     )  # fmt: skip
-    return _apply([scheduler_option, population], function)
+    any_cost = click.option(
+        "--any-cost", is_flag=True,
+        help="The gnn model ranks by speed alone; without, what takes longer to build must promise more.",
+    )  # fmt: skip
+    return _apply([scheduler_option, population, any_cost], function)
 
 
 def measure_options(default: MeasureOptions) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -234,11 +238,18 @@ def check_target(target: str, tracker: Tracker | None) -> None:
 
 
 def make_model(
-    scheduler: Scheduler, name: str, seed: int, pretrained: str, device: str, num_tasks: int, per_round: int
+    scheduler: Scheduler,
+    name: str,
+    seed: int,
+    pretrained: str,
+    device: str,
+    num_tasks: int,
+    per_round: int,
+    cost_aware: bool = True,
 ) -> Any:
     """A cost model by its name on the command line, `gnn` or `xgboost`; the latter just as TVM's tuner makes it."""
     if model_name(name) == "gnn":
-        return scheduler.gnn_model(seed, None if pretrained == "none" else pretrained, device)
+        return scheduler.gnn_model(seed, None if pretrained == "none" else pretrained, device, cost_aware)
     return scheduler.stock_model(seed, num_tasks, per_round)
 
 

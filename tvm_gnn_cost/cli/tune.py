@@ -71,6 +71,7 @@ def tune(
     as_json: bool,
     scheduler: str | None,
     population: int | None,
+    any_cost: bool,
     measure: MeasureOptions,
     **problem: Any,
 ) -> int:
@@ -125,7 +126,7 @@ def tune(
         return 0
     log = _log_path(tvm, asked, log_file, database)
     options = replace(budget, measure=measure)
-    model = make_model(tvm, kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round)
+    model = make_model(tvm, kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round, not any_cost)
     untuned_s = _untuned(tvm, console, asked, measure)
     one = TuningStatus(lambda _: kind, lambda _: asked.flops)
     with Display(console, NetworkStatus(console, asked, kind, untuned_s) if len(asked.tasks) > 1 else one) as display:
@@ -135,7 +136,7 @@ def tune(
             log,
             options,
             seed=seed,
-            population=population or tvm.population,
+            population=population,
             resume=resume,
             database=database if tvm.log_option != "--database" else None,
             observer=display,

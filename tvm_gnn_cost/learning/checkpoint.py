@@ -5,6 +5,7 @@
 | `meta.json`           | format, versions, config, dimensions, tasks, calibration, generators, `extra`    |
 | `weights.safetensors` | the network's parameters, `network.*`, and the scalers' statistics, `scaler.*`   |
 | `records.safetensors` | optional: the replay buffer, so that tuning goes on as if it had never stopped   |
+| `trial.safetensors`   | optional: what a trial costs, see `trial_cost`                                   |
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tvm_gnn_cost.learning.config import TrainerConfig
 from tvm_gnn_cost.learning.replay_buffer import TaskStats
 from tvm_gnn_cost.learning.scaling import FeatureScaler
 from tvm_gnn_cost.learning.trainer import Trainer, resolve_device
+from tvm_gnn_cost.learning.trial_cost import TrialCost
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,8 @@ def save_checkpoint(
     meta, members = _meta(trainer, schema_version, include_records), {"weights": weight_tensors(trainer)}
     if include_records:
         members["records"] = _record_tensors(trainer)
+    if trainer.trial_cost is not None:
+        members["trial"] = trainer.trial_cost.tensors()
     try:
         # NaN is not JSON; infinite latencies are stored as null.
         text = json.dumps({**meta, "extra": dict(extra or {})}, indent=1, allow_nan=False)
@@ -118,6 +122,8 @@ def load_checkpoint(
     try:
         load_weights(path, trainer, members["weights"], meta["scaler_count"])
         _restore_rest(trainer, meta, members.get("records"))
+        if "trial" in members:
+            trainer.trial_cost = _trial_cost(path, trainer, members["trial"])
         return trainer, dict(meta["extra"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path}: inconsistent ({error!r}); the file is damaged, fetch it again") from error
@@ -161,6 +167,15 @@ def load_weights(path: str | os.PathLike[str], trainer: Trainer, weights: Tensor
 
 def _scalers(trainer: Trainer) -> dict[str, FeatureScaler]:
     return {"node": trainer.node_scaler, "edge": trainer.edge_scaler}
+
+
+def _trial_cost(path: str | os.PathLike[str], trainer: Trainer, tensors: Tensors) -> TrialCost:
+    cost = TrialCost(trainer.node_dim, trainer.edge_dim, seed=trainer.seed, device=trainer.device)
+    try:
+        cost.load(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}; fetch it again") from error
+    return cost
 
 
 def _finite_to_config(saved: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
 from tvm_gnn_cost.graphs.built_graphs import BuiltGraphs
 from tvm_gnn_cost.graphs.source import StageGraphSource
+from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 from tvm_gnn_cost.learning.config import TrainerConfig
 from tvm_gnn_cost.learning.out_of_memory import is_out_of_memory
 from tvm_gnn_cost.learning.reports import FitReport
@@ -36,6 +37,15 @@ from tvm_gnn_cost.records.measured import MeasuredGraphs
 logger = logging.getLogger(__name__)
 
 _SMALLEST_EXPLORING_SCORE = 1e-3
+_PRICE = 0.25
+"""Of time: a trial that takes ten times the usual must promise 1.5 times the throughput."""
+_WAIT_S = 0.5
+"""Seconds that a trial takes whatever is built."""
+_USUAL_S = 0.5
+"""Where nothing of a task was measured yet."""
+_USUAL_RECORDS = 256
+_PRICED = 512
+"""Candidates of a call that are looked at, the best; a search measures far fewer."""
 _MODEL = "GNNCostModel"
 """What checkpoints call the model, whichever front saved them: one opens in the other."""
 
@@ -110,6 +120,7 @@ class CostModelCore:
         config: options of the learner; default `TrainerConfig()`. Of a pretrained network the sizes stay.
         model_file: if given, the model is saved there after every update.
         callbacks: each is called with an `UpdateReport` after every update.
+        cost_aware: of candidates that promise the same, a search is given those first that take less time to build.
 
     Attributes:
         last_update: what the last update did; None before the first.
@@ -129,6 +140,7 @@ class CostModelCore:
         config: TrainerConfig | None = None,
         model_file: str | PathLike[str] | None = None,
         callbacks: Sequence[UpdateCallback] = (),
+        cost_aware: bool = True,
     ) -> None:
         if isinstance(num_warmup_sample, bool) or not isinstance(num_warmup_sample, int):
             raise InvalidArgumentError(f"num_warmup_sample must be an int, got {num_warmup_sample!r}")
@@ -139,6 +151,8 @@ class CostModelCore:
         self.num_warmup_sample = num_warmup_sample
         self.model_file = model_file
         self.callbacks = tuple(callbacks)
+        self.cost_aware = bool(cost_aware)
+        self._usual_seconds: dict[str, list[float]] = {}  # of a task's trials, in a run
         self.last_update: UpdateReport | None = None
         self.card: dict[str, Any] | None = None
         self.trainer = new_trainer(config, seed=seed, device=device)
@@ -191,6 +205,8 @@ class CostModelCore:
             latency = prediction.latency
         else:
             relative = self._generator.uniform(_SMALLEST_EXPLORING_SCORE, 1.0, count)
+        if for_search and self.is_warm and count:
+            relative = self._worth(source.key, built.graphs, relative)
         can_run = source.can_run(candidates, built, relative if for_search else None)
         scores = np.full(len(candidates), -np.inf)
         scores[built.readable] = relative
@@ -199,6 +215,22 @@ class CostModelCore:
             scores[without_graph] = self._unknown(scores[can_run & built.readable], int(without_graph.sum()))
         scores[~can_run] = -np.inf
         return Scored(scores=scores, latency=latency, time_shares=time_shares, built=built)
+
+    def _worth(self, task: str, graphs: StageGraphBatch, relative: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Relative throughput, less for what takes longer to try than the task's trials usually do, more for less.
+
+        By `_PRICE`, as a power of the seconds: where a trial takes ten times as long, a candidate must promise so much
+        more that it is ahead by more than what the network is usually wrong by.
+        """
+        cost = self.trainer.trial_cost
+        if cost is None or not self.cost_aware:
+            return relative
+        best = np.argsort(-relative, kind="stable")[:_PRICED]
+        usual = float(np.median(self._usual_seconds.get(task) or [_USUAL_S]))
+        factor = ((_WAIT_S + usual) / (_WAIT_S + cost.predict(graphs.select(np.sort(best))))) ** _PRICE
+        worth = relative * float(np.median(factor))
+        worth[np.sort(best)] = relative[np.sort(best)] * factor
+        return worth
 
     def _unknown(self, others: NDArray[np.float64], count: int) -> NDArray[np.float64]:
         """Scores, float64 (count,), for candidates of which nothing is known but that they run beside the others."""
@@ -216,6 +248,7 @@ class CostModelCore:
                 raise
             logger.error("no memory for the update, tuning goes on with what is known: %s", error)
             return
+        self._learn_seconds(measured)
         self.last_update = UpdateReport(
             new_records=len(measured.latency),
             failed_records=int(np.isinf(measured.latency).sum()),
@@ -232,6 +265,16 @@ class CostModelCore:
                 self.save(self.model_file)
             except CheckpointError as error:  # a full disk must not end the search
                 logger.error("%s", error)
+
+    def _learn_seconds(self, measured: MeasuredGraphs) -> None:
+        """What these trials took."""
+        if self.trainer.trial_cost is not None:
+            self.trainer.trial_cost.adapt(measured.graphs, measured.seconds)
+        for task, seconds in zip(measured.task, measured.seconds.tolist(), strict=True):
+            if math.isfinite(seconds):
+                usual = self._usual_seconds.setdefault(task, [])
+                usual.append(seconds)
+                del usual[:-_USUAL_RECORDS]
 
     def adopt(self, trainer: Trainer) -> None:
         """Takes over a trained learner: the model is warm from now on."""

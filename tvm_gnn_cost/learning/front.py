@@ -60,6 +60,7 @@ class CostModelFront:
         config: TrainerConfig | None = None,
         model_file: str | PathLike[str] | None = None,
         callbacks: Sequence[UpdateCallback] = (),
+        cost_aware: bool = True,
     ) -> None:
         """A model that has learnt nothing yet but what a pretrained network has.
 
@@ -73,6 +74,8 @@ class CostModelFront:
                 network are the checkpoint's.
             model_file: if given, the model is saved there after every update.
             callbacks: each is called with an `UpdateReport` after every update.
+            cost_aware: of candidates that promise about the same, auto_scheduler's search gets those first that take
+                less time to build and measure; what `predict` says of a list of states does not change.
 
         Raises InvalidArgumentError where an option is wrong, CheckpointError where the checkpoint cannot be used.
         """
@@ -84,6 +87,7 @@ class CostModelFront:
             config=config,
             model_file=model_file,
             callbacks=callbacks,
+            cost_aware=cost_aware,
         )
         self.sources = RecentSources[Any]()
         self._register()

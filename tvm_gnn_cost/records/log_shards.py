@@ -68,7 +68,7 @@ def fill_from_chunks(
         for pool, readable in chunk.pools:
             writer.skipped += int((~readable).sum())
             if len(pool):
-                writer.add(pool.stored_task, pool.graphs, pool.latency)
+                writer.add(pool.stored_task, pool.graphs, pool.latency, pool.seconds)
                 used += len(pool)
         observe(used)
     writer.skipped += len(skipped)

@@ -16,18 +16,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MeasuredGraphs:
-    """n graphs with latency (n,) in seconds (inf: failed), task keys and flop (n,)."""
+    """n graphs with latency (n,) in seconds (inf: failed), task keys and flop (n,); and what each trial took, (n,) in
+    seconds (nan: not known)."""
 
     graphs: StageGraphBatch
     latency: NDArray[np.float64]
     task: list[str]
     flop: NDArray[np.float64]
+    seconds: NDArray[np.float64]
 
     @staticmethod
-    def of_task(graphs: StageGraphBatch, latency: Sequence[float], key: str, flop: float) -> MeasuredGraphs:
+    def of_task(
+        graphs: StageGraphBatch, latency: Sequence[float], key: str, flop: float, seconds: Sequence[float] | None = None
+    ) -> MeasuredGraphs:
         """Measurements of one task."""
         count = len(latency)
-        return MeasuredGraphs(graphs, np.array(latency, dtype=np.float64), [key] * count, np.full(count, flop))
+        took = np.full(count, np.nan) if seconds is None else np.array(seconds, dtype=np.float64)
+        return MeasuredGraphs(graphs, np.array(latency, dtype=np.float64), [key] * count, np.full(count, flop), took)
 
     @staticmethod
     def concatenate(parts: Sequence[MeasuredGraphs]) -> MeasuredGraphs | None:
@@ -39,6 +44,7 @@ class MeasuredGraphs:
             np.concatenate([p.latency for p in parts]),
             [name for p in parts for name in p.task],
             np.concatenate([p.flop for p in parts]),
+            np.concatenate([p.seconds for p in parts]),
         )
 
 

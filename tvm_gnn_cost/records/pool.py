@@ -28,6 +28,7 @@ class Pool:
         readings: the repeats of each record, float64 arrays in seconds; empty: failed.
         is_gpu: whether the target is a GPU.
         scheduler: who made the schedules, see `StoredTask`.
+        seconds: float64 (n,), what building and measuring each took, nan: not known; None: of none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Pool:
     readings: tuple[NDArray[np.float64], ...]
     is_gpu: bool
     scheduler: str = ANSOR
+    seconds: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.latency)
@@ -52,6 +54,7 @@ class Pool:
             graphs=self.graphs.select(records),
             latency=self.latency[records],
             readings=tuple(self.readings[int(i)] for i in records),
+            seconds=None if self.seconds is None else self.seconds[records],
         )
 
     @property

@@ -11,6 +11,7 @@ A shard is a folder:
 | `node_ptr.npy`      | int64 (n + 1,): graph i owns nodes node_ptr[i]:node_ptr[i + 1]                           |
 | `edge_ptr.npy`      | int64 (n + 1,)                                                                          |
 | `latency.npy`       | float64 (n,) seconds; inf: failed                                                       |
+| `seconds.npy`       | float64 (n,): what building and measuring took; nan: not known                          |
 | `task.npy`          | int32 (n,): index of the task                                                           |
 
 It is written under another name, chunk by chunk, and renamed when it is complete.
@@ -37,7 +38,7 @@ from tvm_gnn_cost.records.task import StoredTask
 from tvm_gnn_cost.system.files import replacing_folder
 
 FORMAT = "tvm-gnn-cost graphs"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MANIFEST = "shard.json"
 _DTYPES: dict[str, type[np.generic]] = {
     "node_features": np.float32,
@@ -46,6 +47,7 @@ _DTYPES: dict[str, type[np.generic]] = {
     "node_ptr": np.int64,
     "edge_ptr": np.int64,
     "latency": np.float64,
+    "seconds": np.float64,
     "task": np.int32,
 }
 
@@ -85,6 +87,7 @@ class Shard:
         tasks: those of its records.
         node_ptr, edge_ptr: int64 (n + 1,).
         latency: float64 (n,) seconds; inf: failed.
+        seconds: float64 (n,), what building and measuring took; nan: not known.
         task: int32 (n,), index into `tasks`.
     """
 
@@ -96,6 +99,7 @@ class Shard:
     node_ptr: IntArray
     edge_ptr: IntArray
     latency: NDArray[np.float64]
+    seconds: NDArray[np.float64]
     task: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -159,8 +163,14 @@ class ShardWriter:
             self._arrays[name].append(np.zeros(1, np.int64))
         self._nodes = self._edges = 0
 
-    def add(self, task: StoredTask, graphs: StageGraphBatch, latency: NDArray[np.float64]) -> None:
-        """Appends the n graphs of a task, with latency (n,) in seconds."""
+    def add(
+        self,
+        task: StoredTask,
+        graphs: StageGraphBatch,
+        latency: NDArray[np.float64],
+        seconds: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Appends the n graphs of a task, with latency (n,) in seconds and, where it is known, what each trial took."""
         index = list(self.tasks).index(task.key) if task.key in self.tasks else len(self.tasks)
         self.tasks.setdefault(task.key, task)
         own = graphs.edge_index - np.repeat(graphs.node_ptr[:-1], np.diff(graphs.edge_ptr))
@@ -171,6 +181,7 @@ class ShardWriter:
             ("node_ptr", graphs.node_ptr[1:] + self._nodes),
             ("edge_ptr", graphs.edge_ptr[1:] + self._edges),
             ("latency", latency),
+            ("seconds", np.full(len(graphs), np.nan) if seconds is None else seconds),
             ("task", np.full(len(graphs), index)),
         ):
             self._arrays[name].append(rows)
@@ -198,7 +209,7 @@ def open_shard(path: Path, source: ShardSource) -> Shard:
             if array.dtype != dtype or len(array) != saved["length"] or _crc(array) != saved["crc32"]:
                 raise RecordError(f"{path}: damaged, {name}.npy is not what was written")
         tasks = tuple(StoredTask(**task) for task in manifest["tasks"])
-        pointers = (np.array(_map(path, name)) for name in ("node_ptr", "edge_ptr", "latency", "task"))
+        pointers = (np.array(_map(path, name)) for name in ("node_ptr", "edge_ptr", "latency", "seconds", "task"))
         return Shard(path, manifest["log"], source, manifest["skipped"], tasks, *pointers)
     except FileNotFoundError as error:
         raise RecordError(f"{path}: no stage graphs there, or damaged: {error}") from error

@@ -49,6 +49,7 @@ class GraphStore:
         self.task_index: NDArray[np.int32] = np.concatenate(task_index)
         self._flop = np.array([task.flop for task in self.tasks])
         self._latency = np.concatenate([shard.latency for shard in self.shards])
+        self._seconds = np.concatenate([shard.seconds for shard in self.shards])
         self._begin = np.cumsum([0, *(len(shard) for shard in self.shards)])
         self._num_nodes = np.concatenate([np.diff(shard.node_ptr) for shard in self.shards])
         self._num_edges = np.concatenate([np.diff(shard.edge_ptr) for shard in self.shards])
@@ -90,6 +91,11 @@ class GraphStore:
         """Seconds, inf for failed records."""
         latency: NDArray[np.float64] = self._latency[as_ids(slots)]
         return latency
+
+    def seconds(self, slots: Iterable[int] | IntArray, /) -> NDArray[np.float64]:
+        """What building and measuring each record took, in seconds; nan where that is not known."""
+        seconds: NDArray[np.float64] = self._seconds[as_ids(slots)]
+        return seconds
 
     def flop(self, slots: Iterable[int] | IntArray, /) -> NDArray[np.float64]:
         """Floating-point operations of the records."""

@@ -155,6 +155,7 @@ def card_text(card: Mapping[str, Any], path: Path) -> str:
         f"{training['device']}.",
         f"* Network: {', '.join(f'{name} {value}' for name, value in card['network'].items())}; "
         f"feature schema {card['schema_version']}.",
+        *_trial_cost(training.get("trial_cost_octaves")),
         f"* {training['records_kept']:,} records travel with it, so that tuning does not make it forget them.",
         f"* Made {made['date']} on {made['machine']['cpu']}, {made['machine']['cores']} cores; {versions}.",
         "",
@@ -181,6 +182,12 @@ def _scores(card: Mapping[str, Any]) -> list[str]:
         "",
         *markdown_table(("operator", "tasks", "records", "pairwise", "top-1", "top-5"), rows),
     ]
+
+
+def _trial_cost(octaves: float | None) -> list[str]:
+    if octaves is None:
+        return []
+    return [f"* The seconds of a trial on held-out workloads: off by a factor of {2.0**octaves:.2f} in the median."]
 
 
 def _limits(card: Mapping[str, Any]) -> list[str]:

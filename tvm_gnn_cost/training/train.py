@@ -182,6 +182,11 @@ class _Training:
         """Calibrates, ranks the held-out tasks, and writes checkpoint and card."""
         self.pretraining.finish(self._options.kept_records)
         trainer, ids = self.pretraining.trainer, self._store.ids_by_task()
+        learnt = [ids[i] for i, held in enumerate(self._held_out) if not held]
+        trainer.learn_trial_cost(self._store, np.concatenate(learnt))
+        held = np.concatenate([np.zeros(0, np.int64), *(ids[i] for i, held in enumerate(self._held_out) if held)])
+        cost = trainer.trial_cost
+        settings = self._settings | {"trial_cost_octaves": None if cost is None else cost.error(self._store, held)}
         rankings = tuple(
             rank_task(trainer.scorer, self._store, task, ids[i])
             for i, task in enumerate(self._store.tasks)
@@ -189,9 +194,7 @@ class _Training:
         )
         model = CostModelCore(None, self._options.pretrain.seed, device=str(trainer.device), config=trainer.config)
         model.adopt(trainer)
-        model.card = card = make_card(
-            self._store, self._skipped, self._held_out, self.pretraining, rankings, self._settings
-        )
+        model.card = card = make_card(self._store, self._skipped, self._held_out, self.pretraining, rankings, settings)
         model.save(output)
         card_file = output.with_suffix(".md")
         try:

@@ -24,7 +24,6 @@ class Ansor:
 
     name = "ansor"
     log_option = "--log-file"
-    population = 2048
 
     def operator_problem(self, words: Sequence[str], target: str, folder: Path | None) -> Problem:
         from tvm_gnn_cost.ansor.tasks import make_task
@@ -45,10 +44,10 @@ class Ansor:
     def log_path(self, stem: str) -> Path:
         return Path(f"{stem}.json")
 
-    def gnn_model(self, seed: int, pretrained: str | None, device: str) -> Any:
+    def gnn_model(self, seed: int, pretrained: str | None, device: str, cost_aware: bool = True) -> Any:
         from tvm_gnn_cost.ansor.cost_model import GNNCostModel
 
-        return GNNCostModel(pretrained=pretrained, seed=seed, device=device)
+        return GNNCostModel(pretrained=pretrained, seed=seed, device=device, cost_aware=cost_aware)
 
     def stock_model(self, seed: int, num_tasks: int, per_round: int) -> Any:
         from tvm.auto_scheduler import XGBModel
@@ -64,14 +63,16 @@ class Ansor:
         options: TuneOptions,
         *,
         seed: int,
-        population: int,
+        population: int | None,
         resume: bool = False,
         database: str | None = None,
         observer: Observer[TuneProgress],
     ) -> TuneResult:
         from tvm_gnn_cost.ansor.tuning import tune_tasks
 
-        search = {"evolutionary_search_population": population, "sample_init_min_population": min(50, population)}
+        search = None
+        if population is not None:
+            search = {"evolutionary_search_population": population, "sample_init_min_population": min(50, population)}
         return tune_tasks(
             problem.tasks,
             model,

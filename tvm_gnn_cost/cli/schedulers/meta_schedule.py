@@ -23,7 +23,6 @@ class MetaSchedule:
 
     name = "metaschedule"
     log_option = "--database"
-    population = 512
 
     def operator_problem(self, words: Sequence[str], target: str, folder: Path | None) -> Problem:
         task = _task(words, target, folder)
@@ -41,11 +40,11 @@ class MetaSchedule:
     def log_path(self, stem: str) -> Path:
         return Path(stem)
 
-    def gnn_model(self, seed: int, pretrained: str | None, device: str) -> Any:
+    def gnn_model(self, seed: int, pretrained: str | None, device: str, cost_aware: bool = True) -> Any:
         require_meta_schedule()
         from tvm_gnn_cost.meta_schedule.cost_model import GNNCostModel
 
-        return GNNCostModel(pretrained=pretrained, seed=seed, device=device)
+        return GNNCostModel(pretrained=pretrained, seed=seed, device=device, cost_aware=cost_aware)
 
     def stock_model(self, seed: int, num_tasks: int, per_round: int) -> Any:
         from tvm_gnn_cost.meta_schedule.stock import xgb_model
@@ -60,12 +59,12 @@ class MetaSchedule:
         options: TuneOptions,
         *,
         seed: int,
-        population: int,
+        population: int | None,
         resume: bool = False,
         database: str | None = None,
         observer: Observer[TuneProgress],
     ) -> TuneResult:
-        from tvm_gnn_cost.meta_schedule.tuning import tune_modules
+        from tvm_gnn_cost.meta_schedule.tuning import POPULATION, tune_modules
 
         return tune_modules(
             problem.tasks,
@@ -75,7 +74,7 @@ class MetaSchedule:
             weights=problem.weights,
             resume=resume,
             seed=seed,
-            population=population,
+            population=population or POPULATION,
             observer=observer,
             source=problem.label,
         )

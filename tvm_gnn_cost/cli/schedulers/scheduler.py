@@ -23,8 +23,6 @@ class Scheduler(Protocol):
     """As `--scheduler` has it."""
     log_option: str
     """The option that names where measurements go."""
-    population: int
-    """Schedules in each generation of its search, by TVM's own default."""
 
     def operator_problem(self, words: Sequence[str], target: str, folder: Path | None) -> Problem:
         """A WORKLOAD with its ARGUMENTs. Raises WorkloadError."""
@@ -38,7 +36,7 @@ class Scheduler(Protocol):
         """Where measurements of this name go."""
         ...
 
-    def gnn_model(self, seed: int, pretrained: str | None, device: str) -> Any:
+    def gnn_model(self, seed: int, pretrained: str | None, device: str, cost_aware: bool = True) -> Any:
         """This package's cost model."""
         ...
 
@@ -54,12 +52,15 @@ class Scheduler(Protocol):
         options: TuneOptions,
         *,
         seed: int,
-        population: int,
+        population: int | None,
         resume: bool = False,
         database: str | None = None,
         observer: Observer[TuneProgress],
     ) -> TuneResult:
-        """One tuning run; `database` is a folder of schedules, where the log is none."""
+        """One tuning run.
+
+        `population` None is the model's own, else TVM's; `database` is a folder of schedules, where the log is none.
+        """
         ...
 
     def untuned_latency(self, problem: Problem) -> float | None:
