@@ -112,14 +112,13 @@ def test_seed_zero_is_a_seed() -> None:
 
 def test_the_model_says_how_much_to_explore_unless_the_user_does(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, Any]] = []
-    policy = auto_scheduler.SketchPolicy
+    make = auto_scheduler.SketchPolicy.__init__
 
-    def spy(*args: Any, params: dict[str, Any], **options: Any) -> Any:
+    def spy(policy: Any, *args: Any, params: dict[str, Any], **options: Any) -> None:
         made.append(dict(params))
-        return policy(*args, params=params, **options)
+        make(policy, *args, params=params, **options)
 
-    spy.DEFAULT_PARAMS = policy.DEFAULT_PARAMS  # type: ignore[attr-defined]
-    monkeypatch.setattr(auto_scheduler, "SketchPolicy", spy)
+    monkeypatch.setattr(auto_scheduler.SketchPolicy, "__init__", spy)
     task = make_task("matmul")
     make_search_policies([task], GNNCostModel(None, device="cpu"), verbose=0)
     make_search_policies([task], GNNCostModel(None, device="cpu"), params={"eps_greedy": 0.05}, verbose=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import multiprocessing
@@ -21,6 +22,7 @@ from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.schedules.fitting import Fit, fit_factors, fit_schedule
+from tvm_gnn_cost.ansor.schedules.neighbours import neighbours
 from tvm_gnn_cost.ansor.schedules.structure import structure_of
 from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.ansor.tasks import make_task
@@ -112,6 +114,39 @@ def test_structures_tell_other_computations_apart() -> None:
     assert structure_of(plain)[0] != structure_of(fused)[0]
     gpu = make_task("matmul", [64, 64, 64], "cuda -max_shared_memory_per_block=49152 -max_threads_per_block=1024")
     assert structure_of(gpu) == structure_of(task_of("matmul", 64, 64, 64))
+
+
+@pytest.mark.parametrize("name", ["conv2d_nhwc", "softmax_mn", "norm_bmn"])
+def test_neighbours_differ_in_one_choice_and_cover_the_same_extents(name: str) -> None:
+    task = task_of(name, *SAME_STRUCTURE[name][0])
+    state = next(s for s in sample_states(task, 20) if any(step[0] == "SP" for step in steps_of(task, s)))
+    steps = steps_of(task, state)
+    found = list(neighbours(steps, is_gpu=False))
+    assert len(found) > 4
+    assert len({json.dumps(other) for other in found} | {json.dumps(steps)}) == len(found) + 1
+    for other in found:
+        (changed,) = (i for i, (one, two) in enumerate(zip(steps, other, strict=True)) if one != two)
+        if other[changed][0] == "SP":
+            _, _, _, extent, lengths, _ = other[changed]
+            assert extent % prod(lengths) == 0 and lengths[-1] <= max(64, steps[changed][4][-1])
+    fitting = []
+    for other in found:
+        with contextlib.suppress(WorkloadError):
+            fitting.append(fit_schedule(task.compute_dag, other, Fit.SIZES))
+    assert len(fitting) > len(found) / 2
+    assert lowers(fitting[:12], task).all()
+    assert sum(str(one) != str(state) for one in fitting) > len(fitting) / 2
+
+
+def test_factors_move_between_all_parts() -> None:
+    split = ["SP", 0, 0, 12, [2, 3], 1]  # 2, 2, 3
+    moved = [other[0][4] for other in neighbours([split], is_gpu=False)]
+    assert sorted(moved) == [[1, 3], [1, 6], [2, 1], [2, 6], [4, 3], [6, 1]]
+    outer = [other[0][4] for other in neighbours([["SP", 0, 0, 12, [2, 3], 0]], is_gpu=False)]  # 2, 3, 2
+    assert sorted(outer) == [[1, 3], [1, 6], [2, 1], [2, 6], [4, 3], [6, 1]]
+    unrolled = [other[0][3] for other in neighbours([["PR", 0, 0, "auto_unroll_max_step$16"]], is_gpu=True)]
+    assert unrolled == [f"auto_unroll_max_step${most}" for most in (0, 64, 512, 1024)]
+    assert [other[0][3] for other in neighbours([["CA", 1, 2, 0]], is_gpu=False)] == [1]
 
 
 # -- the database ------------------------------------------------------------------------------------------------------
@@ -258,7 +293,9 @@ def test_a_folder_that_cannot_be_used_says_so(tmp_path: Path) -> None:
 # -- searching from it -------------------------------------------------------------------------------------------------
 
 
-def tune(task: Any, database: Path, trials: int, per_round: int, log: Path | None = None) -> list[float]:
+def tune(
+    task: Any, database: Path | None, trials: int, per_round: int, log: Path | None = None, **options: Any
+) -> list[float]:
     """The latencies in the order of measurement, in seconds; None where it failed."""
     found: list[float] = []
 
@@ -267,16 +304,16 @@ def tune(task: Any, database: Path, trials: int, per_round: int, log: Path | Non
             found.extend(measured_latency(result) for result in results)
 
     model = GNNCostModel(config=TrainerConfig(max_steps_per_update=10))
-    policies = make_search_policies([task], model, params=SMALL, verbose=0, database=database)
+    policies = make_search_policies([task], model, params=SMALL, verbose=0, database=database, **options)
     callbacks = [Listening(), *([auto_scheduler.RecordToFile(str(log))] if log else [])]
-    options = auto_scheduler.TuningOptions(
+    tuning = auto_scheduler.TuningOptions(
         num_measure_trials=trials,
         num_measures_per_round=per_round,
         runner=auto_scheduler.LocalRunner(repeat=1, min_repeat_ms=5),
         measure_callbacks=callbacks,
         verbose=0,
     )
-    auto_scheduler.TaskScheduler([task], callbacks=[]).tune(options, search_policy=policies)
+    auto_scheduler.TaskScheduler([task], callbacks=[]).tune(tuning, search_policy=policies)
     return found
 
 
@@ -304,6 +341,28 @@ def test_a_search_begins_from_what_is_known(tmp_path: Path) -> None:
     begun = [str(inp.state) for inp in read_records(log, rebuild=True).inputs]
     assert any(state in seeds for state in begun[:4])
     assert ScheduleDatabase(database).counts()[0] == 2
+
+
+@pytest.mark.parametrize("local_search", [True, False])
+def test_the_neighbours_of_the_best_are_tried_from_the_third_round_on(tmp_path: Path, local_search: bool) -> None:
+    task, log = task_of("conv2d_nhwc", 1, 8, 8, 16, 16, 3, 1, 1), tmp_path / "log.json"
+    assert len(tune(task, None, 32, 8, log, local_search=local_search)) == 32
+    records = read_records(log, rebuild=True)
+    states = [str(inp.state) for inp in records.inputs]
+    assert len(set(states)) == 32, "nothing is measured twice"
+    found = []
+    for first in (16, 24):  # a round of 8: an eighth, which comes first, is one of the neighbours
+        best = sorted(range(first), key=lambda i: measured_latency(records.results[i]) or 1.0)[:3]
+        around = [
+            changed for i in best for changed in neighbours(steps_of(task, records.inputs[i].state), is_gpu=False)
+        ]
+        near = set()
+        for changed in around:
+            with contextlib.suppress(WorkloadError):
+                near.add(str(fit_schedule(task.compute_dag, changed, Fit.SIZES)))
+        found.append(states[first] in near)
+    if local_search:
+        assert all(found)
 
 
 def test_a_task_that_goes_on_from_a_log_has_had_its_seeds(tmp_path: Path) -> None:

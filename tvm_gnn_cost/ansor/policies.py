@@ -14,7 +14,7 @@ import numpy as np
 from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
-from tvm_gnn_cost.ansor.schedules.seeding import Measure, seeded_policy
+from tvm_gnn_cost.ansor.schedules.guided_policy import Guidance, guided_policy
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.measuring.task_books import DistinctTasks
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -35,6 +35,7 @@ def make_search_policies(
     *,
     init_search_callbacks: SearchCallbacks | None = None,
     database: str | PathLike[str] | ScheduleDatabase | None = None,
+    local_search: bool = True,
 ) -> list[Any]:
     """One `SketchPolicy` for each task, all with the same cost model, for `TaskScheduler.tune(search_policy=...)`.
 
@@ -58,6 +59,8 @@ def make_search_policies(
             `load_log_file` holds nothing begins with the fastest schedules that the database knows of it, and of tasks
             of the same structure, fitted to its shape: at most half of the first round. What the policies measure is
             added to it.
+        local_search: with a model that is warm (`GNNCostModel`), an eighth of each round from the third on is for the
+            neighbours of the best schedules: those that differ from one in a single choice.
 
     Raises:
         InvalidArgumentError: no tasks, a model that is no cost model, an unknown search parameter, a bad seed, or
@@ -81,7 +84,7 @@ def make_search_policies(
         seed=seed,
         verbose=verbose,
         init_search_callbacks=init_search_callbacks,
-        database=database,
+        guidance=Guidance(database, local_search),
     )
 
 
@@ -94,13 +97,9 @@ def policies_of(
     seed: int | None,
     verbose: int,
     init_search_callbacks: SearchCallbacks | None,
-    database: ScheduleDatabase | None = None,
-    measure: Measure | None = None,
+    guidance: Guidance,
 ) -> list[Any]:
-    """What `make_search_policies` returns, from what is known of the distinct tasks; the model has learnt it before.
-
-    `measure` measures what the database begins a search with, see `seeded_policy`.
-    """
+    """What `make_search_policies` returns, from what is known of the distinct tasks; the model has learnt it before."""
     auto_scheduler = require_auto_scheduler()
     distinct = distinct_tasks(tasks)
     callbacks = _callbacks_of(tasks, distinct, init_search_callbacks)
@@ -113,9 +112,9 @@ def policies_of(
         for i, first in enumerate(distinct.first):
             known = []
             policy = auto_scheduler.SketchPolicy
-            if database is not None:
-                has_begun = history is not None and bool(history.inputs[i])
-                policy = seeded_policy(tasks[first], model, database, measure, has_begun)
+            if guidance.database is not None or hasattr(model, "is_warm"):
+                own = ((), ()) if history is None else (history.inputs[i], history.results[i])
+                policy = guided_policy(tasks[first], model, guidance, own)
             if history is not None and history.inputs[i]:
                 measured = Path(folder) / f"{i}.json"
                 append_records(measured, history.inputs[i], history.results[i])

@@ -23,6 +23,7 @@ from tvm_gnn_cost.ansor.history import History
 from tvm_gnn_cost.ansor.record_log import read_records, repair_log
 from tvm_gnn_cost.ansor.runners import Measuring, open_measuring
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
+from tvm_gnn_cost.ansor.schedules.guided_policy import Guidance
 from tvm_gnn_cost.ansor.task_store import keep_tasks
 from tvm_gnn_cost.ansor.tuning_hooks import (
     batch_callback,
@@ -67,6 +68,7 @@ def tune_tasks(
     observer: Observer[TuneProgress] = unobserved,
     source: str = "",
     database: str | os.PathLike[str] | None = None,
+    local_search: bool = True,
 ) -> TuneResult:
     """Tune tasks that share a cost model, writing every measurement to `log_file`.
 
@@ -88,6 +90,7 @@ def tune_tasks(
         source: what the tasks come from, such as a network: kept beside the log, see `records.saved_tasks`.
         database: a folder of schedules that the searches begin from, and that what is measured is added to; see
             `make_search_policies`.
+        local_search: whether the neighbours of the best schedules are tried; see `make_search_policies`.
 
     Raises InvalidArgumentError for arguments that do not fit, RecordError for a log that cannot be read or written or a
     database that cannot be used, MeasurementError where `options.measure.tracker` has no server that fits, or none that
@@ -116,7 +119,18 @@ def tune_tasks(
     targets = [task.target for task in run.tasks]
     with interrupts, interrupts.held(), open_measuring(options.measure, targets, run.is_stopping) as measuring:
         try:
-            _tune(run, tasks, model, options, measuring, seed, search_params, init_search_callbacks, schedules)
+            _tune(
+                run,
+                tasks,
+                model,
+                options,
+                measuring,
+                seed,
+                search_params,
+                init_search_callbacks,
+                schedules,
+                local_search,
+            )
         except Stopped:
             pass
         except MeasurementError as error:
@@ -141,6 +155,7 @@ def _tune(
     search_params: dict[str, Any] | None,
     init_search_callbacks: SearchCallbacks | None,
     database: ScheduleDatabase | None,
+    local_search: bool,
 ) -> None:
     auto_scheduler = require_auto_scheduler()
     from tvm_gnn_cost.ansor.policies import policies_of
@@ -165,8 +180,7 @@ def _tune(
         seed=seed,
         verbose=0,
         init_search_callbacks=init_search_callbacks,
-        database=database,
-        measure=batch_measure(run, measuring),
+        guidance=Guidance(database, local_search, batch_measure(run, measuring)),
     )
     searched = [budgeted(policies[first], i, run) for i, first in enumerate(run.distinct.first)]
     if hasattr(model, "is_warm"):  # a model that says what its scores mean

@@ -56,6 +56,8 @@ def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
         def load(self, file_name: str) -> None:
             model.load(file_name)
 
+    if hasattr(model, "is_warm"):
+        TimedModel.is_warm = property(lambda self: model.is_warm)
     return TimedModel()
 
 

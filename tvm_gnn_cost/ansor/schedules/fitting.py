@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tvm.auto_scheduler import ComputeDAG
     from tvm.auto_scheduler.loop_state import StateObject
 
-_MOST_INNERMOST = 64
+MOST_INNERMOST = 64
 """`max_innermost_split_factor` of TVM's search, which its mutations keep to."""
 _INNER_WEIGHT = 2.0
 """How much more a factor counts than the next one outside of it: the innermost decides about vectors and registers."""
@@ -70,7 +70,7 @@ def fit_factors(extent: int, lengths: Sequence[int], was: int, fit: Fit) -> tupl
     grown = (extent / was) ** (1.0 / (1 + len(lengths))) if fit is Fit.SHARES else 1.0
     wanted = [math.log2(length * grown) for length in lengths]
     weights = [_INNER_WEIGHT**place for place in range(len(lengths))]
-    bound = max(_MOST_INNERMOST, lengths[-1])
+    bound = max(MOST_INNERMOST, lengths[-1])
     outside = math.log2(outer * grown) if fit is Fit.SHARES else None
 
     def misfit(factors: tuple[int, ...]) -> float:

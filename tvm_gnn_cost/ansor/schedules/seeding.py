@@ -1,21 +1,16 @@
-"""Searches that begin from what a database of schedules knows.
+"""What a database of schedules knows of a task and of similar ones, as schedules of the task; and how to measure them.
 
-Before a task's first round the fastest schedules of the task itself and of similar ones are fitted to it, scored by the
-model, and the best are measured. The search then has them as measured schedules: it starts from them, and does not
-measure them again.
+The fastest schedules of the task itself and of similar ones are fitted to it and scored by the model.
 """
 
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tvm_gnn_cost.ansor.record_log import append_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.schedules.fitting import Fit, fit_schedule
 from tvm_gnn_cost.errors import WorkloadError
@@ -31,8 +26,6 @@ Measure: TypeAlias = "Callable[[list[MeasureInput], ProgramMeasurer], list[Measu
 
 logger = logging.getLogger("tvm_gnn_cost")
 
-_SHARE = 0.5
-"""Of the first round, at most."""
 _OWN = 4
 """Schedules of the task itself that are measured again, whatever the model says of them."""
 _WORTH = 0.25
@@ -90,56 +83,3 @@ def one_by_one(inputs: list[MeasureInput], measurer: ProgramMeasurer) -> list[Me
         )
         results += EmptyPolicy(begun).continue_search_one_round(1, measurer)[1]
     return results
-
-
-def seeded_policy(
-    task: SearchTask, model: Any, database: ScheduleDatabase, measure: Measure | None, has_begun: bool
-) -> Any:
-    """A class of SketchPolicy whose first round begins from what a database knows; made as SketchPolicy is.
-
-    Args:
-        task, model: what the policy will be made for.
-        database: asked when the first round begins.
-        measure: measures the seeds. None: `one_by_one`; what is measured in any round is then added to the database.
-        has_begun: the search goes on from records of its own: it had its seeds.
-    """
-    from tvm.auto_scheduler import _ffi_api
-    from tvm.auto_scheduler.search_policy import PreloadMeasuredStates, SketchPolicy
-
-    auto_scheduler = require_auto_scheduler()
-
-    class SeededPolicy(SketchPolicy):  # type: ignore[misc]
-        """A SketchPolicy whose first round begins with seeds."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.has_begun = has_begun
-
-        def continue_search_one_round(self, num_measure: int, measurer: Any) -> tuple[list[Any], list[Any]]:
-            inputs: list[Any] = []
-            results: list[Any] = []
-            if not self.has_begun:
-                self.has_begun = True
-                inputs, results = self._begin(max(1, int(_SHARE * num_measure)), measurer)
-            if len(inputs) < num_measure:
-                chosen, measured = super().continue_search_one_round(num_measure - len(inputs), measurer)
-                inputs, results = inputs + list(chosen), results + list(measured)
-            if measure is None:
-                database.add(inputs, results)
-            return inputs, results
-
-        def _begin(self, count: int, measurer: Any) -> tuple[list[Any], list[Any]]:
-            seeds = find_seeds(database, task, model, count)
-            if not seeds:
-                return [], []
-            inputs = [auto_scheduler.MeasureInput(task, state) for state in seeds]
-            results = list((measure or one_by_one)(inputs, measurer))
-            inputs = inputs[: len(results)]
-            with tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-") as folder:
-                log = Path(folder) / "seeds.json"
-                append_records(log, inputs, results)
-                _ffi_api.SearchPolicyRunCallbacks(self, [PreloadMeasuredStates(str(log))])
-            model.update(inputs, results)
-            return inputs, results
-
-    return SeededPolicy
