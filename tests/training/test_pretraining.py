@@ -18,6 +18,7 @@ from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 from tvm_gnn_cost.learning import Trainer, TrainerConfig
 from tvm_gnn_cost.learning.checkpoint import weight_tensors
 from tvm_gnn_cost.learning.optimisation import Optimisation
+from tvm_gnn_cost.learning.parallel import Processes
 from tvm_gnn_cost.learning.sampling import BatchSampler, spread, thin_out
 from tvm_gnn_cost.records.source import GivenRecords, group_ids
 from tvm_gnn_cost.records.task import StoredTask
@@ -45,10 +46,14 @@ def toy_data(tasks: int = 7, held_out: int = 3) -> PretrainingData:
 
 
 def new_training(
-    options: PretrainOptions, data: PretrainingData | None = None, config: TrainerConfig = CONFIG, **identity: Any
+    options: PretrainOptions,
+    data: PretrainingData | None = None,
+    config: TrainerConfig = CONFIG,
+    processes: Processes | None = None,
+    **identity: Any,
 ) -> Pretraining:
     trainer = Trainer(config, node_dim=NODE_DIM, edge_dim=EDGE_DIM, seed=1, device="cpu")
-    return Pretraining(trainer, data or toy_data(), options, identity)
+    return Pretraining(trainer, data or toy_data(), options, identity, processes)
 
 
 def stop_after(steps: int) -> Callable[[], bool]:

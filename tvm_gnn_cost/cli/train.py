@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,15 +84,16 @@ def train(
       tvm-gnn-cost train pools --hold-out-operators softmax_mn,dense --output without.ckpt
       tvm-gnn-cost train network.json --register my_network.py --output mine.ckpt
       tvm-gnn-cost train logs/*.json tuned_by_metaschedule --output both.ckpt
+      torchrun --nproc-per-node 2 -m tvm_gnn_cost train logs/*.json --output mine.ckpt
 
     In a tuning script: GNNCostModel(pretrained="mine.ckpt"); on the command line: --pretrained mine.ckpt.
     """
+    from tvm_gnn_cost.learning.parallel import launched_processes
     from tvm_gnn_cost.logs.training import train_on_logs
     from tvm_gnn_cost.records.logs import find_logs
     from tvm_gnn_cost.training.pretraining import PretrainOptions
     from tvm_gnn_cost.training.train import TrainOptions
 
-    console = Console()
     if epochs is None and minutes is None:
         epochs = DEFAULT_EPOCHS
     options = TrainOptions(
@@ -105,10 +107,24 @@ def train(
     )
     target = Path(output)
     folder = Path(work) if work else target.with_suffix(".work")
-    with Display(console, _Status(epochs)) as display:
-        result = train_on_logs(
-            find_logs(logs), target, folder, options, display, definitions=[Path(p) for p in register], restart=restart
-        )
+    with launched_processes(device) as processes:
+        is_first = processes is None or processes.is_first
+        console = Console(quiet=not is_first)
+        if processes is not None:
+            options = replace(options, device=str(processes.device))
+        with Display(console, _Status(epochs)) as display:
+            result = train_on_logs(
+                find_logs(logs),
+                target,
+                folder,
+                options,
+                display,
+                definitions=[Path(p) for p in register],
+                restart=restart,
+                processes=processes,
+            )
+    if not is_first:
+        return 0
     if result is None:
         console.print(f"Stopped early; {folder} keeps what was done, and the same command goes on.", soft_wrap=True)
         return 130

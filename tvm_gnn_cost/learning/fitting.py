@@ -16,6 +16,7 @@ from tvm_gnn_cost.graphs.stage_graph import FloatArray, IntArray, StageGraphBatc
 from tvm_gnn_cost.learning.calibration import log_throughput
 from tvm_gnn_cost.learning.losses import get_loss
 from tvm_gnn_cost.learning.optimisation import Optimisation, learning_rate_share
+from tvm_gnn_cost.learning.parallel import Processes
 from tvm_gnn_cost.learning.sampling import BatchSampler, spread
 from tvm_gnn_cost.learning.scoring import Scorer
 from tvm_gnn_cost.records.source import RecordSource
@@ -47,6 +48,7 @@ class Fitting:
         best_latency: of a task, in seconds.
         optimisation: of the network.
         loss: a name that `get_loss` takes.
+        processes: that share each batch; None: this one alone.
 
     Attributes:
         steps: made so far.
@@ -60,7 +62,9 @@ class Fitting:
         best_latency: Callable[[str], float],
         optimisation: Optimisation,
         loss: str,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = processes
         self.scorer, self.source, self.sampler, self.best_latency = scorer, source, sampler, best_latency
         self.optimisation, self.loss = optimisation, get_loss(loss)
         self.steps = 0
@@ -73,9 +77,16 @@ class Fitting:
         network = self.scorer.network
         ids, graphs = gather_within(self.source, self.sampler.draw(), MAX_NODES_PER_STEP)
         with randomness(network, self.sampler.generator):
-            score, _ = network(*self.scorer.tensors(graphs))
+            if self.processes is None:
+                score, _ = network(*self.scorer.tensors(graphs))
+            else:
+                score = self.processes.scores(self.scorer, graphs)
         loss = self.loss(score, *self.labels(ids))
-        value = self.optimisation.step(loss, learning_rate_share(self.steps, progress))
+        rate = learning_rate_share(self.steps, progress)
+        if self.processes is None:
+            value = self.optimisation.step(loss, rate)
+        else:
+            value = self.optimisation.step(loss, rate, self.processes.sum_gradients)
         if not math.isnan(value):
             self.steps += 1
         return value

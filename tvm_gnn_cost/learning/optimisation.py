@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,13 +50,18 @@ class Optimisation:
         self._averaged.n_averaged.fill_(1)  # of the average the weights before the first step are a part
         self._best = self._weights()
 
-    def step(self, loss: Tensor, rate: float) -> float:
+    def step(
+        self, loss: Tensor, rate: float, together: Callable[[list[nn.Parameter]], None] = lambda parameters: None
+    ) -> float:
         """One step down the gradient of `loss`, at this share of the peak learning rate.
+
+        `together` is called with the parameters when they have their gradients, and may change these.
 
         Returns the loss; nan where it or its gradient is not finite, and then nothing has changed.
         """
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        together(self._parameters)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT_NORM)
         value = float(loss.detach())
         if not (math.isfinite(value) and bool(torch.isfinite(norm))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tvm_gnn_cost.learning.parallel import Processes
 from tvm_gnn_cost.logs.shards import read_logs
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import Observer, Progress
@@ -20,13 +21,14 @@ def train_on_logs(
     *,
     definitions: Sequence[Path] = (),
     restart: bool = False,
+    processes: Processes | None = None,
 ) -> TrainResult | None:
     """Reads the logs and trains a network on them; None if Ctrl-C (in the main thread) ended it, and the same call goes
     on.
 
     Args:
         logs: record logs of one kind of target, see `find_logs`.
-        output, options, observer, restart: see `train_network`.
+        output, options, observer, restart, processes: see `train_network`. The first process reads what is new.
         work: a folder for the stage graphs and the state of the training.
         definitions: Python files that register workloads of the logs; they are executed.
 
@@ -42,9 +44,20 @@ def train_on_logs(
         # Held throughout: TVM swallows a KeyboardInterrupt, and one that comes while a file is made leaves it behind.
         with interrupts.held():
             try:
+                if processes is not None and not processes.is_first:
+                    processes.wait()
                 shards = read_logs(logs, work / "graphs", definitions, reading)
+                if processes is not None and processes.is_first:
+                    processes.wait()
             except KeyboardInterrupt:
                 return None
             return train_network(
-                shards, output, work, options, observer, restart=restart, stop=lambda: interrupts.requested
+                shards,
+                output,
+                work,
+                options,
+                observer,
+                restart=restart,
+                stop=lambda: interrupts.requested,
+                processes=processes,
             )

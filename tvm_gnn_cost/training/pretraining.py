@@ -33,6 +33,7 @@ from tvm_gnn_cost.learning.checkpoint import load_weights, scaler_counts, weight
 from tvm_gnn_cost.learning.fitting import Fitting
 from tvm_gnn_cost.learning.metrics import MIN_RANKED, pairwise_accuracy
 from tvm_gnn_cost.learning.optimisation import Optimisation
+from tvm_gnn_cost.learning.parallel import Processes
 from tvm_gnn_cost.learning.replay_buffer import TaskStats
 from tvm_gnn_cost.learning.sampling import BatchSampler, spread, thin_out
 from tvm_gnn_cost.learning.threads import single_threaded
@@ -158,6 +159,7 @@ class Pretraining:
         options: how.
         identity: JSON values, by name, that tell this training from others; `restore` refuses a state in which one
             differs.
+        processes: that train together; each makes the same calls. None: this one alone.
 
     Attributes:
         checks: all so far.
@@ -165,8 +167,14 @@ class Pretraining:
     """
 
     def __init__(
-        self, trainer: Trainer, data: PretrainingData, options: PretrainOptions, identity: Mapping[str, Any]
+        self,
+        trainer: Trainer,
+        data: PretrainingData,
+        options: PretrainOptions,
+        identity: Mapping[str, Any],
+        processes: Processes | None = None,
     ) -> None:
+        self._processes = processes
         self.trainer, self.data, self.options, self.identity = trainer, data, options, dict(identity)
         self.checks: list[Check] = []
         self.stopped_by: str | None = None
@@ -183,6 +191,7 @@ class Pretraining:
             self._best_latency.__getitem__,
             self._optimisation,
             trainer.config.loss,
+            processes,
         )
         ranked = [ids for ids in data.held_out if len(ids) >= MIN_RANKED]
         self._checked = [
@@ -232,7 +241,7 @@ class Pretraining:
         The state is saved at `path` twice a minute and in the end. Raises CheckpointError where that fails.
         """
         last = saved = time.monotonic()
-        while self.stopped_by is None and not stop():
+        while self.stopped_by is None and not self._is_to_stop(stop):
             self._step()
             now = time.monotonic()
             self.seconds_, last = self.seconds_ + now - last, now
@@ -286,7 +295,12 @@ class Pretraining:
             self.trainer.forget_records()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all that the next step depends on, atomically. Raises CheckpointError where that fails."""
+        """Writes all that the next step depends on, atomically; of several processes the first does.
+
+        Raises CheckpointError where that fails.
+        """
+        if self._processes is not None and not self._processes.is_first:
+            return
         moments, optimisation = self._optimisation.state()
         meta = {
             "format": FORMAT,
@@ -326,6 +340,13 @@ class Pretraining:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise CheckpointError(f"{path}: damaged ({error!r}); {_BEGIN_ANEW}") from error
+
+    def _is_to_stop(self, stop: Callable[[], bool]) -> bool:
+        """Asks all processes, which then have one clock."""
+        if self._processes is None:
+            return stop()
+        is_to_stop, self.seconds_ = self._processes.agree(stop(), self.seconds_)
+        return is_to_stop
 
     @property
     def _epoch(self) -> float:

@@ -25,6 +25,7 @@ from tvm_gnn_cost.graphs.stage_graph import IntArray
 from tvm_gnn_cost.learning import Trainer, TrainerConfig
 from tvm_gnn_cost.learning.checkpoint import finite_config
 from tvm_gnn_cost.learning.cost_model import CostModelCore
+from tvm_gnn_cost.learning.parallel import Processes
 from tvm_gnn_cost.learning.starting import continue_trainer, new_trainer, shipped_checkpoint
 from tvm_gnn_cost.records.shards import Shard
 from tvm_gnn_cost.records.source import JoinedRecords, RecordSource
@@ -101,8 +102,11 @@ def train_network(
     *,
     restart: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    processes: Processes | None = None,
 ) -> TrainResult | None:
     """Trains a network on records; None if `stop()` ended it, and the same call goes on.
+
+    In all but the first of several processes it is None, too.
 
     Args:
         shards: records of one kind of target.
@@ -112,6 +116,7 @@ def train_network(
         observer: told, in the phase "start", what is learnt from what, and then of every step (`PretrainProgress`).
         restart: forget the state of a training that was stopped.
         stop: asked before each step.
+        processes: that train it together, each making the same call with the same folders; the first writes.
 
     Raises:
         InvalidArgumentError: an option is wrong, or differs from those of the training that is to be continued.
@@ -120,17 +125,22 @@ def train_network(
     """
     make_folders(output, work)
     state = _state_file(work, output)
-    training = _Training(shards, options)
-    if restart:
+    training = _Training(shards, options, processes)
+    if restart and (processes is None or processes.is_first):
         state.unlink(missing_ok=True)
+    if processes is not None:
+        processes.wait()
     if state.exists():
         training.pretraining.restore(state)
     else:
         training.pretraining.fit_scalers()
     observer(Progress(phase="start", done=0, total=1, note=training.summary))
-    if not training.pretraining.run(state, observer, stop):
-        return None
-    return training.finish(output)
+    is_done = training.pretraining.run(state, observer, stop)
+    if processes is not None:
+        processes.wait()  # for the first to have saved
+        if not processes.is_first:
+            return None
+    return training.finish(output) if is_done else None
 
 
 def make_folders(output: Path, work: Path) -> None:
@@ -152,7 +162,7 @@ def _state_file(work: Path, output: Path) -> Path:
 class _Training:
     """The parts of one training."""
 
-    def __init__(self, shards: Sequence[Shard], options: TrainOptions) -> None:
+    def __init__(self, shards: Sequence[Shard], options: TrainOptions, processes: Processes | None) -> None:
         self._options = options
         self._skipped = sum(shard.skipped for shard in shards)
         self._store = _open_store(shards, self._skipped)
@@ -167,7 +177,7 @@ class _Training:
             "device": trainer.device.type,
         }
         identity = _identity(self._store, self._settings | digest, options.pretrain, trainer.config)
-        self.pretraining = Pretraining(trainer, self._data, options.pretrain, identity)
+        self.pretraining = Pretraining(trainer, self._data, options.pretrain, identity, processes)
 
     @property
     def summary(self) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.learning.networks.gcn import StageGCN
-from tvm_gnn_cost.learning.networks.stage_network import StageNetwork
+from tvm_gnn_cost.learning.networks.stage_network import RowDropout, StageNetwork
 
 
 class StageMLP(StageNetwork):
@@ -31,7 +31,7 @@ class StageMLP(StageNetwork):
     def build(self, dropout: float) -> int:
         layers: list[nn.Module] = list(self.make_encoder(self.node_dim, dropout))
         for _ in range(self.num_layers - 1):
-            layers += [nn.SiLU(), nn.Dropout(dropout), nn.Linear(self.hidden_dim, self.hidden_dim)]
+            layers += [nn.SiLU(), RowDropout(dropout), nn.Linear(self.hidden_dim, self.hidden_dim)]
         self.node_encoder = nn.Sequential(*layers)
         return self.hidden_dim
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 from torch_geometric.nn import GCNConv
 
-from tvm_gnn_cost.learning.networks.stage_network import StageNetwork, TimeHead
+from tvm_gnn_cost.learning.networks.stage_network import RowDropout, StageNetwork, TimeHead
 
 
 class StageGCN(StageNetwork):
@@ -42,6 +42,8 @@ class StageGCN(StageNetwork):
     the convolutions pass along the edges.
     """
 
+    of_edges = ("edge_encoder", "reading_head")
+
     def build(self, dropout: float) -> int:
         hidden, blocks = self.hidden_dim, range(self.num_layers)
         width = hidden * (self.num_layers + 1)
@@ -56,7 +58,7 @@ class StageGCN(StageNetwork):
         self.forward_convs = nn.ModuleList(self.init_conv(hidden, hidden) for _ in blocks)
         self.backward_convs = nn.ModuleList(self.init_conv(hidden, hidden) for _ in blocks)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in blocks)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = RowDropout(dropout)
         return width
 
     def init_conv(self, in_channels: int, out_channels: int) -> nn.Module:
@@ -68,7 +70,7 @@ class StageGCN(StageNetwork):
         self, node_features: Tensor, edge_index: Tensor, edge_features: Tensor, node_graph: Tensor, num_graphs: int
     ) -> Tensor:
         x = self.node_encoder(node_features)
-        if not (self.edge_dim and edge_index.shape[1]):
+        if not (self.edge_dim and (edge_index.shape[1] or self.batch_edges)):
             own: Tensor = self.head(self._convolve(x, edge_index))
             return own
         producers, consumers = edge_index

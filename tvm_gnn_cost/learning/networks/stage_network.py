@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +47,10 @@ class StageNetwork(nn.Module):
     """
 
     head: nn.Sequential
+    of_edges: tuple[str, ...] = ()
+    """Its modules through which edges go; through the others go nodes."""
+    batch_edges: int | None = None
+    """Edges of the batch that the graphs at hand are a part of; None: they are all of it."""
 
     def __init__(
         self,
@@ -95,12 +102,30 @@ class StageNetwork(nn.Module):
         """The time that every stage takes, (N,), above 0. The arguments are those of `forward`."""
         raise NotImplementedError
 
+    @contextmanager
+    def part_of_batch(self, nodes: tuple[int, int, int], edges: tuple[int, int, int]) -> Iterator[None]:
+        """Inside, what is dropped is drawn for a whole batch, of which only a part goes through.
+
+        Args:
+            nodes, edges: begin and end of the part, and the length of the whole.
+        """
+        dropouts = {name: module for name, module in self.named_modules() if isinstance(module, RowDropout)}
+        for name, module in dropouts.items():
+            module.rows = edges if name.partition(".")[0] in self.of_edges else nodes
+        self.batch_edges = edges[2]
+        try:
+            yield
+        finally:
+            self.batch_edges = None
+            for module in dropouts.values():
+                module.rows = None
+
     def make_encoder(self, columns: int, dropout: float) -> nn.Sequential:
         """From features of a stage or an edge by itself, (M, columns), to (M, hidden_dim)."""
         return nn.Sequential(
             nn.Linear(columns, self.hidden_dim),
             nn.SiLU(),
-            nn.Dropout(dropout),
+            RowDropout(dropout),
             nn.Linear(self.hidden_dim, self.hidden_dim),
         )
 
@@ -129,6 +154,23 @@ class StageNetwork(nn.Module):
         )
 
 
+class RowDropout(nn.Dropout):
+    """Dropout of rows that may be a part of a batch: what is dropped is then drawn for all of it.
+
+    Attributes:
+        rows: begin and end of the part, and the length of the whole; None: the rows are the whole.
+    """
+
+    rows: tuple[int, int, int] | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.rows is None or not self.training or not self.p:
+            return super().forward(input)
+        begin, end, total = self.rows
+        kept = torch.empty((total, *input.shape[1:]), dtype=input.dtype, device=input.device).bernoulli_(1.0 - self.p)
+        return input * kept.div_(1.0 - self.p)[begin:end]
+
+
 class TimeHead(nn.Module):
     r"""The last layers: from hidden values, before their activation, to times above 0.
 
@@ -148,7 +190,7 @@ class TimeHead(nn.Module):
 
     def __init__(self, hidden_dim: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = RowDropout(dropout)
         self.last = nn.Linear(hidden_dim, TIME_PARTS)
 
     def forward(self, hidden: Tensor) -> Tensor:
