@@ -114,7 +114,7 @@ def test_states_at_which_stock_aborts_have_no_rows(
         return extract(states, task)
 
     monkeypatch.setattr(stock.feature, "get_per_store_features_from_states", fragile)
-    first = {name: getattr(measured, name)[:8] for name in ("states", "latency", "readings")}
+    first = {name: getattr(measured, name)[:8] for name in ("states", "latency", "readings", "seconds")}
     some = replace(measured, **first, digest="some")
     task = ablation.make_task(some, folder)
     whole = tasks[0].select(np.delete(np.arange(8), 3))
