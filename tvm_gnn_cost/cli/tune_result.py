@@ -40,7 +40,8 @@ def print_result(console: Console, problem: Problem, result: TuneResult, untuned
     if result.total_latency_s is not None and len(problem.tasks) > 1:
         lines.insert(0, total_text(result.total_latency_s, untuned_s))
     if result.gain_left is not None:
-        lines.insert(0, f"further trials are expected to save {result.gain_left:.1%}")
+        ended = "; so the run ended" if LITTLE_LEFT in result.left else ""
+        lines.insert(0, f"further trials are expected to save {result.gain_left:.1%}{ended}")
     if result.exhausted:
         lines.insert(0, "the search found no further schedule to measure")
     elif LITTLE_LEFT not in result.left:

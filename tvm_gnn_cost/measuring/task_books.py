@@ -68,7 +68,8 @@ class TaskBook:
     measured: int = 0  # in this run
     failed: int = 0
     learnt_best_s: float | None = None  # when the model last learnt of it
-    rounds: int = 0  # of this run, that the model has learnt
+    begun: int = 0  # rounds of this run
+    rounds: int = 0  # of these, that the model has learnt
     gain: ExpectedGain = field(default_factory=ExpectedGain)
     shortlist: Shortlist = field(default_factory=Shortlist)
 

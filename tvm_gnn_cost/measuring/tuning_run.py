@@ -134,7 +134,7 @@ class TuningRun:
                     continue
                 return None
             total += weight * book.best_s
-            saved += weight * book.best_s * (0.0 if book.left else book.gain.left)
+            saved += weight * book.best_s * (book.gain.left if book.left in ("", LITTLE_LEFT) else 0.0)
         return saved / total if total else None
 
     def _has_enough(self) -> bool:
@@ -192,6 +192,7 @@ class TuningRun:
     def select(self, task: int) -> None:
         """A round of one task begins."""
         self._task, self._has_begun = task, True
+        self._books[task].begun += 1
         self.check_stop()
         self.begin("search")
 
@@ -248,7 +249,7 @@ class TuningRun:
         if not self._has_begun:  # it learns what a log holds
             return
         book = self._books[self._task]
-        book.rounds += 1
+        book.rounds = book.begun  # it may learn a round in parts
         best, before = min((s for s in latencies if s is not None), default=None), book.learnt_best_s
         book.learnt_best_s = min((s for s in (best, before) if s is not None), default=None)
         if rescore is None:
