@@ -18,7 +18,7 @@ from tvm_gnn_cost.ansor.pools import read_pools
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 from tvm_gnn_cost.learning import load_checkpoint, pairwise_accuracy
-from tvm_gnn_cost.learning.checkpoint import weight_tensors
+from tvm_gnn_cost.learning.weights import weight_tensors
 from tvm_gnn_cost.logs.shards import read_logs
 from tvm_gnn_cost.records.store import GraphStore
 

@@ -16,10 +16,10 @@ import pytest
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
 from tvm_gnn_cost.graphs.stage_graph import StageGraphBatch
 from tvm_gnn_cost.learning import Trainer, TrainerConfig
-from tvm_gnn_cost.learning.checkpoint import weight_tensors
 from tvm_gnn_cost.learning.optimisation import Optimisation
 from tvm_gnn_cost.learning.parallel import Processes
 from tvm_gnn_cost.learning.sampling import BatchSampler, spread, thin_out
+from tvm_gnn_cost.learning.weights import weight_tensors
 from tvm_gnn_cost.records.source import GivenRecords, group_ids
 from tvm_gnn_cost.records.task import StoredTask
 from tvm_gnn_cost.testing.toy_graphs import EDGE_DIM, NODE_DIM, toy_task

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 sys.path[:] = {path!r}
 from test_pretraining import new_training, stop_after
-from tvm_gnn_cost.learning.checkpoint import weight_tensors
+from tvm_gnn_cost.learning.weights import weight_tensors
 from tvm_gnn_cost.learning.parallel import launched_processes
 from tvm_gnn_cost.training.pretraining import PretrainOptions
 

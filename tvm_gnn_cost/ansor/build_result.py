@@ -66,12 +66,17 @@ class BuildResult:
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the library with its parameters, for `tvm.runtime.load_module`. Raises BuildError."""
-        target = Path(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self.library.export_library(str(target))
-        except Exception as error:  # the linker's and the file system's
-            raise BuildError(
-                f"{target} cannot be written: {last_line(error)}; a name that ends in .tar gets object files, to be "
-                "linked where they are used"
-            ) from error
+        export_library(self.library, path)
+
+
+def export_library(library: Any, path: str | os.PathLike[str]) -> None:
+    """Write what TVM has compiled; folders that are not there are made. Raises BuildError."""
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        library.export_library(str(target))
+    except Exception as error:  # the linker's and the file system's
+        raise BuildError(
+            f"{target} cannot be written: {last_line(error)}; a name that ends in .tar gets object files, to be "
+            "linked where they are used"
+        ) from error

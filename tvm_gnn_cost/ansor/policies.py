@@ -16,6 +16,7 @@ from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.schedules.guided_policy import Guidance, guided_policy
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.measuring.task_books import DistinctTasks
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
@@ -112,7 +113,7 @@ def policies_of(
         for i, first in enumerate(distinct.first):
             known = []
             policy = auto_scheduler.SketchPolicy
-            if guidance.database is not None or hasattr(model, "is_warm"):
+            if guidance.database is not None or makes_promises(model):
                 own = ((), ()) if history is None else (history.inputs[i], history.results[i])
                 policy = guided_policy(tasks[first], model, guidance, own)
             if history is not None and history.inputs[i]:

@@ -35,6 +35,7 @@ from tvm_gnn_cost.ansor.tuning_hooks import (
 )
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
+from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.measuring.task_books import checked_weights
 from tvm_gnn_cost.measuring.tuning_run import Stopped
 from tvm_gnn_cost.records.saved_tasks import tasks_path
@@ -128,8 +129,7 @@ def tune_tasks(
                 seed,
                 search_params,
                 init_search_callbacks,
-                schedules,
-                local_search,
+                Guidance(schedules, local_search, batch_measure(run, measuring)),
             )
         except Stopped:
             pass
@@ -154,8 +154,7 @@ def _tune(
     seed: int,
     search_params: dict[str, Any] | None,
     init_search_callbacks: SearchCallbacks | None,
-    database: ScheduleDatabase | None,
-    local_search: bool,
+    guidance: Guidance,
 ) -> None:
     auto_scheduler = require_auto_scheduler()
     from tvm_gnn_cost.ansor.policies import policies_of
@@ -180,10 +179,10 @@ def _tune(
         seed=seed,
         verbose=0,
         init_search_callbacks=init_search_callbacks,
-        guidance=Guidance(database, local_search, batch_measure(run, measuring)),
+        guidance=guidance,
     )
     searched = [budgeted(policies[first], i, run) for i, first in enumerate(run.distinct.first)]
-    if hasattr(model, "is_warm"):  # a model that says what its scores mean
+    if makes_promises(model):
         search_by_gain(run, searched, tune_option)
     else:
         make_scheduler(run).tune(tune_option, search_policy=searched)

@@ -9,6 +9,7 @@ from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.runners import Measuring
 from tvm_gnn_cost.ansor.schedules.seeding import Measure
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
+from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
         def load(self, file_name: str) -> None:
             model.load(file_name)
 
-    if hasattr(model, "is_warm"):
+    if makes_promises(model):
         TimedModel.is_warm = property(lambda self: model.is_warm)
     return TimedModel()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from rich.table import Table
 from tvm_gnn_cost.cli.options import make_problem, problem_options
 from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.cli.schedulers.choice import find_scheduler
-from tvm_gnn_cost.errors import BuildError, last_line
 from tvm_gnn_cost.report.formats import format_ms
 
 if TYPE_CHECKING:
@@ -63,35 +61,28 @@ def apply(database: str, log_file: str | None, output: str | None, as_json: bool
             err=True,
         )
         return 1
-    with ExitStack() as stack:
-        if log_file is None and output is not None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-"))
-            log_file = str(Path(folder) / "best.json")
-            written = ""
-        else:
-            written = log_file or ""
-        if log_file is not None:
-            write_best(log_file, known, problem.tasks, problem.weights)
-        if output is not None and log_file is not None:
-            _compile(problem, log_file, Path(output))
-    for what, path in (("records", written), ("library", output or "")):
+    if log_file is not None:
+        write_best(log_file, known, problem.tasks, problem.weights)
+    if output is not None:
+        with tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-") as folder:
+            log = str(Path(folder) / "best.json")
+            write_best(log, known, problem.tasks, problem.weights)
+            _compile(problem, log, output)
+    for what, path in (("records", log_file), ("library", output)):
         if path and not as_json:
             click.echo(f"{what}: {path}")
     return 0
 
 
-def _compile(problem: Problem, log: str, output: Path) -> None:
+def _compile(problem: Problem, log: str, output: str) -> None:
+    from tvm_gnn_cost.ansor.build_result import export_library
     from tvm_gnn_cost.ansor.schedules.applying import build_known, build_operator
 
     if problem.network is None:
         library = build_operator(problem.tasks[0], log)
     else:
         library = build_known(problem.network, log, problem.tasks[0].target, problem.tasks)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        library.export_library(str(output))
-    except Exception as error:  # the linker's and the file system's
-        raise BuildError(f"{output} cannot be written: {last_line(error)}") from error
+    export_library(library, output)
 
 
 def _facts(problem: Problem, known: Sequence[KnownTask]) -> dict[str, Any]:

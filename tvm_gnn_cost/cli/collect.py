@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from tvm_gnn_cost.collection.options import COLLECT_MEASURE
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions
 from tvm_gnn_cost.report.formats import format_ms, short_hash
+from tvm_gnn_cost.system.files import safe_name
 
 _DEFAULT = CollectOptions()
 
@@ -269,5 +269,5 @@ def _named(tvm: Scheduler, **problem: Any) -> list[Workload]:
 def _stem(name: str, arguments: Sequence[str]) -> str:
     """`matmul-512x512x512`; with a hash where characters that a file's name should not have make it ambiguous."""
     text = f"{name}-{'x'.join(arguments)}"
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", text)
+    stem = safe_name(text)
     return stem if stem == text else f"{stem.strip('_')}-{short_hash(text)}"

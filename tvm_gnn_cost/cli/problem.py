@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.errors import WorkloadError
+from tvm_gnn_cost.system.files import safe_name
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.networks import Network
@@ -52,7 +52,7 @@ class Problem:
 
     @property
     def file_stem(self) -> str:
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.label).strip("_")
+        return safe_name(self.label).strip("_")
 
     @property
     def names(self) -> list[str]:

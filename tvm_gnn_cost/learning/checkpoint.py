@@ -28,15 +28,14 @@ from tvm_gnn_cost.learning.archive import Tensors, read_archive, write_archive
 from tvm_gnn_cost.learning.calibration import Calibration
 from tvm_gnn_cost.learning.config import TrainerConfig
 from tvm_gnn_cost.learning.replay_buffer import TaskStats
-from tvm_gnn_cost.learning.scaling import FeatureScaler
 from tvm_gnn_cost.learning.trainer import Trainer, resolve_device
 from tvm_gnn_cost.learning.trial_cost import TrialCost
+from tvm_gnn_cost.learning.weights import load_weights, scaler_counts, weight_tensors
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "tvm-gnn-cost"
 FORMAT_VERSION = 3
-_SCALER_ROWS = ("mean", "variance")
 _GRAPH_ARRAYS = ("node_features", "edge_index", "edge_features", "node_ptr", "edge_ptr")
 _MIB = 2**20
 
@@ -134,47 +133,12 @@ def finite_config(config: TrainerConfig) -> dict[str, Any]:
     return {name: None if value == math.inf else value for name, value in asdict(config).items()}
 
 
-def weight_tensors(trainer: Trainer) -> Tensors:
-    """The parameters of the network, `network.*`, and the statistics of the scalers, `scaler.*`."""
-    tensors: Tensors = {
-        f"network.{name}": np.ascontiguousarray(value.cpu().numpy())
-        for name, value in trainer.network.state_dict().items()
-    }
-    for name, scaler in _scalers(trainer).items():
-        tensors[f"scaler.{name}.mean"] = np.ascontiguousarray(scaler.mean_)
-        tensors[f"scaler.{name}.variance"] = np.ascontiguousarray(scaler.variance_)
-    return tensors
-
-
-def scaler_counts(trainer: Trainer) -> dict[str, int]:
-    """Rows that each scaler has seen."""
-    return {name: scaler.count_ for name, scaler in _scalers(trainer).items()}
-
-
-def load_weights(path: str | os.PathLike[str], trainer: Trainer, weights: Tensors, counts: Mapping[str, int]) -> None:
-    """Gives the trainer what `weight_tensors` and `scaler_counts` said of another; `path` is where they were read.
-
-    Raises CheckpointError where names or shapes are not those of the trainer, or a value is not finite.
-    """
-    _check_weights(path, trainer, weights)
-    state = {name: torch.from_numpy(weights[f"network.{name}"].copy()) for name in trainer.network.state_dict()}
-    trainer.network.load_state_dict(state)
-    for name, scaler in _scalers(trainer).items():
-        scaler.mean_ = weights[f"scaler.{name}.mean"].astype(np.float64)
-        scaler.variance_ = weights[f"scaler.{name}.variance"].astype(np.float64)
-        scaler.count_ = int(counts[name])
-
-
-def _scalers(trainer: Trainer) -> dict[str, FeatureScaler]:
-    return {"node": trainer.node_scaler, "edge": trainer.edge_scaler}
-
-
 def _trial_cost(path: str | os.PathLike[str], trainer: Trainer, tensors: Tensors) -> TrialCost:
     cost = TrialCost(trainer.node_dim, trainer.edge_dim, seed=trainer.seed, device=trainer.device)
     try:
         cost.load(tensors)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}; fetch it again") from error
+        raise CheckpointError(f"{path}: {error}") from error
     return cost
 
 
@@ -220,22 +184,6 @@ def _record_tensors(trainer: Trainer) -> Tensors:
     graphs = trainer.replay.gather(slots)
     tensors: Tensors = {name: np.ascontiguousarray(getattr(graphs, name)) for name in _GRAPH_ARRAYS}
     return {**tensors, "latency": trainer.replay.latency(slots), "flop": trainer.replay.flop(slots)}
-
-
-def _check_weights(path: str | os.PathLike[str], trainer: Trainer, weights: Tensors) -> None:
-    expected = {f"network.{name}": tuple(value.shape) for name, value in trainer.network.state_dict().items()}
-    for name, dim in (("node", trainer.node_dim), ("edge", trainer.edge_dim)):
-        expected.update({f"scaler.{name}.{row}": (dim,) for row in _SCALER_ROWS})
-    if expected.keys() != weights.keys():
-        different = ", ".join(sorted(expected.keys() ^ weights.keys())[:3])
-        raise CheckpointError(f"{path}: weights.safetensors misses or adds tensors ({different}); fetch it again")
-    for name, shape in expected.items():
-        if weights[name].shape != shape:
-            raise CheckpointError(
-                f"{path}: tensor {name} has shape {weights[name].shape}, its config asks for {shape}; fetch it again"
-            )
-        if not np.isfinite(weights[name]).all():
-            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity; train anew or use an earlier file")
 
 
 def _restore_rest(trainer: Trainer, meta: dict[str, Any], records: Tensors | None) -> None:

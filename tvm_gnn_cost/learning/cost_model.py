@@ -225,11 +225,11 @@ class CostModelCore:
         cost = self.trainer.trial_cost
         if cost is None or not self.cost_aware:
             return relative
-        best = np.argsort(-relative, kind="stable")[:_PRICED]
+        best = np.sort(np.argsort(-relative, kind="stable")[:_PRICED])
         usual = float(np.median(self._usual_seconds.get(task) or [_USUAL_S]))
-        factor = ((_WAIT_S + usual) / (_WAIT_S + cost.predict(graphs.select(np.sort(best))))) ** _PRICE
+        factor = ((_WAIT_S + usual) / (_WAIT_S + cost.predict(graphs.select(best)))) ** _PRICE
         worth = relative * float(np.median(factor))
-        worth[np.sort(best)] = relative[np.sort(best)] * factor
+        worth[best] = relative[best] * factor
         return worth
 
     def _unknown(self, others: NDArray[np.float64], count: int) -> NDArray[np.float64]:

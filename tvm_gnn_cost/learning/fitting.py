@@ -19,10 +19,13 @@ from tvm_gnn_cost.learning.optimisation import Optimisation, learning_rate_share
 from tvm_gnn_cost.learning.parallel import Processes
 from tvm_gnn_cost.learning.sampling import BatchSampler, spread
 from tvm_gnn_cost.learning.scoring import Scorer
-from tvm_gnn_cost.records.source import RecordSource
+from tvm_gnn_cost.records.source import GraphSource, RecordSource
 
 MAX_NODES_PER_STEP = 2048
 """A step's cost follows the nodes: large graphs go in smaller batches."""
+
+_SCALED_RECORDS, _SCORED_RECORDS = 4096, 1024
+"""Records that are read at a time."""
 
 Labels = tuple[Tensor, Tensor, Tensor]
 """log_throughput, log_best and group of n records, each (n,), as the losses take them."""
@@ -82,11 +85,8 @@ class Fitting:
             else:
                 score = self.processes.scores(self.scorer, graphs)
         loss = self.loss(score, *self.labels(ids))
-        rate = learning_rate_share(self.steps, progress)
-        if self.processes is None:
-            value = self.optimisation.step(loss, rate)
-        else:
-            value = self.optimisation.step(loss, rate, self.processes.sum_gradients)
+        together = None if self.processes is None else self.processes.sum_gradients
+        value = self.optimisation.step(loss, learning_rate_share(self.steps, progress), together)
         if not math.isnan(value):
             self.steps += 1
         return value
@@ -115,7 +115,26 @@ class Fitting:
         return measured, top, group
 
 
-def gather_within(source: RecordSource, ids: IntArray, max_nodes: int) -> tuple[IntArray, StageGraphBatch]:
+def fit_scalers(scorer: Scorer, source: GraphSource, ids: IntArray) -> None:
+    """Widens the scalers by the features of these records, read some at a time.
+
+    Raises InvalidArgumentError for a feature that is not finite.
+    """
+    for begin in range(0, len(ids), _SCALED_RECORDS):
+        graphs = source.gather(ids[begin : begin + _SCALED_RECORDS])
+        scorer.node_scaler.partial_fit(graphs.node_features)
+        scorer.edge_scaler.partial_fit(graphs.edge_features)
+
+
+def score_records(scorer: Scorer, source: GraphSource, ids: IntArray) -> FloatArray:
+    """Scores float32 (n,) of the records, gathered some at a time."""
+    parts = [
+        scorer(source.gather(ids[begin : begin + _SCORED_RECORDS]))[0] for begin in range(0, len(ids), _SCORED_RECORDS)
+    ]
+    return np.concatenate(parts)
+
+
+def gather_within(source: GraphSource, ids: IntArray, max_nodes: int) -> tuple[IntArray, StageGraphBatch]:
     """The graphs of a batch, fewer of them where they have more than so many nodes together; and which they are."""
     graphs = source.gather(ids)
     if len(graphs.node_features) <= max_nodes:

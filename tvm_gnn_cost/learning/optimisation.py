@@ -50,9 +50,7 @@ class Optimisation:
         self._averaged.n_averaged.fill_(1)  # of the average the weights before the first step are a part
         self._best = self._weights()
 
-    def step(
-        self, loss: Tensor, rate: float, together: Callable[[list[nn.Parameter]], None] = lambda parameters: None
-    ) -> float:
+    def step(self, loss: Tensor, rate: float, together: Callable[[list[nn.Parameter]], None] | None = None) -> float:
         """One step down the gradient of `loss`, at this share of the peak learning rate.
 
         `together` is called with the parameters when they have their gradients, and may change these.
@@ -61,7 +59,8 @@ class Optimisation:
         """
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        together(self._parameters)
+        if together is not None:
+            together(self._parameters)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT_NORM)
         value = float(loss.detach())
         if not (math.isfinite(value) and bool(torch.isfinite(norm))):

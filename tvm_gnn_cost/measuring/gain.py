@@ -24,23 +24,22 @@ _MOST_GAIN = math.log(16.0)
 SHORTLIST = 64
 
 
+def makes_promises(model: Any) -> bool:
+    """Whether a cost model says, when it `is_warm`, what its scores mean: throughput against the best measured."""
+    return hasattr(model, "is_warm")
+
+
 class ExpectedGain:
     """What is expected of the further trials of one task."""
 
     def __init__(self) -> None:
-        self._latencies: list[float] = []
-        self._trials = self._since_best = 0
+        self._trials: list[float | None] = []  # seconds
         self._errors: list[float] = []
         self._promise: float | None = None
 
     def count(self, latency_s: float | None) -> None:
         """A trial was measured; None: it failed."""
-        self._trials += 1
-        self._since_best += 1
-        if latency_s is not None:
-            if latency_s < min(self._latencies, default=math.inf):
-                self._since_best = 0
-            self._latencies.append(latency_s)
+        self._trials.append(latency_s)
 
     def learnt(
         self, score: float | None, latency_s: float | None, before_s: float | None, next_score: float | None
@@ -61,16 +60,17 @@ class ExpectedGain:
     @property
     def left(self) -> float | None:
         """The share of the best latency that is expected to be saved, 0 to 1; None where too little has run."""
-        if len(self._latencies) < _LEAST + 1:
+        ordered = sorted(latency for latency in self._trials if latency is not None)
+        if len(ordered) < _LEAST + 1:
             return None
-        expected = max(self._by_spacing(), self._by_promise())
+        expected = max(self._by_spacing(ordered), self._by_promise())
         return 1.0 - math.exp(-min(expected, _MOST_GAIN))
 
-    def _by_spacing(self) -> float:
-        ordered = sorted(self._latencies)
+    def _by_spacing(self, ordered: Sequence[float]) -> float:
         count = min(max(_LEAST, min(_TAIL, len(ordered) // 8)), len(ordered) - 1)
         tail = sum(math.log(ordered[count] / latency) for latency in ordered[:count]) / count
-        return math.log(2.0) * tail * 2.0 * (1.0 - self._since_best / self._trials)
+        found = self._trials.index(ordered[0]) + 1
+        return math.log(2.0) * tail * 2.0 * found / len(self._trials)
 
     def _by_promise(self) -> float:
         """0 until there was a round whose promise can be compared: then the first two rounds decide by the spacing."""

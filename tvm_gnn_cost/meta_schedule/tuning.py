@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError, WorkloadError
+from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.measuring.task_books import DistinctTasks, checked_weights
 from tvm_gnn_cost.measuring.tuning_run import Stopped, TuningRun
@@ -128,7 +129,7 @@ class _Tuning:
         self._model, self._timed = model, timed_model(model, run)
         self._database = database
         self._order = GradientOrder(run.weights)
-        self._goes_by_gain = hasattr(model, "is_warm")  # a model that says what its scores mean
+        self._goes_by_gain = makes_promises(model)
         self._searches: dict[int, TaskSearch] = {}  # not of tasks that are left from the beginning
         self._memories: list[TaskMemory] = []
 

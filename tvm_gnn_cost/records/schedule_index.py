@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvm_gnn_cost.errors import RecordError
+from tvm_gnn_cost.records.logs import is_log_name
 
 logger = logging.getLogger("tvm_gnn_cost")
 
@@ -114,7 +115,7 @@ class ScheduleIndex:
         """
         path = self.folder / log
         with self._writing():
-            self._take_in([path] if path in self._behind() else [])
+            self._take_in([path])
             try:
                 before()
                 start, lines = _append(path, [line for _, line, _ in records])
@@ -133,13 +134,6 @@ class ScheduleIndex:
             (key, count),
         ).fetchall()
         return [line for row in rows if (line := _line(self.folder / row[0], row[1], row[2])) is not None]
-
-    def best_latency(self, key: str) -> float | None:
-        """The best latency of a task in seconds; None where nothing of it has run."""
-        row = self._database.execute(
-            "SELECT MIN(latency_s) FROM record JOIN task ON task.id = record.task WHERE key = ?", (key,)
-        ).fetchone()
-        return None if row[0] is None else float(row[0])
 
     def count(self) -> tuple[int, int]:
         """How many tasks, and how many records there are."""
@@ -218,14 +212,17 @@ class ScheduleIndex:
     def _behind(self) -> list[Path]:
         """The logs that are longer, or shorter, than when they were indexed; and those that are gone."""
         known = dict(self._database.execute("SELECT name, bytes FROM log").fetchall())
-        found = {path.name: path for path in sorted(self.folder.glob("*.json")) if is_log(path)}
+        found = {path.name: path for path in sorted(self.folder.glob("*.json")) if is_log_name(path.name)}
         changed = [path for name, path in found.items() if path.stat().st_size != known.get(name, 0)]
         return changed + [self.folder / name for name in known if name not in found]
 
     def _take_in(self, logs: Sequence[Path]) -> None:
+        """Brings the index up to date with these logs."""
         for path in logs:
             row = self._database.execute("SELECT bytes FROM log WHERE name = ?", (path.name,)).fetchone()
             size, start = (path.stat().st_size if path.exists() else 0), int(row[0]) if row else 0
+            if size == start:
+                continue
             if size < start:  # it was changed by hand: all of it is read again
                 self._database.execute("DELETE FROM record WHERE log = ?", (path.name,))
                 start = 0
@@ -249,11 +246,6 @@ class ScheduleIndex:
             [(numbers[r.task.key], log, r.offset, r.length, r.latency_s) for r in records],
         )
         self._database.execute("INSERT OR REPLACE INTO log VALUES (?, ?)", (log, size))
-
-
-def is_log(path: Path) -> bool:
-    """Whether a file of the folder is a log by its name."""
-    return path.suffix == ".json" and not path.name.endswith(".tasks.json")
 
 
 def _append(path: Path, lines: Sequence[str]) -> tuple[int, list[tuple[int, int]]]:

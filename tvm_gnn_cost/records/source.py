@@ -12,10 +12,15 @@ from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
 
 
-class RecordSource(Protocol):
-    """Where training reads records from: a `ReplayBuffer`, a `GraphStore`, or the arguments of `fit`."""
+class GraphSource(Protocol):
+    """Where the graphs of records are read from."""
 
     def gather(self, slots: Iterable[int] | IntArray, /) -> StageGraphBatch: ...
+
+
+class RecordSource(GraphSource, Protocol):
+    """Where training reads records from: a `ReplayBuffer`, a `GraphStore`, or the arguments of `fit`."""
+
     def latency(self, slots: Iterable[int] | IntArray, /) -> NDArray[np.float64]: ...
     def flop(self, slots: Iterable[int] | IntArray, /) -> NDArray[np.float64]: ...
     def task(self, slots: Iterable[int] | IntArray, /) -> list[str]: ...

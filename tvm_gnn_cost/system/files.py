@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+
+def safe_name(text: str) -> str:
+    """The text with what a file's name had better not hold as underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)
 
 
 @contextlib.contextmanager

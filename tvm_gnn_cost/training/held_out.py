@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import InvalidArgumentError
-from tvm_gnn_cost.graphs.stage_graph import FloatArray, IntArray
+from tvm_gnn_cost.graphs.stage_graph import IntArray
+from tvm_gnn_cost.learning.fitting import score_records
 from tvm_gnn_cost.learning.metrics import pairwise_accuracy, top_k_score
 from tvm_gnn_cost.learning.scoring import Scorer
 from tvm_gnn_cost.records.source import RecordSource
 from tvm_gnn_cost.records.task import StoredTask
-
-_RECORDS_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
@@ -74,18 +73,9 @@ def hold_out_workloads(
     return flags
 
 
-def _score_records(scorer: Scorer, source: RecordSource, ids: IntArray) -> FloatArray:
-    """Scores float32 (n,) of the records, gathered some at a time."""
-    parts = [
-        scorer(source.gather(ids[begin : begin + _RECORDS_AT_A_TIME]))[0]
-        for begin in range(0, len(ids), _RECORDS_AT_A_TIME)
-    ]
-    return np.concatenate(parts)
-
-
 def rank_task(scorer: Scorer, source: RecordSource, task: StoredTask, ids: IntArray) -> TaskRanking:
     """How well the scorer ranks these records of the task."""
-    scores: NDArray[np.float32] = _score_records(scorer, source, ids)
+    scores: NDArray[np.float32] = score_records(scorer, source, ids)
     latency = source.latency(ids)
     return TaskRanking(
         task,

@@ -29,8 +29,7 @@ import numpy as np
 from tvm_gnn_cost.errors import CheckpointError, InvalidArgumentError
 from tvm_gnn_cost.graphs.stage_graph import IntArray
 from tvm_gnn_cost.learning.archive import read_archive, write_archive
-from tvm_gnn_cost.learning.checkpoint import load_weights, scaler_counts, weight_tensors
-from tvm_gnn_cost.learning.fitting import Fitting
+from tvm_gnn_cost.learning.fitting import Fitting, fit_scalers
 from tvm_gnn_cost.learning.metrics import MIN_RANKED, pairwise_accuracy
 from tvm_gnn_cost.learning.optimisation import Optimisation
 from tvm_gnn_cost.learning.parallel import Processes
@@ -38,6 +37,7 @@ from tvm_gnn_cost.learning.replay_buffer import TaskStats
 from tvm_gnn_cost.learning.sampling import BatchSampler, spread, thin_out
 from tvm_gnn_cost.learning.threads import single_threaded
 from tvm_gnn_cost.learning.trainer import Trainer
+from tvm_gnn_cost.learning.weights import load_weights, scaler_counts, weight_tensors
 from tvm_gnn_cost.records.source import RecordSource
 from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
 
@@ -55,7 +55,6 @@ _LEAST_STEPS_PER_EPOCH = 20  # few records: more than one pass is an epoch
 _STEPS_PER_CHECK = 500  # at most: of many records there are several checks an epoch
 _DECIDING_TASKS = 3  # the ranking of fewer held-out tasks is reported, and decides nothing
 _CHECKED_TASKS, _CHECKED_RECORDS = 128, 256  # at most, and of each of them
-_SCALED_RECORDS = 4096  # read at a time
 
 
 @dataclass(frozen=True)
@@ -223,11 +222,7 @@ class Pretraining:
 
         Raises InvalidArgumentError for a feature that is not finite.
         """
-        ids = np.sort(np.concatenate(self.data.learnt))
-        for begin in range(0, len(ids), _SCALED_RECORDS):
-            graphs = self.data.source.gather(ids[begin : begin + _SCALED_RECORDS])
-            self.trainer.node_scaler.partial_fit(graphs.node_features)
-            self.trainer.edge_scaler.partial_fit(graphs.edge_features)
+        fit_scalers(self.trainer.scorer, self.data.source, np.sort(np.concatenate(self.data.learnt)))
 
     @single_threaded()
     def run(

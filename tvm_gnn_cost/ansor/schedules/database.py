@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,10 @@ from tvm_gnn_cost.ansor.task_identity import TaskIdentities, identity_of
 from tvm_gnn_cost.ansor.task_store import keep_tasks, register_saved_tasks
 from tvm_gnn_cost.ansor.tasks import register_all
 from tvm_gnn_cost.errors import RecordError, last_line
+from tvm_gnn_cost.records.latency import latency
 from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.schedule_index import IndexedRecord, IndexedTask, ScheduleIndex
+from tvm_gnn_cost.system.files import safe_name
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.workloads.registry import describe
 
@@ -46,18 +48,15 @@ class KnownSchedule:
         task: whose it is.
         record: its line in the log.
         steps: its transform steps, as the record has them.
+        latency_s: of its own task, in seconds.
         distance: how far that task is from the one that was asked for, in octaves; 0 where it is the same.
     """
 
     task: IndexedTask
     record: str
     steps: list[list[Any]]
+    latency_s: float
     distance: float
-
-    @property
-    def latency_s(self) -> float:
-        """The best of its readings in seconds, of its own task."""
-        return float(min(json.loads(self.record)["r"][0]))
 
 
 class ScheduleDatabase:
@@ -152,8 +151,8 @@ class ScheduleDatabase:
         known = []
         for line in lines:
             problem, record = parse_record(line)
-            if problem is None and record is not None:
-                known.append(KnownSchedule(task, line, record["i"][1][1], far))
+            if problem is None and record is not None and (seconds := _latency(record)) is not None:
+                known.append(KnownSchedule(task, line, record["i"][1][1], seconds, far))
         return known
 
     def _read(self, path: Path, offset: int) -> Iterator[IndexedRecord]:
@@ -202,8 +201,7 @@ class _LogReader:
         if isinstance(task, str):
             self._leave_out(task)
             return None
-        costs, error_no = record["r"][:2]
-        return IndexedRecord(task, offset, len(line), None if error_no else float(min(costs)))
+        return IndexedRecord(task, offset, len(line), _latency(record))
 
     def _task(self, text: str, record: dict[str, Any]) -> IndexedTask | str:
         """The task of a record; why it cannot be made, where it cannot."""
@@ -219,6 +217,12 @@ class _LogReader:
         self.left_out = (1 if self.left_out is None else self.left_out[0] + 1, why)
 
 
+def _latency(record: dict[str, Any]) -> float | None:
+    """Of a record in form, in seconds; None where it failed."""
+    seconds = latency(*record["r"][:2])
+    return seconds if seconds is not None and math.isfinite(seconds) else None
+
+
 def _log_name(task: IndexedTask) -> str:
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", task.name).strip("_.")[:80]
+    stem = safe_name(task.name).strip("_.")[:80]
     return f"{stem}-{hashlib.sha256(task.key.encode()).hexdigest()[:12]}.json"

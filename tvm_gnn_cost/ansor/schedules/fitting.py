@@ -6,8 +6,9 @@ the shape. Each split is given factors of the new extent, near the old ones.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from tvm_gnn_cost.errors import WorkloadError, last_line
 if TYPE_CHECKING:
     from tvm.auto_scheduler import ComputeDAG
     from tvm.auto_scheduler.loop_state import StateObject
+
+logger = logging.getLogger("tvm_gnn_cost")
 
 MOST_INNERMOST = 64
 """`max_innermost_split_factor` of TVM's search, which its mutations keep to."""
@@ -54,6 +57,30 @@ def fit_schedule(dag: ComputeDAG, steps: Sequence[Sequence[Any]], fit: Fit) -> S
         return dag.infer_bound_from_state(state).state_object
     except Exception as error:  # whatever TVM trips over
         raise WorkloadError(f"the steps do not fit: {last_line(error)}") from error
+
+
+def fitting_states(
+    dag: ComputeDAG, schedules: Iterable[tuple[Sequence[Sequence[Any]], Fit]], most: int | None = None
+) -> dict[str, StateObject]:
+    """The states of those schedules that fit, by their text, which is what TVM's search tells them apart by.
+
+    Args:
+        dag, schedules: see `fit_schedule`.
+        most: after so many that fit, no further one is looked at.
+    """
+    states: dict[str, StateObject] = {}
+    fit_count = 0
+    for steps, fit in schedules:
+        if fit_count == most:
+            break
+        try:
+            state = fit_schedule(dag, steps, fit)
+        except WorkloadError as error:
+            logger.debug("a schedule is left out: %s", error)
+            continue
+        fit_count += 1
+        states.setdefault(str(state), state)
+    return states
 
 
 def fit_factors(extent: int, lengths: Sequence[int], was: int, fit: Fit) -> tuple[int, ...]:

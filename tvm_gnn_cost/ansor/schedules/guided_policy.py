@@ -10,7 +10,6 @@ The search then has them as measured schedules: it goes on from them, and does n
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,18 +21,15 @@ import numpy as np
 from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import append_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
-from tvm_gnn_cost.ansor.schedules.fitting import Fit, fit_schedule
+from tvm_gnn_cost.ansor.schedules.fitting import Fit, fitting_states
 from tvm_gnn_cost.ansor.schedules.neighbours import Steps, neighbours
 from tvm_gnn_cost.ansor.schedules.seeding import Measure, find_seeds, one_by_one
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
-from tvm_gnn_cost.errors import WorkloadError
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 
 if TYPE_CHECKING:
     from tvm.auto_scheduler import SearchTask
     from tvm.auto_scheduler.loop_state import StateObject
-
-logger = logging.getLogger("tvm_gnn_cost")
 
 _SEEDS = 0.5
 """Of the first round, at most."""
@@ -129,7 +125,7 @@ class _Memory:
         self._task = task
         self._best: list[tuple[float, str, Steps]] = []  # seconds, the steps as text, the steps
         self._seen: set[str] = set()
-        self._around: dict[str, list[StateObject]] = {}
+        self._around: dict[str, dict[str, StateObject]] = {}
 
     def add(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
         dump = require_auto_scheduler().measure_record.dump_record_to_string
@@ -145,8 +141,7 @@ class _Memory:
         """At most `count` neighbours of the best schedules that were not measured, by the model's scores."""
         states: dict[str, StateObject] = {}
         for _, text, steps in self._best:
-            for state in self._neighbours(text, steps):
-                name = str(state)
+            for name, state in self._neighbours(text, steps).items():
                 if name not in self._seen and len(states) < _MOST_TRIED:
                     states.setdefault(name, state)
         if not states:
@@ -156,17 +151,11 @@ class _Memory:
         order = np.argsort(-scores, kind="stable")[:count]
         return [found[i] for i in order if np.isfinite(scores[i])]
 
-    def _neighbours(self, text: str, steps: Steps) -> list[StateObject]:
-        """Those of one schedule that fit."""
+    def _neighbours(self, text: str, steps: Steps) -> dict[str, StateObject]:
+        """Those of one schedule that fit, see `fitting_states`."""
         if text not in self._around:
-            states = []
-            for changed in neighbours(steps, is_gpu=hardware_of(self._task).is_gpu):
-                try:
-                    states.append(fit_schedule(self._task.compute_dag, changed, Fit.SIZES))
-                except WorkloadError as error:
-                    logger.debug("a neighbour does not fit: %s", error)
-                if len(states) == _MOST_TRIED:
-                    break
+            around = neighbours(steps, is_gpu=hardware_of(self._task).is_gpu)
+            states = fitting_states(self._task.compute_dag, ((other, Fit.SIZES) for other in around), _MOST_TRIED)
             self._around = {kept: self._around[kept] for _, kept, _ in self._best if kept in self._around}
             self._around[text] = states
         return self._around[text]

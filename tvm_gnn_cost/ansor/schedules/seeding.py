@@ -5,15 +5,13 @@ The fastest schedules of the task itself and of similar ones are fitted to it an
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
-from tvm_gnn_cost.ansor.schedules.fitting import Fit, fit_schedule
-from tvm_gnn_cost.errors import WorkloadError
+from tvm_gnn_cost.ansor.schedules.fitting import Fit, fitting_states
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 Measure: TypeAlias = "Callable[[list[MeasureInput], ProgramMeasurer], list[MeasureResult]]"
 """Measures a batch, and tells whoever listens to the measurer."""
 
-logger = logging.getLogger("tvm_gnn_cost")
-
 _OWN = 4
 """Schedules of the task itself that are measured again, whatever the model says of them."""
 _WORTH = 0.25
@@ -34,30 +30,12 @@ _WORTH = 0.25
 
 def find_seeds(database: ScheduleDatabase, task: SearchTask, model: Any, count: int) -> list[StateObject]:
     """At most `count` states of a task that are worth measuring first, by what is known of it and of similar tasks."""
-    own = _fitted(task, [(known.steps, Fit.SIZES) for known in database.best(task, _OWN)])
-    others = [(known.steps, fit) for known in database.similar(task) for fit in Fit]
-    near = _fitted(task, others, besides=own)
+    own = fitting_states(task.compute_dag, [(known.steps, Fit.SIZES) for known in database.best(task, _OWN)])
+    similar = fitting_states(task.compute_dag, [(known.steps, fit) for known in database.similar(task) for fit in Fit])
+    near = [state for text, state in similar.items() if text not in own]
     scores = np.asarray(model.predict(task, near)) if near else np.zeros(0)
     order = [i for i in np.argsort(-scores, kind="stable") if scores[i] > max(0.0, _WORTH * scores.max())]
-    return (own + [near[i] for i in order])[:count]
-
-
-def _fitted(
-    task: SearchTask, schedules: Sequence[tuple[list[list[Any]], Fit]], besides: Sequence[StateObject] = ()
-) -> list[StateObject]:
-    """The states of the schedules that fit, each once."""
-    seen = {str(state) for state in besides}
-    states = []
-    for steps, fit in schedules:
-        try:
-            state = fit_schedule(task.compute_dag, steps, fit)
-        except WorkloadError as error:
-            logger.debug("a schedule of the database does not fit %s: %s", task.desc or task.workload_key, error)
-            continue
-        if str(state) not in seen:
-            seen.add(str(state))
-            states.append(state)
-    return states
+    return [*own.values(), *(near[i] for i in order)][:count]
 
 
 def one_by_one(inputs: list[MeasureInput], measurer: ProgramMeasurer) -> list[MeasureResult]:
