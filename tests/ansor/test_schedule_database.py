@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import multiprocessing
 import shutil
 from collections.abc import Sequence
@@ -23,12 +24,17 @@ from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.schedules.fitting import Fit, fit_factors, fit_schedule
 from tvm_gnn_cost.ansor.schedules.neighbours import neighbours
-from tvm_gnn_cost.ansor.schedules.structure import structure_of
+from tvm_gnn_cost.ansor.schedules.ordering import most_helpful_first
+from tvm_gnn_cost.ansor.schedules.structure import distance, structure_of
 from tvm_gnn_cost.ansor.task_identity import identity_of
 from tvm_gnn_cost.ansor.tasks import make_task
+from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.learning import TrainerConfig
 from tvm_gnn_cost.records.schedule_index import INDEX
+from tvm_gnn_cost.records.tuning_run import TuneOptions
+from tvm_gnn_cost.system.interrupts import Interrupts
+from tvm_gnn_cost.system.progress import unobserved
 from tvm_gnn_cost.testing.schedules import measured, register_tensors, sample_states
 
 TARGET = "llvm -num-cores=2"
@@ -176,6 +182,43 @@ def test_what_is_added_is_found(tmp_path: Path) -> None:
     assert again.counts() == (2, 6) and [k.latency_s for k in again.best(small, 2)] == [1e-5, 2e-5]
     logs = [path for path in (tmp_path / "db").glob("*.json") if not path.name.endswith(".tasks.json")]
     assert sorted(len(read_records(log)) for log in logs) == [3, 3]
+
+
+def test_how_far_the_nearest_is_that_is_known(tmp_path: Path) -> None:
+    database = ScheduleDatabase(tmp_path)
+    small, wide = task_of("matmul", 64, 64, 64), task_of("matmul", 64, 256, 64)
+    assert database.nearest(small) == math.inf
+    add_sampled(database, small, [3e-5, 1e-5])
+    assert database.nearest(small) == 0.0
+    _, extents = structure_of(small)
+    assert database.nearest(wide) == pytest.approx(distance(extents, structure_of(wide)[1]))
+    assert database.nearest(task_of("conv2d_nhwc", 1, 8, 8, 16, 16, 3, 1, 1)) == math.inf
+
+
+def test_what_helps_others_most_begins() -> None:
+    chain = [("conv", (8, 8)), ("conv", (16, 16)), ("conv", (32, 32))]
+    alone, pair = ("dense", (64, 64)), [("pool", (8, 8)), ("pool", (8, 16))]
+    shapes = [*chain, alone, *pair]
+    unknown = [math.inf] * 6
+    order = most_helpful_first(shapes, [1.0] * 6, unknown)
+    assert order[0] == 1, "in the midst of three"
+    assert order[1] in (4, 5), "one of two"
+    assert order[2] == 3, "what stands alone helps itself"
+    assert most_helpful_first(shapes, [1.0, 1.0, 1.0, 99.0, 9.0, 9.0], unknown)[:2] == [3, 4]
+    known = [0.0, 0.0, 0.0, math.inf, 0.0, 0.0]
+    assert most_helpful_first(shapes, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], known) == [3, 5, 4, 2, 1, 0], "the rest by size"
+
+
+def test_a_run_with_a_database_begins_in_that_order(tmp_path: Path) -> None:
+    tasks = [task_of("matmul", 64, 64, size) for size in (512, 64, 128)]
+    weights = [1.0, 7.9, 3.9]  # much the same time in each
+    log, interrupts = tmp_path / "log.json", Interrupts(lambda: None)
+
+    def run(database: ScheduleDatabase | None) -> AnsorRun:
+        return AnsorRun(tasks, weights, TuneOptions(trials=64), log, unobserved, interrupts, database)
+
+    assert run(None).beginning == [0, 1, 2], "without one, the largest first"
+    assert run(ScheduleDatabase(tmp_path / "db")).beginning[0] == 2
 
 
 @pytest.mark.parametrize("damage", ["missing", "foreign", "truncated", "newer"])

@@ -38,7 +38,7 @@ from tvm_gnn_cost.collection.pool import Pool
 from tvm_gnn_cost.collection.quietness import Quietness, check_quiet, wait_until_quiet
 from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.measuring.workers import WorkerPool
-from tvm_gnn_cost.records.noise import noise_of
+from tvm_gnn_cost.records.noise import noise_of, remeasured_pairs
 from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneProgress
 from tvm_gnn_cost.testing.rpc_rig import running_rig, wait_for
@@ -157,6 +157,60 @@ def test_a_complete_pool_is_left_alone(folder: Path) -> None:
     (pool,) = collect_pools(AnsorWing(), [matmul()], folder, options(12), lambda p: phases.append(p.phase)).pools
     assert (pool.records, pool.added, phases) == (12, 0, [])
     assert (folder / f"{NAME}.json").read_bytes() == before
+
+
+def test_a_complete_pool_is_not_even_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AnsorWing, "open_log", lambda *_: pytest.fail("it was read"))
+    before = about(folder)
+    (pool,) = collect_pools(AnsorWing(), [matmul()], folder, as_collected()).pools
+    latencies = [min(costs) for costs in map(costs_of, (folder / f"{NAME}.json").read_text().splitlines()) if costs]
+    assert (pool.records, pool.added, pool.exhausted) == (12, 0, False)
+    found = (min(latencies), max(latencies))  # six digits are logged
+    assert (pool.best_s, pool.slowest_s) == pytest.approx(found, rel=1e-4)
+    assert pool.noise == noise_of(*remeasured_pairs(before["remeasured"]).T)
+    assert about(folder) == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda found: found.pop("complete"),  # as of an earlier release
+        lambda found: found.pop("best_s"),
+        lambda found: found.update(complete=7),
+        lambda found: found["complete"].update(lines=11),
+        lambda found: found["complete"].update(lines="twelve"),
+        lambda found: found.update(noise={"median": "?"}),
+    ],
+)
+def test_a_pool_is_opened_where_its_description_does_not_fit(
+    folder: Path, damage: Callable[[dict[str, Any]], Any]
+) -> None:
+    good = about(folder)
+    found = about(folder)
+    damage(found)
+    (folder / "about" / f"{NAME}.json").write_text(json.dumps(found))
+    (pool,) = collect_pools(AnsorWing(), [matmul()], folder, as_collected()).pools
+    assert (pool.records, pool.added) == (12, 0)
+    again = about(folder)
+    assert again["runs"][:-1] == good["runs"] and again["complete"] == good["complete"]
+    assert again["batches"] == good["batches"] and again["best_s"] == pytest.approx(good["best_s"], rel=1e-4)
+
+
+def test_a_pool_that_was_shortened_is_completed_again(folder: Path) -> None:
+    log = folder / f"{NAME}.json"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+    (pool,) = collect_pools(AnsorWing(), [matmul()], folder, as_collected()).pools
+    assert (pool.records, pool.added) == (12, 1)
+
+
+def as_collected() -> CollectOptions:
+    """What the fixture's command asked for."""
+    return options(12)
+
+
+def costs_of(line: str) -> list[float]:
+    found = json.loads(line)["r"]
+    return found[0] if found[1] == 0 else []
 
 
 @pytest.mark.parametrize(
@@ -422,4 +476,4 @@ def test_networks_give_a_pool_for_each_task() -> None:
 
 def test_a_pool_says_how_far_it_can_be_trusted(folder: Path) -> None:
     pool = Pool(AnsorWing(), folder, matmul(), options(12))
-    assert pool.noise() is not None and len(pool.remeasured) == 8 and sum(pool.origins.values()) == 12
+    assert pool.result().noise is not None and len(pool.remeasured) == 8 and sum(pool.origins.values()) == 12

@@ -10,6 +10,8 @@ from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import append_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
+from tvm_gnn_cost.ansor.schedules.ordering import most_helpful_first
+from tvm_gnn_cost.ansor.schedules.structure import structure_of
 from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.measuring.task_books import Outcome
 from tvm_gnn_cost.measuring.tuning_run import TuningRun
@@ -31,7 +33,7 @@ class AnsorRun(TuningRun):
         log: where measurements go.
         observer: told of every change of phase and every measured batch.
         interrupts: says when to stop.
-        database: what measurements are added to, besides the log.
+        database: what measurements are added to, besides the log; tasks begin from each other's.
 
     Attributes:
         tasks: the distinct ones.
@@ -53,6 +55,9 @@ class AnsorRun(TuningRun):
         self.tasks = [tasks[i] for i in self.distinct.first]
         self.history: History | None = None
         self._log, self._database = log, database
+        if database is not None:
+            known = list(map(database.nearest, self.tasks))
+            self.beginning = most_helpful_first(list(map(structure_of, self.tasks)), self.importance, known)
 
     def preload(self, history: History) -> None:
         """Count the measurements of these tasks that a log holds."""

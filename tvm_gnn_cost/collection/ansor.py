@@ -48,6 +48,9 @@ class AnsorWing:
     def has_records(self, path: Path) -> bool:
         return path.exists() and path.stat().st_size > 0
 
+    def is_complete(self, path: Path, lines: int) -> bool:
+        return path.is_file() and count_lines(path) == lines
+
     def identity(self, task: Any) -> dict[str, Any]:
         found = identity_of(task)
         return {

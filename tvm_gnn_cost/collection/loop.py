@@ -25,7 +25,7 @@ import numpy as np
 
 from tvm_gnn_cost.collection.exploration import Explorer
 from tvm_gnn_cost.collection.options import CollectOptions, CollectResult, PoolResult, Workload
-from tvm_gnn_cost.collection.pool import Pool, check_pool
+from tvm_gnn_cost.collection.pool import Pool, check_pool, complete_pool
 from tvm_gnn_cost.collection.quietness import Quietness, wait_until_quiet
 from tvm_gnn_cost.collection.wing import Wing
 from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
@@ -75,12 +75,14 @@ def collect_pools(
     interrupted = out_of_time = False
     with Interrupts(lambda: logger.warning("stopping, when what TVM is doing is done")) as interrupts:
         try:
-            for workload in workloads:  # all of them, before the first is measured
-                check_pool(wing, folder, workload, options)
+            abouts = [check_pool(wing, folder, workload, options) for workload in workloads]  # before any is measured
             targets = [workload.task.target for workload in workloads]
             with Measurer(options.measure, targets, wing.toolchain) as measurer:
                 run = _Run(wing, options, measurer, interrupts, observer)
-                for i, workload in enumerate(workloads):
+                for i, (workload, about) in enumerate(zip(workloads, abouts, strict=True)):
+                    if complete := complete_pool(wing, folder, workload, about, options):
+                        done.append(complete)
+                        continue
                     try:
                         run.collect(i, Pool(wing, folder, workload, options))
                     except WorkloadError as error:
@@ -121,21 +123,21 @@ class _Run:
     def collect(self, index: int, pool: Pool) -> None:
         """Complete a pool; `result` is what it then is, also when this is interrupted."""
         self.result = None
-        exhausted = False
         try:
-            if len(pool) < self._options.trials:
-                exhausted = self._fill(index, pool)
+            exhausted = self._fill(index, pool)
             self._measure_again(index, pool)
             if any(latency is not None for latency in pool.latencies):
-                pool.complete()
+                pool.complete(self._options, exhausted=exhausted)
         finally:
             if len(pool):
                 pool.save()
-                self.result = pool.result(exhausted=exhausted)
+                self.result = pool.result()
 
     def _fill(self, index: int, pool: Pool) -> bool:
         """Measure until the pool has its trials; whether schedules ran out before."""
         options = self._options
+        if len(pool) >= options.trials:
+            return False
         self._tell("search", index, pool)
         self._check()
         seed = [options.seed, zlib.crc32(pool.workload.name.encode()), len(pool)]

@@ -38,6 +38,10 @@ class TIRWing:
     def has_records(self, path: Path) -> bool:
         return has_records(path)
 
+    def is_complete(self, path: Path, lines: int) -> bool:
+        records = DatabaseFiles.of(path).records
+        return records.is_file() and count_lines(records) == lines and has_current_graphs(path, with_stock=True)
+
     def identity(self, task: Any) -> dict[str, Any]:
         return {"workload_key": task.workload_key, "target": str(task.target), "task": task.key}
 

@@ -59,6 +59,7 @@ class Pool:
         self._log = wing.open_log(self.path, workload)
         self.records: list[PoolRecord] = list(self._log.records)
         self._records_before = len(self)
+        self._about.pop("complete", None)
         self._about["runs"].append({"started": timestamp(), "seed": options.seed, "records_before": len(self)})
 
     def __len__(self) -> int:
@@ -105,38 +106,38 @@ class Pool:
 
     def save(self) -> None:
         """Write the description, atomically. Raises RecordError where that fails."""
-        noise = self.noise()
-        self._about["records"] = len(self)
-        self._about["noise"] = None if noise is None else asdict(noise)
+        self._summarise()
         try:
             self.about_path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.about_path, json.dumps(self._about, indent=1, allow_nan=False).encode() + b"\n")
         except OSError as error:
             raise RecordError(f"{self.about_path} cannot be written: {error.strerror or error}") from error
 
-    def complete(self) -> None:
-        """No record follows. Raises RecordError where what goes beside the log cannot be written."""
+    def complete(self, options: CollectOptions, *, exhausted: bool) -> None:
+        """No record follows: all that was asked for is there, or no further schedule was found (`exhausted`).
+
+        Raises RecordError where what goes beside the log cannot be written.
+        """
         self._log.complete()
+        self._about["complete"] = {"asked": _asked(options), "lines": self._log.next_line - 1, "exhausted": exhausted}
 
-    def noise(self) -> Noise | None:
-        """What the second measurements showed; None for fewer than two."""
-        first, second = remeasured_pairs(self._about["remeasured"]).T
-        return noise_of(first, second) if len(first) >= 2 else None
+    def result(self) -> PoolResult:
+        """What it holds now."""
+        self._summarise()
+        return _result(self.workload, self.path, self._about, len(self) - self._records_before)
 
-    def result(self, *, exhausted: bool = False) -> PoolResult:
+    def _summarise(self) -> None:
+        """Say in the description what the log holds."""
         known = [latency for latency in self.latencies if latency is not None]
-        return PoolResult(
-            label=self.workload.label,
-            path=self.path,
-            records=len(self),
-            added=len(self) - self._records_before,
-            failed=len(self) - len(known),
-            best_s=min(known, default=None),
-            slowest_s=max(known, default=None),
-            noise=self.noise(),
-            noisy=sum(len(b["origins"]) for b in self._about["batches"] if b["quiet"] is False),
-            exhausted=exhausted,
-        )
+        first, second = remeasured_pairs(self._about["remeasured"]).T
+        noise = noise_of(first, second) if len(first) >= 2 else None
+        self._about |= {
+            "records": len(self),
+            "failed": len(self) - len(known),
+            "best_s": min(known, default=None),
+            "slowest_s": max(known, default=None),
+            "noise": None if noise is None else asdict(noise),
+        }
 
 
 def check_pool(wing: Wing, folder: Path, workload: Workload, options: CollectOptions) -> dict[str, Any]:
@@ -148,6 +149,51 @@ def check_pool(wing: Wing, folder: Path, workload: Workload, options: CollectOpt
     about = _load(about_path(path), path)
     _check_same(path, about, fresh)
     return about
+
+
+def complete_pool(
+    wing: Wing, folder: Path, workload: Workload, about: Mapping[str, Any], options: CollectOptions
+) -> PoolResult | None:
+    """What the workload's pool holds, by its description `about`; None where a record is to be added, or may be.
+
+    That is a pool that was collected with these options until nothing was left to do, and is as it was left.
+    """
+    path = wing.log_path(folder, workload.name)
+    try:
+        then = about["complete"]
+        if then["asked"] == _asked(options) and wing.is_complete(path, then["lines"]):
+            return _result(workload, path, about, 0)
+    except (KeyError, TypeError):  # it is not complete, of an earlier release, or damaged: the log itself knows
+        pass
+    return None
+
+
+def _asked(options: CollectOptions) -> dict[str, Any]:
+    """What decides which schedules a pool holds."""
+    return {
+        "trials": options.trials,
+        "remeasure": options.remeasure,
+        "mix": asdict(options.mix),
+        "batch": options.batch,
+        "population": options.population,
+        "pretrained": options.pretrained,
+        "seed": options.seed,
+    }
+
+
+def _result(workload: Workload, path: Path, about: Mapping[str, Any], added: int) -> PoolResult:
+    return PoolResult(
+        label=workload.label,
+        path=path,
+        records=about["records"],
+        added=added,
+        failed=about["failed"],
+        best_s=about["best_s"],
+        slowest_s=about["slowest_s"],
+        noise=None if about["noise"] is None else Noise(**about["noise"]),
+        noisy=sum(len(batch["origins"]) for batch in about["batches"] if batch["quiet"] is False),
+        exhausted="complete" in about and bool(about["complete"]["exhausted"]),
+    )
 
 
 def describe(wing: Wing, workload: Workload, options: CollectOptions) -> dict[str, Any]:

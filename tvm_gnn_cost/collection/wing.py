@@ -113,6 +113,10 @@ class Wing(Protocol):
         """What tells tasks apart: "workload_key" and "target", and what else the scheduler keeps to."""
         ...
 
+    def is_complete(self, path: Path, lines: int) -> bool:
+        """Whether the log there has so many lines, and beside it is what a complete one has; nothing is read of it."""
+        ...
+
     def flop(self, task: Any) -> float:
         """Floating-point operations."""
         ...

@@ -220,14 +220,17 @@ class CostModelCore:
         """Relative throughput, less for what takes longer to try than the task's trials usually do, more for less.
 
         By `_PRICE`, as a power of the seconds: where a trial takes ten times as long, a candidate must promise so much
-        more that it is ahead by more than what the network is usually wrong by.
+        more that it is ahead by more than what the network is usually wrong by. The seconds are those until a trial
+        has run: one that fails every other time costs two.
         """
         cost = self.trainer.trial_cost
         if cost is None or not self.cost_aware:
             return relative
         best = np.sort(np.argsort(-relative, kind="stable")[:_PRICED])
         usual = float(np.median(self._usual_seconds.get(task) or [_USUAL_S]))
-        factor = ((_WAIT_S + usual) / (_WAIT_S + cost.predict(graphs.select(best)))) ** _PRICE
+        considered = graphs.select(best)
+        seconds = (_WAIT_S + cost.predict(considered)) / (1.0 - cost.chance_of_failure(considered))
+        factor = ((_WAIT_S + usual) / seconds) ** _PRICE
         worth = relative * float(np.median(factor))
         worth[best] = relative[best] * factor
         return worth
@@ -269,7 +272,8 @@ class CostModelCore:
     def _learn_seconds(self, measured: MeasuredGraphs) -> None:
         """What these trials took."""
         if self.trainer.trial_cost is not None:
-            self.trainer.trial_cost.adapt(measured.graphs, measured.seconds)
+            failed = np.isinf(measured.latency)
+            self.trainer.trial_cost.adapt(measured.graphs, measured.seconds, failed)
         for task, seconds in zip(measured.task, measured.seconds.tolist(), strict=True):
             if math.isfinite(seconds):
                 usual = self._usual_seconds.setdefault(task, [])

@@ -27,7 +27,7 @@ from tvm_gnn_cost.learning.sampling import BatchSampler, hold_out
 from tvm_gnn_cost.learning.scaling import FeatureScaler
 from tvm_gnn_cost.learning.scoring import Scorer
 from tvm_gnn_cost.learning.threads import single_threaded
-from tvm_gnn_cost.learning.trial_cost import TimedRecords, TrialCost
+from tvm_gnn_cost.learning.trial_cost import TrialCost, TrialRecords
 from tvm_gnn_cost.records.source import GivenRecords, RecordSource, check_records, group_ids, task_list
 from tvm_gnn_cost.records.task import former_key
 
@@ -217,7 +217,7 @@ class Trainer:
                 octaves[ids] += process.weight * (process.predict(summary[ids]) - octaves[ids])
         return octaves, score, time_shares
 
-    def learn_trial_cost(self, records: TimedRecords, ids: IntArray) -> None:
+    def learn_trial_cost(self, records: TrialRecords, ids: IntArray) -> None:
         """Learns what a trial costs from these records, from new; keeps what it knows where they say too little."""
         cost = TrialCost(self.node_dim, self.edge_dim, seed=self.seed, device=self.device)
         if cost.fit(records, ids):

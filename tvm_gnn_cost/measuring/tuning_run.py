@@ -79,7 +79,10 @@ class TuningRun:
         self.out_of_time = False
         self._given_weights, self._flops, self._log_file = tuple(weights), tuple(flops), log_file
         self._books = [TaskBook() for _ in distinct.first]
-        self._distinct_flops = [flops[first] for first in distinct.first]
+        self.importance = [weight * flops[i] for weight, i in zip(self.weights, distinct.first, strict=True)]
+        """Of each distinct task before anything is measured: its floating-point operations, as often as it runs."""
+        self.beginning = sorted(range(len(distinct)), key=lambda task: -self.importance[task])
+        """The distinct tasks in the order of their first rounds."""
         self._interrupts, self._options, self._observer = interrupts, options, observer
         self._task, self._has_begun = 0, False
         self._phase = "search"
@@ -147,7 +150,7 @@ class TuningRun:
     def choose(self, alive: Sequence[int]) -> int:
         """The task from which most is expected: the gain of its time in the whole, whatever the number of its rounds.
 
-        Those of which nothing is known come first, the largest at their head.
+        Those of which nothing is known come first, in the order of `beginning`.
         """
         weight = self.weights
 
@@ -158,14 +161,14 @@ class TuningRun:
         fewest = min(self._books[task].trials for task in alive)
         new = [task for task in alive if self._books[task].best_s is None and self._books[task].trials == fewest]
         if new:
-            return max(new, key=lambda task: weight[task] * self._distinct_flops[task])
+            return min(new, key=self.beginning.index)
         return max(alive, key=saving)
 
     def round_size(self, task: int) -> int:
-        """Trials of the task's next round. The first of one among many is a short one: it may not be worth more."""
+        """Trials of the task's next round. One among many begins with short ones, as it may not be worth more: each
+        has as many as all before it."""
         full = self._options.trials_per_round
-        is_first = self._books[task].best_s is None and len(self._books) > 1
-        return min(max(_FIRST_ROUND, full // 4), full) if is_first else full
+        return full if len(self._books) == 1 else min(max(_FIRST_ROUND, full // 4, self._books[task].trials), full)
 
     def best_s(self, task: int) -> float | None:
         """The task's best latency in seconds; None where nothing has run."""

@@ -155,7 +155,7 @@ def card_text(card: Mapping[str, Any], path: Path) -> str:
         f"{training['device']}.",
         f"* Network: {', '.join(f'{name} {value}' for name, value in card['network'].items())}; "
         f"feature schema {card['schema_version']}.",
-        *_trial_cost(training.get("trial_cost_octaves")),
+        *_trial_cost(training.get("trial_cost_octaves"), training.get("failures_told_apart")),
         f"* {training['records_kept']:,} records travel with it, so that tuning does not make it forget them.",
         f"* Made {made['date']} on {made['machine']['cpu']}, {made['machine']['cores']} cores; {versions}.",
         "",
@@ -184,10 +184,17 @@ def _scores(card: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _trial_cost(octaves: float | None) -> list[str]:
-    if octaves is None:
-        return []
-    return [f"* The seconds of a trial on held-out workloads: off by a factor of {2.0**octaves:.2f} in the median."]
+def _trial_cost(octaves: float | None, told_apart: float | None) -> list[str]:
+    lines = []
+    if octaves is not None:
+        factor = 2.0**octaves
+        lines.append(f"* The seconds of a trial on held-out workloads: off by a factor of {factor:.2f} in the median.")
+    if told_apart is not None:
+        lines.append(
+            f"* Of pairs of a held-out schedule that failed and one that ran, in {told_apart:.0%} the first was given "
+            "the larger chance to fail."
+        )
+    return lines
 
 
 def _limits(card: Mapping[str, Any]) -> list[str]:

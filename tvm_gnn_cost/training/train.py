@@ -196,7 +196,10 @@ class _Training:
         trainer.learn_trial_cost(self._store, np.concatenate(learnt))
         held = np.concatenate([np.zeros(0, np.int64), *(ids[i] for i, held in enumerate(self._held_out) if held)])
         cost = trainer.trial_cost
-        settings = self._settings | {"trial_cost_octaves": None if cost is None else cost.error(self._store, held)}
+        settings = self._settings | {
+            "trial_cost_octaves": None if cost is None else cost.error(self._store, held),
+            "failures_told_apart": None if cost is None else cost.told_apart(self._store, held),
+        }
         rankings = tuple(
             rank_task(trainer.scorer, self._store, task, ids[i])
             for i, task in enumerate(self._store.tasks)

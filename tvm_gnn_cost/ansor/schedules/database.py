@@ -105,17 +105,16 @@ class ScheduleDatabase:
             each: schedules of each at most.
         """
         asked = self._describe(task, identity_of(task).key)
-        near = [
-            (distance(asked.extents, other.extents) + _ELSEWHERE * (other.target != asked.target), other)
-            for other in self._index.of_structure(asked.kind, asked.structure)
-            if other.key != asked.key
-        ]
-        near.sort(key=lambda pair: (pair[0], pair[1].key))
+        near = [(far, other) for far, other in self._near(asked) if other.key != asked.key]
         return [
             schedule
             for far, other in near[:tasks]
             for schedule in self._known(other, self._index.fastest(other.key, each), far)
         ]
+
+    def nearest(self, task: SearchTask) -> float:
+        """How far from a task the nearest is of which something is known, in octaves; inf where nothing is."""
+        return next((far for far, _ in self._near(self._describe(task, identity_of(task).key))), math.inf)
 
     def counts(self) -> tuple[int, int]:
         """How many tasks and how many records it holds."""
@@ -125,6 +124,14 @@ class ScheduleDatabase:
         self._index.close()
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _near(self, asked: IndexedTask) -> list[tuple[float, IndexedTask]]:
+        """What is known of the same structure and kind of target, each with its distance, the nearest first."""
+        near = [
+            (distance(asked.extents, other.extents) + _ELSEWHERE * (other.target != asked.target), other)
+            for other in self._index.of_structure(asked.kind, asked.structure)
+        ]
+        return sorted(near, key=lambda pair: (pair[0], pair[1].key))
 
     def _append(self, inputs: Sequence[MeasureInput], results: Sequence[MeasureResult]) -> None:
         dump = require_auto_scheduler().measure_record.dump_record_to_string
