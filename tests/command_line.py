@@ -36,3 +36,11 @@ def interrupt_at(
     finally:
         process.kill()
     return process.returncode, out, children
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it still runs: a zombie, which waits for init to collect it, does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
