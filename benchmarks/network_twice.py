@@ -11,21 +11,23 @@ that one is. Finished runs are not run again. Nothing else should run on the mac
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from arms import open_comparison, run_arm
 from rich.console import Console
 from rich.table import Table
 
-from tvm_gnn_cost import GNNCostModel, TuneOptions, tune_tasks
+from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor.networks import network_tasks
+from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.networks import load_network
 from tvm_gnn_cost.records.comparison import Comparison, Run
-from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
+from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneResult
 
 FIRST, AGAIN, ALONE = "first", "with-database", "alone"
 
@@ -49,11 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = {key: value for key, value in vars(options).items() if key not in ("output", "seeds")}
     settings["pretrained"] = Path(options.pretrained).name
     label = f"{options.network} {options.layout} {options.again} after {options.first}"
-    comparison = Comparison(label, settings, describe_machine(), describe_versions(), timestamp())
-    if path.exists():
-        comparison = Comparison.load(path)
-        if comparison.settings != settings:
-            raise SystemExit(f"{path} was made otherwise ({comparison.settings}): name another --output")
+    comparison = open_comparison(path, label, settings)
     for seed in range(options.seeds):
         for arm in (FIRST, AGAIN, ALONE) if seed % 2 == 0 else (ALONE, FIRST, AGAIN):
             if not comparison.has(arm, seed):
@@ -70,14 +68,18 @@ def tune(arm: str, seed: int, options: Any) -> Run:
     network = load_network(options.network, batch_size=batch, layout=options.layout, image_shape=shape)
     tasks, weights = network_tasks(network)
     log = options.output / f"{arm}-seed{seed}.log.json"
-    log.unlink(missing_ok=True)  # of a run that was cut off
-    log.with_name(f"{log.stem}.tasks.json").unlink(missing_ok=True)
     model = GNNCostModel(pretrained=options.pretrained, seed=seed)
     budget = TuneOptions(trials=options.trials, until=options.until)
-    started = timestamp()
-    database = None if arm == ALONE else options.output / f"database-seed{seed}"
-    result = tune_tasks(tasks, model, log, budget, weights=weights, seed=seed, database=database)
-    return replace(Run.from_result(arm, seed, started, result), log_file=log.name)
+    folder: Path = options.output / f"database-{arm}-seed{seed}"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was cut off
+    if arm == AGAIN:
+        shutil.copytree(options.output / f"database-{FIRST}-seed{seed}", folder)
+    database = None if arm == ALONE else folder
+
+    def tuned() -> TuneResult:
+        return tune_tasks(tasks, model, log, budget, weights=weights, seed=seed, database=database)
+
+    return run_arm(arm, seed, log, tuned)
 
 
 def show(console: Console, comparison: Comparison) -> None:
@@ -94,7 +96,8 @@ def show(console: Console, comparison: Comparison) -> None:
     ratios = []
     for run in comparison.of(AGAIN):
         goal = alone[run.seed].best_latency_s
-        assert goal is not None, "every task has a schedule that ran"
+        if goal is None:
+            raise SystemExit("a task has no schedule that ran: give more --trials, and another --output")
         there, before = run.reaches(goal), alone[run.seed].reaches(goal)
         assert before is not None
         ratios.append(there[1] / before[1] if there else float("inf"))

@@ -19,20 +19,21 @@ import shlex
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from arms import open_comparison, run_arm
 from rich.console import Console
 from rich.table import Table
 
-from tvm_gnn_cost import GNNCostModel, TuneOptions, tune_tasks
+from tvm_gnn_cost import GNNCostModel
 from tvm_gnn_cost.ansor.tasks import make_task
+from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.records.comparison import Comparison, Run
-from tvm_gnn_cost.records.tuning_run import MeasureOptions
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneResult
 from tvm_gnn_cost.system.files import safe_name
-from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
 
 OURS, PLAIN, STOCK = "gnn", "gnn-plain", "xgboost"
 
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = []
     for number, label in enumerate(options.task):
         path = options.output / f"{safe_name(label)}.json"
-        comparison = _open(path, label, options)
+        comparison = open_comparison(path, label, _settings(options))
         for seed in range(options.seeds):
             turn = (number + seed) % 3
             for arm in ((OURS, PLAIN, STOCK) * 2)[turn : turn + 3]:
@@ -82,8 +83,6 @@ def tune(label: str, arm: str, seed: int, options: Any) -> Run:
     name, *arguments = shlex.split(label)
     task = make_task(name, [int(argument) for argument in arguments])
     log = options.output / f"{safe_name(label)}-{arm}-seed{seed}.log.json"
-    log.unlink(missing_ok=True)  # of a run that was cut off
-    log.with_name(f"{log.stem}.tasks.json").unlink(missing_ok=True)
     np.random.seed(seed)  # stock draws from the global generators
     random.seed(seed)
     if arm == STOCK:
@@ -96,9 +95,11 @@ def tune(label: str, arm: str, seed: int, options: Any) -> Run:
         until=options.until if arm == OURS else None,
         measure=MeasureOptions(),
     )
-    started = timestamp()
-    result = tune_tasks([task], model, log, budget, seed=seed, local_search=arm == OURS)
-    return replace(Run.from_result(arm, seed, started, result), log_file=log.name)
+
+    def tuned() -> TuneResult:
+        return tune_tasks([task], model, log, budget, seed=seed, local_search=arm == OURS)
+
+    return run_arm(arm, seed, log, tuned)
 
 
 def reached(comparison: Comparison, arm: str) -> list[Reached]:
@@ -143,20 +144,14 @@ def show(console: Console, comparisons: Sequence[Comparison]) -> None:
     console.print(table)
 
 
-def _open(path: Path, label: str, options: Any) -> Comparison:
-    settings = {
+def _settings(options: Any) -> dict[str, Any]:
+    return {
         "trials": options.trials,
         "plain_trials": options.plain_trials,
         "trials_per_round": options.round,
         "until": options.until,
         "pretrained": Path(options.pretrained).name,
     }
-    if not path.exists():
-        return Comparison(label, settings, describe_machine(), describe_versions(), timestamp())
-    found = Comparison.load(path)
-    if found.settings != settings:
-        raise SystemExit(f"{path} was made otherwise ({found.settings}): name another --output")
-    return found
 
 
 def _said(run: Run) -> str:
