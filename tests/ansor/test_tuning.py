@@ -107,6 +107,15 @@ def test_several_tasks_share_a_model() -> None:
     assert all(best) and result.total_latency_s == pytest.approx(best[0] + 2 * best[1] + best[2])  # type: ignore[operator]
 
 
+def test_a_task_that_tvm_cannot_search_is_left_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    """Of this chain TVM makes sketches that split a loop of unknown extent, and fails whenever it samples one."""
+    tasks = [make_task("random_program", (20425, 22)), matmul()]
+    result = tune_tasks(tasks, XGBModel(seed=1), "log.json", options(6, 2), search_params=SMALL_SEARCH)
+    assert [trial.task for trial in result.trials] == [1] * 6
+    assert result.best_latency_s[0] is None and result.best_latency_s[1] is not None
+    assert "random_program is left: TVM's search of it fails, whatever the model" in caplog.text
+
+
 def test_a_budget_that_the_log_already_used_measures_nothing() -> None:
     first = tune_tasks([matmul()], XGBModel(seed=1), "log.json", options(2), search_params=SMALL_SEARCH)
     again = tune_tasks([matmul()], XGBModel(seed=1), "log.json", options(2), resume=True)

@@ -23,7 +23,7 @@ from tvm_gnn_cost.ansor.tasks import make_task
 from tvm_gnn_cost.ansor.toolchain import AnsorToolchain
 from tvm_gnn_cost.cli.collect import find_workloads
 from tvm_gnn_cost.cli.schedulers.ansor import Ansor
-from tvm_gnn_cost.collection import CollectOptions, Mix, collect_pools
+from tvm_gnn_cost.collection import CollectOptions, Mix, Workload, collect_pools
 from tvm_gnn_cost.collection import loop as collection_loop
 from tvm_gnn_cost.collection.ansor import AnsorWing
 from tvm_gnn_cost.collection.pool import Pool
@@ -57,6 +57,14 @@ def test_without_a_race_all_are_read(tmp_path: Path) -> None:
     collect_pools(AnsorWing(), [matmul()], tmp_path, options(6, race=None, remeasure=0.0))
     _, results = RecordReader(str(tmp_path / f"{NAME}.json")).read_lines()
     assert {len(result.costs) for result in results if result.error_no == 0} == {3}
+
+
+def test_a_workload_that_tvm_cannot_search_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of this chain TVM makes sketches that split a loop of unknown extent, and fails whenever it samples one."""
+    hopeless = Workload("chain", "chain", make_task("random_program", (20425, 22)))
+    result = collect_pools(AnsorWing(), [hopeless, matmul()], tmp_path, options(2, remeasure=0.0))
+    assert result.left_out == ("chain",) and [pool.records for pool in result.pools] == [2]
+    assert "chain is left out: TVM's search of it fails" in caplog.text
 
 
 def test_the_description_says_on_what_and_how_it_was_measured(collected: tuple[Path, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.runners import Measuring
 from tvm_gnn_cost.ansor.schedules.seeding import Measure
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
+from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from tvm.auto_scheduler import TaskScheduler
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
     from tvm.auto_scheduler.search_policy import SearchPolicy
+
+logger = logging.getLogger("tvm_gnn_cost")
 
 
 def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
@@ -67,7 +71,11 @@ def budgeted(policy: SearchPolicy, task: int, run: AnsorRun) -> SearchPolicy:
 
     TaskScheduler leaves a task for good when its first round brings nothing that runs, and a round may be a single
     trial; so the first round goes on until something runs, or the run has seen enough fail.
+
+    A task at which TVM's search itself fails is left, and the others go on: of some long chains of stages it makes
+    sketches that it cannot sample (`InitFillTileSize`: a split of a loop whose extent it does not know).
     """
+    from tvm import TVMError
     from tvm.auto_scheduler.search_policy import SearchPolicy as Base
 
     class Budgeted(Base):  # type: ignore[misc, valid-type]
@@ -77,7 +85,14 @@ def budgeted(policy: SearchPolicy, task: int, run: AnsorRun) -> SearchPolicy:
             inputs: list[Any] = []
             results: list[Any] = []
             while (budget := min(num_measure, run.allowance(task))) > 0:
-                chosen, measured = policy.continue_search_one_round(budget, measurer)
+                try:
+                    chosen, measured = policy.continue_search_one_round(budget, measurer)
+                except TVMError as error:
+                    name = run.tasks[task].desc or run.tasks[task].workload_key
+                    logger.warning(
+                        "%s is left: TVM's search of it fails, whatever the model: %s", name, last_line(error)
+                    )
+                    chosen, measured = [], []
                 run.begin("search")
                 inputs += list(chosen)
                 results += list(measured)

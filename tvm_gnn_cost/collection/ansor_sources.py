@@ -12,7 +12,7 @@ from tvm_gnn_cost.ansor.cost_model import GNNCostModel
 from tvm_gnn_cost.collection.exploration import PARENTS
 from tvm_gnn_cost.collection.options import CollectOptions
 from tvm_gnn_cost.collection.wing import PoolRecord
-from tvm_gnn_cost.errors import TuningInterrupted
+from tvm_gnn_cost.errors import TuningInterrupted, WorkloadError, last_line
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 logger = logging.getLogger("tvm_gnn_cost")
@@ -58,14 +58,14 @@ class AnsorSources:
     def random(self, count: int) -> list[Any]:
         states: list[Any] = []
         while len(states) < count:
-            sampled = self._complete(self._drift.sample_initial_population())
+            sampled = self._complete(self._sampled())
             states += sampled
             if not sampled:
                 break
         return states
 
     def evolved(self, count: int) -> list[Any]:
-        start = [*self._drift.sample_initial_population(), *(state for _, state in self._measured)]
+        start = [*self._sampled(), *(state for _, state in self._measured)]
         if not start:  # TVM would crash
             return []
         # the best of all generations, the best first; more than asked for, as some may be in the pool
@@ -84,6 +84,15 @@ class AnsorSources:
 
     def learn(self, records: Sequence[PoolRecord]) -> None:
         self._model.update([r.candidate for r in records], [r.result for r in records])
+
+    def _sampled(self) -> list[Any]:
+        """Raises WorkloadError where TVM cannot sample its own sketches."""
+        from tvm import TVMError
+
+        try:
+            return list(self._drift.sample_initial_population())
+        except TVMError as error:
+            raise WorkloadError(f"TVM's search of it fails: {last_line(error)}") from error
 
     def _complete(self, states: Iterable[Any]) -> list[Any]:
         """MeasureInputs of the states that TVM can lower, bounds inferred."""
