@@ -63,7 +63,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Versions:
     scale = q.shape[-1] ** -0.5
     heads = [tensor[None] for tensor in (q, k, v)]
     return {
-        "torch": lambda: F.scaled_dot_product_attention(*heads)[0],
+        "torch": lambda: F.scaled_dot_product_attention(heads[0], heads[1], heads[2])[0],
         "oneDNN": lambda: torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)) * scale, -1), v),
     }
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.learning import ReplayBuffer
-from tvm_gnn_cost.learning.sampling import BatchSampler, hold_out
+from tvm_gnn_cost.learning.sampling import BatchSampler, hold_out, task_weights
 from tvm_gnn_cost.testing.toy_graphs import random_graphs
 
 GRAPHS = random_graphs(200)
@@ -73,6 +73,16 @@ def test_batches_mix_new_and_replayed() -> None:
     assert len(set(ids[ids >= 1000] // 1000)) == 4  # several records of each task, or nothing can be compared
     alone = BatchSampler([new], [], [], 64, np.random.default_rng(0)).draw()
     assert len(alone) == 64
+
+
+def test_a_task_among_many_of_its_operator_is_drawn_less() -> None:
+    operators = ["program"] * 81 + ["matmul", "conv"]
+    weights = task_weights(operators)
+    assert weights == pytest.approx([1 / 3] * 81 + [1, 1])
+    tasks = [np.arange(100 * k, 100 * k + 20) for k in range(83)]
+    sampler = BatchSampler(tasks, [], [], 16, np.random.default_rng(0), weights)
+    drawn = np.array([sampler.draw()[0] // 100 for _ in range(4000)])
+    assert np.mean(drawn >= 81) == pytest.approx(2 / (2 + 27), rel=0.15)  # 2 of 83 if all were alike
 
 
 def test_hold_out_keeps_the_best_and_small_tasks() -> None:

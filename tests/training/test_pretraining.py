@@ -42,7 +42,8 @@ def toy_data(tasks: int = 7, held_out: int = 3) -> PretrainingData:
         np.concatenate([np.full(RECORDS, toy.flop) for toy in toys]),
     )
     ids = group_ids(names, np.arange(len(names)))
-    return PretrainingData(source, ids[: tasks - held_out], [], ids[tasks - held_out :])
+    learnt = tasks - held_out
+    return PretrainingData(source, ids[:learnt], [1.0] * learnt, [], ids[learnt:])
 
 
 def new_training(
@@ -219,7 +220,7 @@ def test_a_non_finite_loss_ends_it(tmp_path: Path) -> None:
 
 def test_half_of_a_batch_is_what_was_learnt_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     everything = toy_data(6, 0)
-    data = PretrainingData(everything.source, everything.learnt[:2], everything.learnt[2:], [])
+    data = PretrainingData(everything.source, everything.learnt[:2], [1.0] * 2, everything.learnt[2:], [])
     drawn: list[np.ndarray] = []
     draw = BatchSampler.draw
     monkeypatch.setattr(BatchSampler, "draw", lambda self: drawn.append(draw(self)) or drawn[-1])

@@ -14,6 +14,7 @@ from tvm_gnn_cost.evaluation.methods import Estimate, Learner, Method
 from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.learning import Trainer, TrainerConfig
+from tvm_gnn_cost.learning.sampling import task_weights
 from tvm_gnn_cost.learning.starting import continue_trainer, load_trainer, new_trainer, save_trainer
 from tvm_gnn_cost.records.task import task_workload
 from tvm_gnn_cost.training.pretraining import KEPT_RECORDS, PretrainOptions
@@ -78,6 +79,7 @@ class NetworkMethod(Method):
             np.concatenate([pool.latency for pool in pools]),
             [pool.task for pool in pools for _ in range(len(pool))],
             np.concatenate([np.full(len(pool), pool.flop) for pool in pools]),
+            dict(zip([pool.task for pool in pools], task_weights([pool.operator for pool in pools]), strict=True)),
         )
         trainer.config = self.config  # what it learns from now on is remembered in full
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ A batch holds several records of each of its tasks, because the losses compare i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,18 @@ from tvm_gnn_cost.graphs.stage_graph import IntArray
 
 RECORDS_PER_TASK = 16
 
+_CROWDING = 0.25
+"""How much less a task counts among many of its operator (docs/experiments.md, "Breadth")."""
+
+
+def task_weights(operators: Sequence[str]) -> list[float]:
+    """How likely tasks should be in a batch, relative to each other, by their operators: n^-1/4 for one of n tasks.
+
+    So what there is much of, such as generated programs, teaches without crowding out the rest.
+    """
+    counts = Counter(operators)
+    return [counts[operator] ** -_CROWDING for operator in operators]
+
 
 class BatchSampler:
     """Draws mini-batches from three pools of record ids, each given as one int64 array per task.
@@ -21,6 +34,12 @@ class BatchSampler:
     Half of a batch comes from the tasks at hand (of that, half from the new records, half from earlier ones of the same
     tasks), the other half from other tasks, so that what was learned of them is kept. Where a pool is empty or small
     the others fill in. A pool of many tasks is drawn from by task, `RECORDS_PER_TASK` records of each.
+
+    Args:
+        new, earlier, others: the pools.
+        batch_size: records in a batch, at most.
+        generator: what the draw depends on.
+        weights: how likely each task of `new` is, relative to the others; None: all are equally likely.
     """
 
     def __init__(
@@ -30,7 +49,9 @@ class BatchSampler:
         others: Sequence[IntArray],
         batch_size: int,
         generator: np.random.Generator,
+        weights: Sequence[float] | None = None,
     ) -> None:
+        self._weights = None if weights is None else [w for w, ids in zip(weights, new, strict=True) if len(ids)]
         self.new, self.earlier, self.others = ([ids for ids in pool if len(ids)] for pool in (new, earlier, others))
         self.batch_size, self.generator = batch_size, generator
 
@@ -44,17 +65,17 @@ class BatchSampler:
         of_others = self._take(self.others, self.batch_size // 2 if self.new or self.earlier else self.batch_size)
         room = self.batch_size - len(of_others)
         of_earlier = self._take(self.earlier, room // 2 if self.new else room)
-        of_new = self._take(self.new, room - len(of_earlier))
+        of_new = self._take(self.new, room - len(of_earlier), self._weights)
         return np.concatenate([of_new, of_earlier, of_others])
 
-    def _take(self, pool: Sequence[IntArray], count: int) -> IntArray:
+    def _take(self, pool: Sequence[IntArray], count: int, weights: Sequence[float] | None = None) -> IntArray:
         if not pool or not count:
             return np.zeros(0, dtype=np.int64)
         per_task = max(RECORDS_PER_TASK, -(-count // len(pool)))
         wanted_tasks = min(len(pool), -(-count // per_task))
         if len(pool) > wanted_tasks:
             # Tasks with few records would leave the batch short: draw some more, cut off below.
-            order = self.generator.permutation(len(pool))
+            order = self._shuffle(len(pool), weights)
         else:
             order = np.arange(len(pool))
         chosen: list[IntArray] = []
@@ -67,6 +88,14 @@ class BatchSampler:
             if not left:
                 break
         return np.concatenate(chosen)
+
+    def _shuffle(self, count: int, weights: Sequence[float] | None) -> IntArray:
+        """The positions 0 to `count` as they would be drawn one by one, with these probabilities (Efraimidis and
+        Spirakis, 2006)."""
+        if weights is None:
+            return self.generator.permutation(count)
+        order: IntArray = np.argsort(self.generator.exponential(size=count) / np.asarray(weights))
+        return order
 
 
 def hold_out(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,10 +106,18 @@ class Trainer:
         self.records_seen_ = 0
 
     @single_threaded()
-    def fit(self, graphs: StageGraphBatch, latency: ArrayLike, task: str | Sequence[str], flop: ArrayLike) -> FitReport:
+    def fit(
+        self,
+        graphs: StageGraphBatch,
+        latency: ArrayLike,
+        task: str | Sequence[str],
+        flop: ArrayLike,
+        weights: Mapping[str, float] | None = None,
+    ) -> FitReport:
         """Forgets everything and trains on all the records, `fit_epochs` passes, without a time bound.
 
-        Arguments and errors are those of `partial_fit`.
+        Arguments and errors are those of `partial_fit`; `weights` says how likely each task, by its key, is in a batch,
+        relative to the others. None: all are equally likely.
         """
         started = time.monotonic()
         latencies, tasks, flops = self._checked(graphs, latency, task, flop)
@@ -123,7 +131,8 @@ class Trainer:
         steps = max(
             self.config.max_steps_per_update, math.ceil(self.config.fit_epochs * len(graphs) / self.config.batch_size)
         )
-        sampler = BatchSampler(train, [], [], self.config.batch_size, self.generator)
+        of_tasks = None if weights is None else [weights[tasks[int(ids[0])]] for ids in by_task]
+        sampler = BatchSampler(train, [], [], self.config.batch_size, self.generator, of_tasks)
         source = GivenRecords(graphs, latencies, tasks, flops)
         return self._train(source, sampler, np.concatenate(held), _Budget(steps, math.inf, started), len(graphs))
 

@@ -1,8 +1,8 @@
 """Pre-training: a network learns from the records of many tasks, for minutes or hours, and can be stopped at any step.
 
 1. The scalers learn the features, in one pass over the records.
-2. Steps on batches of several records from each of several tasks, every task equally likely. A network that was trained
-   before also gets records that it learnt then, half of each batch, so that it does not forget them.
+2. Steps on batches of several records from each of several tasks, in proportion to their weights. A network that was
+   trained before also gets records that it learnt then, half of each batch, so that it does not forget them.
 3. Now and then a check: the tasks of held-out workloads are ranked, and the weights that order the most pairs of their
    schedules as measured are remembered.
 4. In the end the best weights are taken, a thin sample of the records is kept for replay, and scores are calibrated on
@@ -47,7 +47,7 @@ KEPT_RECORDS = 2000
 """Records that a trained network keeps, for replay and calibration."""
 
 FORMAT = "tvm-gnn-cost pre-training"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _SAVE_SECONDS = 30.0
 _BEGIN_ANEW = "begin anew (`restart`)"
@@ -95,6 +95,7 @@ class PretrainingData:
     Attributes:
         source: of all the records.
         learnt: the tasks to learn.
+        weights: how likely each of them is in a batch, relative to the others.
         replayed: tasks that the network learnt before; empty for a new one.
         held_out: the tasks of the held-out workloads; those of a few records are not looked at until the end. Where
             fewer than three are left, their ranking decides nothing: no early stop, and the last weights are taken.
@@ -102,6 +103,7 @@ class PretrainingData:
 
     source: RecordSource
     learnt: Sequence[IntArray]
+    weights: Sequence[float]
     replayed: Sequence[IntArray]
     held_out: Sequence[IntArray]
 
@@ -186,7 +188,7 @@ class Pretraining:
         self._fitting = Fitting(
             trainer.scorer,
             data.source,
-            BatchSampler(data.learnt, [], data.replayed, trainer.config.batch_size, self._generator),
+            BatchSampler(data.learnt, [], data.replayed, trainer.config.batch_size, self._generator, data.weights),
             self._best_latency.__getitem__,
             self._optimisation,
             trainer.config.loss,

@@ -26,6 +26,7 @@ from tvm_gnn_cost.learning import Trainer, TrainerConfig
 from tvm_gnn_cost.learning.checkpoint import finite_config
 from tvm_gnn_cost.learning.cost_model import CostModelCore
 from tvm_gnn_cost.learning.parallel import Processes
+from tvm_gnn_cost.learning.sampling import task_weights
 from tvm_gnn_cost.learning.starting import continue_trainer, new_trainer, shipped_checkpoint
 from tvm_gnn_cost.records.shards import Shard
 from tvm_gnn_cost.records.source import JoinedRecords, RecordSource
@@ -322,4 +323,5 @@ def _data(store: GraphStore, held_out: Sequence[bool], trainer: Trainer) -> Pret
             for key, stats in trainer.replay.tasks_.items()
             if stats.ids and task_workload(key) not in hidden
         ]
-    return PretrainingData(source, tasks[False], replayed, tasks[True])
+    weights = task_weights([task.operator for task, held in zip(store.tasks, held_out, strict=True) if not held])
+    return PretrainingData(source, tasks[False], weights, replayed, tasks[True])
