@@ -59,20 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     console = Console()
     options.output.mkdir(parents=True, exist_ok=True)
-    found = []
-    for number, label in enumerate(options.task):
-        path = options.output / f"{safe_name(label)}.json"
-        comparison = open_comparison(path, label, _settings(options))
-        for seed in range(options.seeds):
+    paths = {label: options.output / f"{safe_name(label)}.json" for label in options.task}
+    found = {label: open_comparison(path, label, _settings(options)) for label, path in paths.items()}
+    for seed in range(options.seeds):
+        for number, (label, path) in enumerate(paths.items()):
             turn = (number + seed) % 3
             for arm in ((OURS, PLAIN, STOCK) * 2)[turn : turn + 3]:
-                if not comparison.has(arm, seed):
+                if not found[label].has(arm, seed):
                     run = tune(label, arm, seed, options)
                     console.print(f"{label}, {arm}, seed {seed}: {_said(run)}", highlight=False)
-                    comparison = comparison.with_run(run)
-                    comparison.save(path)
-        found.append(comparison)
-    show(console, found)
+                    found[label] = found[label].with_run(run)
+                    found[label].save(path)
+    show(console, list(found.values()))
     return 0
 
 

@@ -114,7 +114,8 @@ def train_network(
         output: the checkpoint to write; its card goes beside it, as `.md`.
         work: a folder for the state of the training; several may share it.
         options: how to train.
-        observer: told, in the phase "start", what is learnt from what, and then of every step (`PretrainProgress`).
+        observer: told, in the phase "start", what is learnt from what, then of every step (`PretrainProgress`), and in
+            the phase "finish" that it is calibrated and learns what a trial costs, which takes a minute or two.
         restart: forget the state of a training that was stopped.
         stop: asked before each step.
         processes: that train it together, each making the same call with the same folders; the first writes.
@@ -141,7 +142,10 @@ def train_network(
         processes.wait()  # for the first to have saved
         if not processes.is_first:
             return None
-    return training.finish(output) if is_done else None
+    if not is_done:
+        return None
+    observer(Progress(phase="finish", done=0, total=1, note="calibrating; learning what a trial costs"))
+    return training.finish(output)
 
 
 def make_folders(output: Path, work: Path) -> None:
