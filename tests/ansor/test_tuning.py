@@ -294,6 +294,10 @@ def test_a_run_stops_by_itself_when_little_is_left() -> None:
     assert result.left == (LITTLE_LEFT,) and len(result.trials) == 16
     assert result.gain_left is not None and result.gain_left < 0.9
     assert moments[-1].gain_left is not None and moments[-1].tasks[0].gain_left is not None
+    assert [forecast.trials for forecast in result.forecasts] == [8, 16]
+    assert result.forecasts[-1].gain_left == pytest.approx(result.gain_left)
+    scores = [trial.score for trial in result.trials]
+    assert all(score is not None and score > 0.0 for score in scores), "the shipped network knows something at once"
 
 
 def test_trials_of_a_network_go_where_they_help_with_a_model_that_knows() -> None:

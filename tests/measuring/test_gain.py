@@ -68,16 +68,15 @@ def test_a_promise_counts_for_what_earlier_ones_were_worth() -> None:
     assert honest.left is not None and honest.left < 0.01, "nothing is in sight any more"
 
 
-def test_a_shortlist_tells_what_was_measured_from_the_best_of_the_rest() -> None:
+def test_a_shortlist_tells_the_best_that_was_not_measured() -> None:
     shortlist = Shortlist()
     names = [f"c{n}" for n in range(300)]
     for generation in (names[:200], names[100:]):
         shortlist.add(generation, [float(name[1:]) / 100 for name in generation])
     shortlist.add(["bad", "worse"], [-math.inf, math.inf])
-    best, others = shortlist.divide(["c298", "c3"], str)
-    assert best == pytest.approx(2.98)
+    others = shortlist.rest(["c298", "c3"], str)
     assert others[:2] == ["c299", "c297"] and len(set(others)) == len(others) == SHORTLIST
-    assert shortlist.divide(["c298"], str) == (None, [])
+    assert shortlist.rest(["c298"], str) == []
 
 
 # -- a run -------------------------------------------------------------------------------------------------------------
@@ -99,7 +98,7 @@ def measure(run: TuningRun, task: int, latencies: Sequence[float]) -> None:
     """A round, which the model learns and has nothing more in mind."""
     run.select(task)
     run.measured([Outcome(latency, 0, 0.0) for latency in latencies], lambda kept: None)
-    run.learnt(list(latencies), list(latencies), hash, lambda candidates: [0.5] * len(candidates))
+    run.learnt(list(latencies), list(latencies), hash, None, lambda candidates: [0.5] * len(candidates))
 
 
 CLOSE = [1.002, 1.001, 1.003, 1.0]
@@ -121,10 +120,24 @@ def test_a_round_that_is_learnt_in_parts_is_one_round() -> None:
     """As the first is that begins with schedules of a database."""
     run = run_of(1, until=0.5)
     measure(run, 0, CLOSE)
-    run.learnt(CLOSE, CLOSE, hash, lambda candidates: [])
+    run.learnt(CLOSE, CLOSE, hash, None, lambda candidates: [])
     assert run.allowance(0) > 0
     measure(run, 0, CLOSE)
     assert run.allowance(0) == 0
+
+
+def test_a_trial_keeps_what_was_promised_of_it_and_a_round_what_was_expected() -> None:
+    run = run_of(2)
+    for task, promised in ((0, None), (1, None), (0, [0.5, -math.inf, 2.0])):
+        run.select(task)
+        run.measured([Outcome(1.0 + n, 0, 0.0) for n in range(3)], lambda kept: None)
+        run.learnt([1, 2, 3], [1.0, 2.0, 3.0], hash, promised, None)
+        run.measured([Outcome(4.0, 0, 0.0)], lambda kept: None)
+        run.learnt([4], [4.0], hash, None if promised is None else [1.5], None)
+    assert [trial.score for trial in run.result().trials] == [None] * 8 + [0.5, None, 2.0, 1.5]
+    forecasts = run.result().forecasts
+    assert [forecast.trials for forecast in forecasts] == [8, 11, 12], "none before each task has enough"
+    assert all(0.0 < forecast.gain_left < 1.0 for forecast in forecasts)
 
 
 def test_one_round_is_not_enough_to_know_and_without_the_option_it_goes_on() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.ansor.measurements import measured_latency
@@ -15,7 +16,7 @@ from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 if TYPE_CHECKING:
-    from tvm.auto_scheduler import TaskScheduler
+    from tvm.auto_scheduler import SearchTask, TaskScheduler
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel
     from tvm.auto_scheduler.search_policy import SearchPolicy
 
@@ -26,23 +27,29 @@ def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
     """`model` behind a stopwatch: the same scores and updates."""
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel as Base
 
+    def is_warm() -> bool:
+        return bool(getattr(model, "is_warm", False))  # only a model that has it promises what its scores mean
+
+    def scored(task: SearchTask, states: Sequence[Any]) -> list[float] | None:
+        return [float(score) for score in model.predict(task, states)] if is_warm() else None
+
     class TimedModel(Base):  # type: ignore[misc, valid-type]
         search_params = getattr(model, "search_params", {})
 
         def update(self, inputs: Any, results: Any) -> None:
             with run.in_model("train"):
+                states = [inp.state for inp in inputs]
+                promised = scored(inputs[0].task, states) if states and run.has_begun else None
                 model.update(inputs, results)
-                promises = getattr(model, "is_warm", False)  # only a model that has it promises what its scores mean
-                if len(inputs):
-                    task = inputs[0].task
-                    rescore = (lambda states: model.predict(task, states)) if promises else None
+                if states:
                     latencies = [measured_latency(result) for result in results]
-                    run.learnt([inp.state for inp in inputs], latencies, str, rescore)
+                    rescore = partial(scored, inputs[0].task) if is_warm() else None
+                    run.learnt(states, latencies, str, promised, rescore)
 
         def predict(self, task: Any, states: Any) -> Any:
             with run.in_model("search"):
                 scores = model.predict(task, states)
-            if getattr(model, "is_warm", False):
+            if is_warm():
                 run.scored(states, scores)
             return scores
 

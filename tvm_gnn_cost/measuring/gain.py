@@ -91,21 +91,18 @@ class Shortlist:
         self._best += [(float(scores[i]), candidates[i]) for i in order if 0.0 < float(scores[i]) < math.inf]
         self._best = sorted(self._best, key=lambda pair: -pair[0])[: 4 * SHORTLIST]
 
-    def divide(self, measured: Sequence[Hashable], key: Any) -> tuple[float | None, list[Any]]:
-        """The best score of a candidate that was measured, and those that were not; it is empty then.
+    def rest(self, measured: Sequence[Hashable], key: Any) -> list[Any]:
+        """Those that were not measured, the best first; it is empty then.
 
         Args:
             measured: the keys of what was measured.
             key: of a candidate.
         """
         keys = set(measured)
-        best: float | None = None
         others: dict[Hashable, Any] = {}
-        for score, candidate in self._best:
+        for _, candidate in self._best:
             name = key(candidate)
-            if name in keys:
-                best = score if best is None else best
-            elif len(others) < SHORTLIST:
+            if name not in keys and len(others) < SHORTLIST:
                 others.setdefault(name, candidate)
         self._best = []
-        return best, list(others.values())
+        return list(others.values())

@@ -70,6 +70,7 @@ class TaskBook:
     learnt_best_s: float | None = None  # when the model last learnt of it
     begun: int = 0  # rounds of this run
     rounds: int = 0  # of these, that the model has learnt
+    unlearnt: list[int] = field(default_factory=list)  # trials of this run that the model has not learnt
     gain: ExpectedGain = field(default_factory=ExpectedGain)
     shortlist: Shortlist = field(default_factory=Shortlist)
 

@@ -19,6 +19,7 @@ from tvm_gnn_cost.records.tuning_run import (
     LITTLE_LEFT,
     NOTHING_LEFT,
     PER_TASK_TRIALS,
+    Forecast,
     PhaseTimes,
     TaskProgress,
     Trial,
@@ -73,6 +74,7 @@ class TuningRun:
         for place, weight in zip(distinct.place, weights, strict=True):
             self.weights[place] += weight
         self.trials: list[Trial] = []
+        self._forecasts: list[Forecast] = []
         self.resumed = 0
         """Trials that were in the log."""
         self.other_records = 0
@@ -84,7 +86,9 @@ class TuningRun:
         self.beginning = sorted(range(len(distinct)), key=lambda task: -self.importance[task])
         """The distinct tasks in the order of their first rounds."""
         self._interrupts, self._options, self._observer = interrupts, options, observer
-        self._task, self._has_begun = 0, False
+        self._task = 0
+        self.has_begun = False
+        """Whether a round has begun; before that the model learns what a log holds."""
         self._phase = "search"
         self._seconds = {"search": 0.0, "measure": 0.0, "train": 0.0}
         self._score_s = 0.0
@@ -194,7 +198,7 @@ class TuningRun:
 
     def select(self, task: int) -> None:
         """A round of one task begins."""
-        self._task, self._has_begun = task, True
+        self._task, self.has_begun = task, True
         self._books[task].begun += 1
         self.check_stop()
         self.begin("search")
@@ -239,6 +243,7 @@ class TuningRun:
         measured: Sequence[Any],
         latencies: Sequence[float | None],
         key: Callable[[Any], Hashable],
+        promised: Sequence[float] | None,
         rescore: Callable[[list[Any]], Sequence[float]] | None,
     ) -> None:
         """The model has learnt a round of the task at hand.
@@ -247,20 +252,32 @@ class TuningRun:
             measured: the candidates.
             latencies: in seconds; None where one failed.
             key: what tells candidates apart.
-            rescore: the scores that the model now gives; None: it promises nothing of what its scores mean.
+            promised: the scores that the model gave them before it learnt them; None: it promises nothing of what its
+                scores mean, or knew nothing yet.
+            rescore: the scores that the model now gives; None: it promises nothing.
         """
-        if not self._has_begun:  # it learns what a log holds
+        if not self.has_begun:
             return
         book = self._books[self._task]
         book.rounds = book.begun  # it may learn a round in parts
         best, before = min((s for s in latencies if s is not None), default=None), book.learnt_best_s
         book.learnt_best_s = min((s for s in (best, before) if s is not None), default=None)
-        if rescore is None:
-            return
-        score, others = book.shortlist.divide([key(candidate) for candidate in measured], key)
-        scores = [float(s) for s in rescore(others)] if others else []
-        book.gain.learnt(score, best, before, max((s for s in scores if 0.0 < s < math.inf), default=None))
+        self._keep_scores(book, len(measured), promised)
+        if rescore is not None:
+            others = book.shortlist.rest([key(candidate) for candidate in measured], key)
+            now = rescore(others) if others else ()
+            book.gain.learnt(_best_score(promised or ()), best, before, _best_score(now))
+        left = self.gain_left()
+        if left is not None:
+            self._forecasts.append(Forecast(len(self.trials), left))
         self._notify()
+
+    def _keep_scores(self, book: TaskBook, count: int, promised: Sequence[float] | None) -> None:
+        """Has the trials of the task that were just learnt say what was promised of them."""
+        places, book.unlearnt = book.unlearnt[:count], book.unlearnt[count:]
+        for place, score in zip(places, promised or (), strict=False):
+            if 0.0 < score < math.inf:
+                self.trials[place] = replace(self.trials[place], score=float(score))
 
     def measured(self, outcomes: Sequence[Outcome], write: Callable[[Sequence[int]], None]) -> None:
         """Take in a measured batch of the task that was selected.
@@ -283,6 +300,7 @@ class TuningRun:
             book.measured += 1
             book.failed += latency is None
             self._failed += latency is None
+            book.unlearnt.append(len(self.trials))
             at = min(max(outcome.timestamp - self._start_wall, 0.0), elapsed)
             self.trials.append(Trial(self.distinct.first[self._task], latency, at, outcome.error_no))
         self.begin("measure")
@@ -314,6 +332,7 @@ class TuningRun:
             left=self._in_list(left),
             other_records=self.other_records,
             gain_left=self.gain_left(),
+            forecasts=tuple(self._forecasts),
         )
 
     def _in_list(self, of_distinct: Sequence[Any]) -> tuple[Any, ...]:
@@ -340,3 +359,7 @@ class TuningRun:
         each = self._in_list([book.progress() for book in self._books])
         first = set(self.distinct.first)
         return tuple(task if i in first else replace(task, trials=0, failed=0) for i, task in enumerate(each))
+
+
+def _best_score(scores: Sequence[float]) -> float | None:
+    return max((float(score) for score in scores if 0.0 < score < math.inf), default=None)

@@ -21,6 +21,9 @@ def timed_model(model: Any, run: TuningRun) -> Any:
     """
     answering: Any = SearchGuard(model) if isinstance(model, GNNCostModel) else model
 
+    def is_warm() -> bool:
+        return bool(getattr(model, "is_warm", False))  # only a model that has it promises what its scores mean
+
     @derived_object
     class TimedModel(ms.cost_model.PyCostModel):  # type: ignore[misc, name-defined]
         def load(self, path: str) -> None:
@@ -31,14 +34,16 @@ def timed_model(model: Any, run: TuningRun) -> Any:
 
         def update(self, context: Any, candidates: Any, results: Any) -> None:
             with run.in_model("train"):
-                answering.update(context, list(candidates), list(results))
-                rescore = (lambda some: answering.predict(context, some)) if getattr(model, "is_warm", False) else None
-                run.learnt(list(candidates), [_latency(result) for result in results], _module_hash, rescore)
+                measured, latencies = list(candidates), [_latency(result) for result in results]
+                promised = list(answering.predict(context, measured)) if is_warm() and run.has_begun else None
+                answering.update(context, measured, list(results))
+                rescore = (lambda some: answering.predict(context, some)) if is_warm() else None
+                run.learnt(measured, latencies, _module_hash, promised, rescore)
 
         def predict(self, context: Any, candidates: Any) -> Any:
             with run.in_model("search"):
                 scores = answering.predict(context, list(candidates))
-            if getattr(model, "is_warm", False):  # only a model that has it promises what its scores mean
+            if is_warm():
                 run.scored(list(candidates), scores)
             return scores
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
-from tvm_gnn_cost.records.tuning_run import PhaseTimes, Trial, TuneResult, weighted_latency
+from tvm_gnn_cost.records.tuning_run import Forecast, PhaseTimes, Trial, TuneResult, weighted_latency
 from tvm_gnn_cost.system.files import write_atomically
 
 SCHEMA = 1
@@ -37,6 +37,7 @@ class Run:
         flops: each task's floating-point operations.
         log_file: the run's record log.
         exhausted: whether the search ran out of schedules before its budget.
+        forecasts: what was expected of further trials after each round.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Run:
     flops: tuple[float, ...]
     log_file: str
     exhausted: bool = False
+    forecasts: tuple[Forecast, ...] = ()
 
     @classmethod
     def from_result(cls, model: str, seed: int, started: str, result: TuneResult) -> Run:
@@ -61,6 +63,7 @@ class Run:
             result.flops,
             result.log_file,
             result.exhausted,
+            result.forecasts,
         )
 
     def curve(self) -> list[tuple[int, float, float]]:
@@ -238,5 +241,6 @@ def _run_from_json(data: dict[str, Any]) -> Run:
             "times": PhaseTimes(**data["times"]),
             "weights": tuple(data["weights"]),
             "flops": tuple(data["flops"]),
+            "forecasts": tuple(Forecast(**forecast) for forecast in data.get("forecasts", ())),
         }
     )

@@ -111,12 +111,28 @@ class Trial:
         latency_s: the best of its readings in seconds; None for a failed measurement.
         elapsed_s: seconds from the run's start to the end of its measurement.
         error_no: `MeasureErrorNo` of TVM; 0 is success.
+        score: what the model said of it before it learnt it: throughput, the best measured until then being 1. None: it
+            does not promise that its scores mean this, knew nothing yet, or the run ended before it learnt it.
     """
 
     task: int
     latency_s: float | None
     elapsed_s: float
     error_no: int = 0
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What was expected when the model had learnt a round.
+
+    Attributes:
+        trials: of this run until then.
+        gain_left: the share of the total latency that further trials were expected to save.
+    """
+
+    trials: int
+    gain_left: float
 
 
 @dataclass(frozen=True)
@@ -151,6 +167,7 @@ class TuneResult:
             nothing here.
         gain_left: the share of the total latency that further trials were expected to save at the end; None where too
             little has run to tell.
+        forecasts: the same after each round, from the first that told it on.
     """
 
     trials: tuple[Trial, ...]
@@ -166,6 +183,7 @@ class TuneResult:
     left: tuple[str, ...] = ()
     other_records: int = 0
     gain_left: float | None = None
+    forecasts: tuple[Forecast, ...] = ()
 
     @property
     def total_latency_s(self) -> float | None:
