@@ -179,5 +179,5 @@ def test_a_share_is_checked() -> None:
 def test_what_a_log_holds_counts_but_is_no_round() -> None:
     run = run_of(1, until=0.5)
     run.count_known([CLOSE])
-    run.learnt(CLOSE, CLOSE, hash, lambda candidates: [])  # the model learns the log
+    run.learnt(CLOSE, CLOSE, hash, None, lambda candidates: [])  # the model learns the log
     assert run.allowance(0) > 0
