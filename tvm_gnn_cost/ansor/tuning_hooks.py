@@ -30,8 +30,8 @@ def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
     def is_warm() -> bool:
         return bool(getattr(model, "is_warm", False))  # only a model that has it promises what its scores mean
 
-    def scored(task: SearchTask, states: Sequence[Any]) -> list[float] | None:
-        return [float(score) for score in model.predict(task, states)] if is_warm() else None
+    def scored(task: SearchTask, states: Sequence[Any]) -> list[float]:
+        return [float(score) for score in model.predict(task, states)]
 
     class TimedModel(Base):  # type: ignore[misc, valid-type]
         search_params = getattr(model, "search_params", {})
@@ -39,7 +39,7 @@ def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
         def update(self, inputs: Any, results: Any) -> None:
             with run.in_model("train"):
                 states = [inp.state for inp in inputs]
-                promised = scored(inputs[0].task, states) if states and run.has_begun else None
+                promised = scored(inputs[0].task, states) if states and run.has_begun and is_warm() else None
                 model.update(inputs, results)
                 if states:
                     latencies = [measured_latency(result) for result in results]
