@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,12 @@ def open_comparison(path: Path, label: str, settings: Mapping[str, Any]) -> Comp
 
 
 def run_arm(arm: str, seed: int, log: Path, tune: Callable[[], TuneResult]) -> Run:
-    """One run; `tune` writes that log, from which a run that was cut off is removed."""
+    """One run; `tune` writes that log, from which a run that was cut off is removed. It is kept compressed."""
     log.unlink(missing_ok=True)
     tasks_path(log).unlink(missing_ok=True)
     started = timestamp()
-    return replace(Run.from_result(arm, seed, started, tune()), log_file=log.name)
+    run = Run.from_result(arm, seed, started, tune())
+    kept = log.with_name(f"{log.name}.gz")
+    kept.write_bytes(gzip.compress(log.read_bytes(), mtime=0))
+    log.unlink()
+    return replace(run, log_file=kept.name)
