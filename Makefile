@@ -21,7 +21,7 @@ DEMO_MEASURE  ?= --round 16 --population 1024 --repeat 3 --min-repeat-ms 20 --bu
 NATIVE := CMakeLists.txt $(wildcard $(foreach ext,cc cpp h hpp,native/*.$(ext) native/*/*.$(ext)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-metaschedule test test-apache-tvm test-without-tvm run-tests lint format sanitize run-sanitized clean
+.PHONY: help install docs demo demo-metaschedule test test-apache-tvm test-without-tvm run-tests lint format sanitize run-sanitized clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -48,6 +48,10 @@ demo-metaschedule: ## The same with MetaSchedule and today's apache-tvm (.venv-a
 test: ## Run the tests, with TVM 0.19 and with apache-tvm
 	$(MAKE) run-tests
 	$(MAKE) test-apache-tvm
+
+docs: $(STAMP) ## Build the documentation, strictly, into build/site
+	$(PIP) install --quiet --constraint constraints.txt mkdocs mkdocs-material 'mkdocstrings[python]'
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 test-apache-tvm: ## Run the tests that run with apache-tvm (.venv-apache-tvm)
 	$(MAKE) $(IN_APACHE_TVM) run-tests

@@ -28,9 +28,13 @@ def train_on_logs(
 
     Args:
         logs: record logs of one kind of target, see `find_logs`.
-        output, options, observer, restart, processes: see `train_network`. The first process reads what is new.
+        output: the checkpoint to write.
         work: a folder for the stage graphs and the state of the training.
+        options: how to train.
+        observer: told of every log that is read, and then what `train_network` tells.
         definitions: Python files that register workloads of the logs; they are executed.
+        restart: forget the state of a training that was stopped.
+        processes: that train it together; the first reads what is new.
 
     Raises what `read_logs` and `train_network` raise.
     """
