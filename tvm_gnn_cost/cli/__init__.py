@@ -19,6 +19,7 @@ from tvm_gnn_cost.cli.evaluate import evaluate
 from tvm_gnn_cost.cli.graphs import graphs
 from tvm_gnn_cost.cli.hints import with_options
 from tvm_gnn_cost.cli.inspect import inspect
+from tvm_gnn_cost.cli.report import report
 from tvm_gnn_cost.cli.train import train
 from tvm_gnn_cost.cli.tune import tune
 from tvm_gnn_cost.cli.workloads import workloads
@@ -73,6 +74,7 @@ cli.add_command(graphs)
 cli.add_command(train)
 cli.add_command(evaluate)
 cli.add_command(inspect)
+cli.add_command(report)
 cli.add_command(workloads)
 
 

@@ -26,18 +26,18 @@ from tvm_gnn_cost.cli.options import (
 )
 from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
+from tvm_gnn_cost.cli.report import PAGE_FILE
 from tvm_gnn_cost.cli.schedulers.choice import find_scheduler
 from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
 from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
-from tvm_gnn_cost.records.comparison import Comparison, Run, speed_up
+from tvm_gnn_cost.records.comparison import RESULT_FILE, Comparison, Run, speed_up
 from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 from tvm_gnn_cost.report.formats import format_ms
 from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
 
-RESULT_FILE = "comparison.json"
 PLOT_FILE = "comparison.png"
 SCHEDULER = "scheduler"
 """The setting that names it; not there for auto_scheduler, which was the only one once."""
@@ -51,7 +51,7 @@ LABELS = {"gnn": "GNNCostModel", "xgboost": "XGBModel"}
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each model, seeds 0, 1...")
 @budget_options
 @click.option("--output", type=click.Path(file_okay=False), default="comparison", show_default=True,
-              help="The folder for the result, the plot and the logs.")  # fmt: skip
+              help="The folder for the result, the plot, the page and the logs.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Begin anew, where the folder already holds a comparison.")
 @model_options
 @search_options
@@ -74,7 +74,8 @@ def compare(
     same machine.
 
     The models take turns within each seed, and who begins alternates. The folder gets comparison.json (machine,
-    versions, every trial), comparison.png (best latency against trials and against seconds) and a record log a run.
+    versions, every trial), comparison.png (best latency against trials and against seconds), report.html (the same and
+    much more, as one page) and a record log a run.
     Nothing else should run on the machine meanwhile. Stopped by Ctrl-C, the same command goes on: finished runs are
     not run again.
 
@@ -182,17 +183,18 @@ def _run(
 
 def _report(console: Console, comparison: Comparison, folder: Path) -> None:
     from tvm_gnn_cost.report.comparison_plots import plot_comparison
+    from tvm_gnn_cost.report.page.comparison_page import comparison_page
 
     print_table(console, comparison)
-    plot: Path | None = folder / PLOT_FILE
+    drawn = {"plot": folder / PLOT_FILE, "report": folder / PAGE_FILE}
     try:
-        plot_comparison(comparison, folder / PLOT_FILE)
+        plot_comparison(comparison, drawn["plot"])
+        comparison_page(comparison).save(drawn["report"])
     except TVMGNNCostError as error:
-        plot = None
-        console.print(f"no plot: {error}", highlight=False, soft_wrap=True)
-    console.print(f"result: {folder / RESULT_FILE}", highlight=False, soft_wrap=True)
-    if plot is not None:
-        console.print(f"plot:   {plot}", highlight=False, soft_wrap=True)
+        drawn = {}
+        console.print(f"no plot and no report: {error}", highlight=False, soft_wrap=True)
+    for what, path in {"result": folder / RESULT_FILE, **drawn}.items():
+        console.print(f"{what}: {path}", highlight=False, soft_wrap=True)
     for run in comparison.runs:
         console.print(f"log:    {run.log_file}", highlight=False, soft_wrap=True)
 

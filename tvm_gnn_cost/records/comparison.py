@@ -18,6 +18,8 @@ from tvm_gnn_cost.records.tuning_run import Forecast, PhaseTimes, Trial, TuneRes
 from tvm_gnn_cost.system.files import write_atomically
 
 SCHEMA = 1
+RESULT_FILE = "comparison.json"
+"""In the folder of a comparison."""
 
 _FORMER_NAMES = {"xgb": "xgboost"}
 """Of models, in comparisons that an earlier release wrote."""

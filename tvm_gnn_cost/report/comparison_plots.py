@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.errors import InvalidArgumentError
@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 
 
 def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:
-    """Draw best latency against trials and against seconds: each seed thin, the median over a model's seeds thick.
+    """Draw `latency_figure` under a title.
 
-    The format follows from the path's ending (png, svg, pdf). Raises PlotsNotAvailableError without matplotlib,
-    InvalidArgumentError for a comparison in which nothing was measured.
+    The format follows from the path's ending (png, svg, pdf). Raises what `latency_figure` raises.
+    """
+    figure = latency_figure(comparison)
+    figure.suptitle(f"{comparison.workload}\n{comparison.machine.get('cpu', '')}", fontsize=10)
+    figure.savefig(os.fspath(path), dpi=150)
+
+
+def latency_figure(comparison: Comparison) -> Any:
+    """Best latency against trials and against seconds: each seed thin, the median over a model's seeds thick.
+
+    Raises PlotsNotAvailableError without matplotlib, InvalidArgumentError for a comparison in which nothing was
+    measured.
     """
     new_figure = figure_class()
     if not any(run.curve() for run in comparison.runs):
@@ -35,8 +45,44 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Non
     axes[0].set_ylabel("best latency (ms)")
     axes[0].set_yscale("log")
     axes[0].legend(frameon=False)
-    figure.suptitle(f"{comparison.workload}\n{comparison.machine.get('cpu', '')}", fontsize=10)
-    figure.savefig(os.fspath(path), dpi=150)
+    return figure
+
+
+def times_figure(comparison: Comparison) -> Any:
+    """Where the time went: a bar for each model, medians over its seeds. Raises as `latency_figure` does."""
+    rows = comparison.summaries()
+    figure = figure_class()(figsize=(11, 0.6 + 0.5 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    left = [0.0] * len(rows)
+    for phase, colour in zip(("search", "measure", "train"), COLOURS, strict=False):
+        seconds = [getattr(row, f"{phase}_s") for row in rows]
+        axis.barh([row.model for row in rows], seconds, left=left, color=colour, label=phase, height=0.6)
+        left = [a + b for a, b in zip(left, seconds, strict=True)]
+    axis.invert_yaxis()
+    axis.set_xlabel("seconds")
+    axis.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def batches_figure(batches: Mapping[str, Sequence[tuple[float, float]]]) -> Any:
+    """How well each batch was ranked before it was learnt, by model: (trials so far, pairwise accuracy) of each.
+
+    A model of which nothing is known has its colour all the same, that of the other figures.
+    """
+    figure = figure_class()(figsize=(11, 3.2), layout="constrained")
+    axis = figure.subplots()
+    for colour, (model, points) in zip(COLOURS * 9, batches.items(), strict=False):
+        if not points:
+            continue
+        axis.plot([x for x, _ in points], [y for _, y in points], "o", color=colour, label=model)
+    axis.axhline(0.5, linestyle="--", linewidth=1, color="#888888", label="chance")
+    axis.set_xlabel("trials")
+    axis.set_ylabel("pairs in the right order")
+    axis.set_ylim(0.0, 1.02)
+    axis.set_xlim(left=0)
+    axis.grid(True, linewidth=0.3, alpha=0.6)
+    axis.legend(frameon=False, loc="lower right")
+    return figure
 
 
 def median_curve(runs: Sequence[Run], column: int) -> list[tuple[float, float]]:
