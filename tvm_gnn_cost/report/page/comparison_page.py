@@ -30,6 +30,7 @@ def comparison_page(comparison: Comparison) -> Page:
 
     Raises PlotsNotAvailableError without matplotlib, InvalidArgumentError for one in which nothing was measured.
     """
+    failures = _failures(comparison)
     sections = [
         Section("What was reached", _verdict(comparison), table=_summary(comparison.summaries())),
         Section(
@@ -39,7 +40,7 @@ def comparison_page(comparison: Comparison) -> Page:
         ),
         Section("Where the time went", "Medians over the seeds.", as_svg(times_figure(comparison))),
         *_promises(comparison),
-        Section("Failed measurements", "" if _failures(comparison) else "None.", table=_failures(comparison)),
+        Section("Failed measurements", "" if failures else "None.", table=failures),
         Section("Runs", table=_runs(comparison.runs), folded=len(comparison.runs) > 12),
         Section("How it was made", table=_pairs(comparison.settings)),
         Section("Machine and versions", table=_pairs({**comparison.machine, **comparison.versions}), folded=True),
@@ -93,8 +94,9 @@ def _promises(comparison: Comparison) -> Iterator[Section]:
             as_svg(batches_figure(batches)),
         )
     rows = [
-        [f"{run.model}, seed {run.seed}", str(moment.trials), f"{moment.gain_left:.1%}", _came(run, moment.trials)]
+        [f"{run.model}, seed {run.seed}", str(moment.trials), f"{moment.gain_left:.1%}", _came(curve, moment.trials)]
         for run in comparison.runs
+        for curve in [run.curve()]
         for moment in run.forecasts
     ]
     if rows:
@@ -121,11 +123,10 @@ def _ranked_batches(runs: Sequence[Run]) -> Iterator[tuple[float, float]]:
                     yield float(end), ranking.pairwise
 
 
-def _came(run: Run, trials: int) -> str:
-    """The share of the latency after so many trials that the rest of the run saved."""
-    then = [latency for count, _, latency in run.curve() if count <= trials]
-    best = run.best_latency_s
-    return "-" if not then or best is None else f"{1.0 - best / then[-1]:.1%}"
+def _came(curve: Sequence[tuple[int, float, float]], trials: int) -> str:
+    """The share of the latency after so many trials that the rest of a run saved, by its `Run.curve`."""
+    then = [latency for count, _, latency in curve if count <= trials]
+    return f"{1.0 - curve[-1][2] / then[-1]:.1%}" if then else "-"
 
 
 def _failures(comparison: Comparison) -> PageTable | None:
