@@ -12,7 +12,7 @@ from tvm_gnn_cost.ansor.runners import Measuring
 from tvm_gnn_cost.ansor.schedules.seeding import Measure
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.errors import last_line
-from tvm_gnn_cost.measuring.gain import makes_promises
+from tvm_gnn_cost.measuring.gain import is_warm, makes_promises
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
     """`model` behind a stopwatch: the same scores and updates."""
     from tvm.auto_scheduler.cost_model.cost_model import PythonBasedModel as Base
 
-    def is_warm() -> bool:
-        return bool(getattr(model, "is_warm", False))  # only a model that has it promises what its scores mean
-
     def scored(task: SearchTask, states: Sequence[Any]) -> list[float]:
         return [float(score) for score in model.predict(task, states)]
 
@@ -39,17 +36,17 @@ def timed_model(model: PythonBasedModel, run: AnsorRun) -> PythonBasedModel:
         def update(self, inputs: Any, results: Any) -> None:
             with run.in_model("train"):
                 states = [inp.state for inp in inputs]
-                promised = scored(inputs[0].task, states) if states and run.has_begun and is_warm() else None
+                promised = scored(inputs[0].task, states) if states and run.has_begun and is_warm(model) else None
                 model.update(inputs, results)
                 if states:
                     latencies = [measured_latency(result) for result in results]
-                    rescore = partial(scored, inputs[0].task) if is_warm() else None
+                    rescore = partial(scored, inputs[0].task) if is_warm(model) else None
                     run.learnt(states, latencies, str, promised, rescore)
 
         def predict(self, task: Any, states: Any) -> Any:
             with run.in_model("search"):
                 scores = model.predict(task, states)
-            if is_warm():
+            if is_warm(model):
                 run.scored(states, scores)
             return scores
 

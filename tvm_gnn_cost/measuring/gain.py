@@ -29,6 +29,11 @@ def makes_promises(model: Any) -> bool:
     return hasattr(model, "is_warm")
 
 
+def is_warm(model: Any) -> bool:
+    """Whether a cost model promises something by now."""
+    return makes_promises(model) and bool(model.is_warm)
+
+
 class ExpectedGain:
     """What is expected of the further trials of one task."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tvm_gnn_cost.measuring.gain import is_warm
 from tvm_gnn_cost.measuring.tuning_run import TuningRun
 from tvm_gnn_cost.meta_schedule.api import derived_object, ms
 from tvm_gnn_cost.meta_schedule.cost_model import GNNCostModel
@@ -21,9 +22,6 @@ def timed_model(model: Any, run: TuningRun) -> Any:
     """
     answering: Any = SearchGuard(model) if isinstance(model, GNNCostModel) else model
 
-    def is_warm() -> bool:
-        return bool(getattr(model, "is_warm", False))  # only a model that has it promises what its scores mean
-
     @derived_object
     class TimedModel(ms.cost_model.PyCostModel):  # type: ignore[misc, name-defined]
         def load(self, path: str) -> None:
@@ -35,15 +33,15 @@ def timed_model(model: Any, run: TuningRun) -> Any:
         def update(self, context: Any, candidates: Any, results: Any) -> None:
             with run.in_model("train"):
                 measured, latencies = list(candidates), [_latency(result) for result in results]
-                promised = list(answering.predict(context, measured)) if is_warm() and run.has_begun else None
+                promised = list(answering.predict(context, measured)) if is_warm(model) and run.has_begun else None
                 answering.update(context, measured, list(results))
-                rescore = (lambda some: answering.predict(context, some)) if is_warm() else None
+                rescore = (lambda some: answering.predict(context, some)) if is_warm(model) else None
                 run.learnt(measured, latencies, _module_hash, promised, rescore)
 
         def predict(self, context: Any, candidates: Any) -> Any:
             with run.in_model("search"):
                 scores = answering.predict(context, list(candidates))
-            if is_warm():
+            if is_warm(model):
                 run.scored(list(candidates), scores)
             return scores
 
