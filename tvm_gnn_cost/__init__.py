@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost._version import __version__
 from tvm_gnn_cost.errors import (
+    BusyError,
     CheckpointError,
     EvaluationError,
     InvalidArgumentError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tvm_gnn_cost.ansor.policies import make_search_policies
 
 __all__ = [
+    "BusyError",
     "CheckpointError",
     "EvaluationError",
     "GNNCostModel",

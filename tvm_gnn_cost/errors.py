@@ -23,6 +23,10 @@ class RecordError(TVMGNNCostError):
     """A record log cannot be read at all (single bad lines are counted, not raised)."""
 
 
+class BusyError(TVMGNNCostError):
+    """Another process writes to the same log, pool or folder."""
+
+
 class EvaluationError(TVMGNNCostError):
     """An evaluation cannot go on: its results cannot be read or written, or a worker process died."""
 

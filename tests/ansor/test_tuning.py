@@ -27,6 +27,7 @@ from tvm_gnn_cost.records.tuning_run import (
     EARLY_STOPPING,
     LITTLE_LEFT,
     PER_TASK_TRIALS,
+    SEARCH_FAILS,
     MeasureOptions,
     TuneOptions,
     TuneProgress,
@@ -113,6 +114,7 @@ def test_a_task_that_tvm_cannot_search_is_left_and_the_others_go_on(caplog: pyte
     result = tune_tasks(tasks, XGBModel(seed=1), "log.json", options(6, 2), search_params=SMALL_SEARCH)
     assert [trial.task for trial in result.trials] == [1] * 6
     assert result.best_latency_s[0] is None and result.best_latency_s[1] is not None
+    assert result.left[0] == SEARCH_FAILS and not result.exhausted
     assert "random_program is left: TVM's search of it fails, whatever the model" in caplog.text
 
 

@@ -23,7 +23,7 @@ from tvm_gnn_cost.evaluation.runner import Evaluation
 from tvm_gnn_cost.evaluation.runs import HELD_OUT, REPLAY, UNSEEN, Plan, Run
 from tvm_gnn_cost.evaluation.statistics import Statistic, spread
 from tvm_gnn_cost.evaluation.summary import Summary, summarise
-from tvm_gnn_cost.report.evaluation_plots import plot_calibration, plot_learning, plot_search
+from tvm_gnn_cost.report.evaluation_plots import calibration_figure, figures, learning_figure, search_figure
 from tvm_gnn_cost.report.evaluation_tables import experiment_tables
 
 from .problems import make_pool, make_problem
@@ -175,17 +175,20 @@ def test_every_experiment_has_a_table(full: Summary) -> None:
 
 def test_plots_are_drawn(full: Summary, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    for name, plot in (("s", plot_search), ("l", plot_learning), ("c", plot_calibration)):
-        plot(full, tmp_path / f"{name}.png")
+    drawn = list(figures(full))
+    assert [name for name, _, _ in drawn] == ["search", "learning", "calibration"]
+    for name, _, figure in drawn:
+        figure.savefig(tmp_path / f"{name}.png")
         assert_drawn(tmp_path / f"{name}.png")
 
 
-def test_nothing_is_nothing_to_plot(tmp_path: Path) -> None:
+def test_nothing_is_nothing_to_plot() -> None:
     pytest.importorskip("matplotlib")
     summary = summarise(evaluation([]), PROBLEMS, ["gnn"], ["replay"])
-    for plot in (plot_search, plot_learning, plot_calibration):
+    assert list(figures(summary)) == []
+    for draw in (search_figure, learning_figure, calibration_figure):
         with pytest.raises(InvalidArgumentError, match="nothing to plot"):
-            plot(summary, tmp_path / "plot.png")
+            draw(summary)
 
 
 def test_a_summary_is_written_as_json(full: Summary, tmp_path: Path) -> None:

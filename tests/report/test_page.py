@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from comparisons import make_comparison, make_run
+from html_pages import CHROMIUM, Reader, screenshot
 
 from tvm_gnn_cost import RecordError
 from tvm_gnn_cost.cli import main
@@ -20,36 +18,6 @@ from tvm_gnn_cost.records.tuning_run import Forecast
 from tvm_gnn_cost.report.page.page import Page, PageTable, Section
 
 pytest.importorskip("matplotlib")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Reader(HTMLParser):
-    """The cells of tables by row, the headings, and all addresses that a browser would fetch."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.headings: list[str] = []
-        self.addresses: list[str] = []
-        self._tags: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._tags.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        self.addresses += [v for k, v in attrs if k in ("src", "href", "xlink:href", "data") and v and v[0] != "#"]
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._tags and self._tags.pop() != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        if self._tags and self._tags[-1] in ("td", "th"):
-            self.rows[-1].append(data)
-        if self._tags and self._tags[-1] == "h2":
-            self.headings.append(data)
 
 
 @pytest.fixture
@@ -121,10 +89,4 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [1200, 390])
 def test_a_browser_opens_it_without_an_error(comparison: Comparison, width: int, tmp_path: Path) -> None:
     page_of(comparison, tmp_path)
-    picture = tmp_path / "page.png"
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
-               f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},2000", f"--screenshot={picture}",
-               (tmp_path / "report.html").as_uri()]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and picture.stat().st_size > 10_000
-    assert "CONSOLE" not in done.stderr, done.stderr
+    screenshot((tmp_path / "report.html").as_uri(), tmp_path / "page.png", width)

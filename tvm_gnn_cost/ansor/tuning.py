@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +37,12 @@ from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
 from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.measuring.task_books import checked_weights
-from tvm_gnn_cost.measuring.tuning_run import Stopped
+from tvm_gnn_cost.measuring.tuning_run import Stopped, unheard
 from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 from tvm_gnn_cost.system.interrupts import Interrupts
+from tvm_gnn_cost.system.locks import only_writer
 from tvm_gnn_cost.system.progress import Observer, unobserved
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def tune_tasks(
     search_params: dict[str, Any] | None = None,
     init_search_callbacks: SearchCallbacks | None = None,
     observer: Observer[TuneProgress] = unobserved,
+    on_round: Callable[[TuneResult], object] = unheard,
     source: str = "",
     database: str | os.PathLike[str] | None = None,
     local_search: bool = True,
@@ -88,54 +90,57 @@ def tune_tasks(
         search_params: `SketchPolicy` parameters that differ from TVM's defaults.
         init_search_callbacks: see `make_search_policies`.
         observer: told of every change of phase and every measured batch.
+        on_round: told what the run did until then, each time that the model has learnt a round.
         source: what the tasks come from, such as a network: kept beside the log, see `records.saved_tasks`.
         database: a folder of schedules that the searches begin from, and that what is measured is added to; see
             `make_search_policies`.
         local_search: whether the neighbours of the best schedules are tried; see `make_search_policies`.
 
     Raises InvalidArgumentError for arguments that do not fit, RecordError for a log that cannot be read or written or a
-    database that cannot be used, MeasurementError where `options.measure.tracker` has no server that fits, or none that
-    answers any more.
+    database that cannot be used, BusyError where another process writes to the log, MeasurementError where
+    `options.measure.tracker` has no server that fits, or none that answers any more.
     """
     require_auto_scheduler()
     options = options or TuneOptions()
     tasks = list(tasks)
     weights = checked_weights(len(tasks), weights)
     log = Path(log_file)
-    has_log = log.exists() and log.stat().st_size > 0
-    if has_log and not resume:
-        raise InvalidArgumentError(f"log file {log} already holds records: resume from it, or name another")
-    if has_log:
-        repair_log(log)
-    keep_tasks(tasks_path(log), tasks, weights, source, resumed=has_log)
-    schedules = None if database is None else ScheduleDatabase(database)
+    with only_writer(log):
+        has_log = log.exists() and log.stat().st_size > 0
+        if has_log and not resume:
+            raise InvalidArgumentError(f"log file {log} already holds records: resume from it, or name another")
+        if has_log:
+            repair_log(log)
+        keep_tasks(tasks_path(log), tasks, weights, source, resumed=has_log)
+        schedules = None if database is None else ScheduleDatabase(database)
 
-    interrupts = Interrupts(lambda: logger.warning(_STOPPING))
-    run = AnsorRun(tasks, weights, options, log, observer, interrupts, schedules)
-    if has_log:
-        _preload(run, log)
-    if not run.remaining():
-        return run.result()
-    # A KeyboardInterrupt must not reach TVM's callbacks: its FFI swallows it, and goes on with what was never computed.
-    targets = [task.target for task in run.tasks]
-    with interrupts, interrupts.held(), open_measuring(options.measure, targets, run.is_stopping) as measuring:
-        try:
-            _tune(
-                run,
-                tasks,
-                model,
-                options,
-                measuring,
-                seed,
-                search_params,
-                init_search_callbacks,
-                Guidance(schedules, local_search, batch_measure(run, measuring)),
-            )
-        except Stopped:
-            pass
-        except MeasurementError as error:
-            raise MeasurementError(f"{error}. What was measured is in {log}; go on with `resume`") from error
-        return run.result()
+        interrupts = Interrupts(lambda: logger.warning(_STOPPING))
+        run = AnsorRun(tasks, weights, options, log, observer, interrupts, schedules, on_round)
+        if has_log:
+            _preload(run, log)
+        if not run.remaining():
+            return run.result()
+        # A KeyboardInterrupt must not reach TVM's callbacks: its FFI swallows it, and goes on with what was never
+        # computed.
+        targets = [task.target for task in run.tasks]
+        with interrupts, interrupts.held(), open_measuring(options.measure, targets, run.is_stopping) as measuring:
+            try:
+                _tune(
+                    run,
+                    tasks,
+                    model,
+                    options,
+                    measuring,
+                    seed,
+                    search_params,
+                    init_search_callbacks,
+                    Guidance(schedules, local_search, batch_measure(run, measuring)),
+                )
+            except Stopped:
+                pass
+            except MeasurementError as error:
+                raise MeasurementError(f"{error}. What was measured is in {log}; go on with `resume`") from error
+            return run.result()
 
 
 def _preload(run: AnsorRun, log: Path) -> None:

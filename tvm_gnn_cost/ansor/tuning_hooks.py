@@ -13,6 +13,7 @@ from tvm_gnn_cost.ansor.schedules.seeding import Measure
 from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.errors import last_line
 from tvm_gnn_cost.measuring.gain import is_warm, makes_promises
+from tvm_gnn_cost.records.tuning_run import NOTHING_LEFT, SEARCH_FAILS
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
 
 if TYPE_CHECKING:
@@ -91,17 +92,18 @@ def budgeted(policy: SearchPolicy, task: int, run: AnsorRun) -> SearchPolicy:
             while (budget := min(num_measure, run.allowance(task))) > 0:
                 try:
                     chosen, measured = policy.continue_search_one_round(budget, measurer)
+                    why = NOTHING_LEFT
                 except TVMError as error:
                     name = run.tasks[task].desc or run.tasks[task].workload_key
                     logger.warning(
                         "%s is left: TVM's search of it fails, whatever the model: %s", name, last_line(error)
                     )
-                    chosen, measured = [], []
+                    chosen, measured, why = [], [], SEARCH_FAILS
                 run.begin("search")
                 inputs += list(chosen)
                 results += list(measured)
                 if not len(chosen):
-                    run.leave(task)
+                    run.leave(task, why)
                 if run.best_s(task) is not None:
                     break
             return inputs, results

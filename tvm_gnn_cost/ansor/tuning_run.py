@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from tvm_gnn_cost.ansor.schedules.ordering import most_helpful_first
 from tvm_gnn_cost.ansor.schedules.structure import structure_of
 from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.measuring.task_books import Outcome
-from tvm_gnn_cost.measuring.tuning_run import TuningRun
-from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress
+from tvm_gnn_cost.measuring.tuning_run import TuningRun, unheard
+from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import Observer
 
@@ -34,6 +34,7 @@ class AnsorRun(TuningRun):
         observer: told of every change of phase and every measured batch.
         interrupts: says when to stop.
         database: what measurements are added to, besides the log; tasks begin from each other's.
+        on_round: see `TuningRun`.
 
     Attributes:
         tasks: the distinct ones.
@@ -49,9 +50,10 @@ class AnsorRun(TuningRun):
         observer: Observer[TuneProgress],
         interrupts: Interrupts,
         database: ScheduleDatabase | None = None,
+        on_round: Callable[[TuneResult], object] = unheard,
     ) -> None:
         flops = [count_flop(task.compute_dag) for task in tasks]
-        super().__init__(distinct_tasks(tasks), weights, flops, options, str(log), observer, interrupts)
+        super().__init__(distinct_tasks(tasks), weights, flops, options, str(log), observer, interrupts, on_round)
         self.tasks = [tasks[i] for i in self.distinct.first]
         self.history: History | None = None
         self._log, self._database = log, database

@@ -24,24 +24,25 @@ from tvm_gnn_cost.cli.options import (
     search_options,
     split_names,
 )
+from tvm_gnn_cost.cli.pages import PAGE_FILE
 from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
-from tvm_gnn_cost.cli.report import PAGE_FILE
 from tvm_gnn_cost.cli.schedulers.choice import find_scheduler
 from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
 from tvm_gnn_cost.cli.tables import figures_table
+from tvm_gnn_cost.cli.told import BOUNDS, settings_of, without_runs
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.records.comparison import RESULT_FILE, Comparison, Run, speed_up
+from tvm_gnn_cost.records.run_file import RunFile
 from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tracker import Tracker
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 from tvm_gnn_cost.report.formats import format_ms
-from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
+from tvm_gnn_cost.system.locks import only_writer
 
 PLOT_FILE = "comparison.png"
 SCHEDULER = "scheduler"
 """The setting that names it; not there for auto_scheduler, which was the only one once."""
-_BOUNDS = ("early_stopping", "per_task_trials", "minutes", "until")
 LABELS = {"gnn": "GNNCostModel", "xgboost": "XGBModel"}
 
 
@@ -95,21 +96,25 @@ def compare(
     asked = make_problem(tvm, **problem)
     options = replace(budget, measure=measure)
     folder = Path(output)
-    settings = _settings(tvm, asked, options, population, pretrained, device, not any_cost)
-    comparison = _open(folder, asked, settings, restart, measure.tracker)
-    for seed in range(seeds):
-        for name in names if seed % 2 == 0 else reversed(names):
-            if comparison.has(name, seed):
-                console.print(f"{LABELS[name]}, seed {seed}: done before", highlight=False)
-                continue
-            run = _run(tvm, console, asked, options, settings, folder, name, seed)
-            if run is None:
-                console.print("Stopped early; the same command goes on from the last finished run.", highlight=False)
-                return 130
-            comparison = comparison.with_run(run)
-            comparison.save(folder / RESULT_FILE)
-    _report(console, comparison, folder)
-    return 0 if all(run.best_latency_s is not None for run in comparison.runs) else 1
+    settings = settings_of(tvm, asked, options, population, pretrained, device, not any_cost)
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder / RESULT_FILE):
+        comparison = _open(folder, asked, settings, restart, measure.tracker)
+        for seed in range(seeds):
+            for name in names if seed % 2 == 0 else reversed(names):
+                if comparison.has(name, seed):
+                    console.print(f"{LABELS[name]}, seed {seed}: done before", highlight=False)
+                    continue
+                run = _run(tvm, console, asked, options, comparison, folder, name, seed)
+                if run is None:
+                    console.print(
+                        "Stopped early; the same command goes on from the last finished run.", highlight=False
+                    )
+                    return 130
+                comparison = comparison.with_run(run)
+                comparison.save(folder / RESULT_FILE)
+        _report(console, comparison, folder)
+        return 0 if all(run.best_latency_s is not None for run in comparison.runs) else 1
 
 
 def print_table(console: Console, comparison: Comparison) -> None:
@@ -152,7 +157,7 @@ def _run(
     console: Console,
     problem: Problem,
     options: TuneOptions,
-    settings: dict[str, Any],
+    comparison: Comparison,
     folder: Path,
     name: str,
     seed: int,
@@ -163,8 +168,7 @@ def _run(
     # both XGBModels draw their scores from numpy's global generator until they have learnt, TaskScheduler its ties
     np.random.seed(seed)
     random.seed(seed)
-    started = timestamp()
-    per_round = options.trials_per_round
+    settings, per_round = comparison.settings, options.trials_per_round
     model = make_model(
         tvm,
         name,
@@ -177,8 +181,22 @@ def _run(
     )
     status = TuningStatus(lambda _: f"{LABELS[name]}, seed {seed}", lambda _: problem.flops)
     with Display(console, status) as display:
-        result = tvm.tune(problem, model, log, options, seed=seed, population=settings["population"], observer=display)
-    return None if result.interrupted else Run.from_result(name, seed, started, result)
+        told = RunFile(log, replace(comparison, runs=()), name, seed, resume=False)
+        result = tvm.tune(
+            problem,
+            model,
+            log,
+            options,
+            seed=seed,
+            population=settings["population"],
+            observer=display,
+            on_round=told.write,
+        )
+    run = told.write(result, finished=True).runs[0]
+    if result.interrupted:
+        return None
+    told.path.unlink(missing_ok=True)  # the comparison has it now
+    return run
 
 
 def _report(console: Console, comparison: Comparison, folder: Path) -> None:
@@ -203,57 +221,24 @@ def _open(
     folder: Path, problem: Problem, settings: dict[str, Any], restart: bool, tracker: Tracker | None
 ) -> Comparison:
     """The comparison that the folder holds, or a new one. Raises InvalidArgumentError where it is another one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    machine = describe_machine() if tracker is None else {"cpu": f"RPC servers with the key {tracker.key}"}
-    fresh = Comparison(
-        problem.label,
-        settings,
-        machine,
-        describe_versions(),
-        timestamp(),
-    )
+    fresh = without_runs(problem, settings, tracker)
     path = folder / RESULT_FILE
     if restart or not path.exists():
         _set_aside(path)
         return fresh
     found = Comparison.load(path)
-    if (found.workload, found.machine.get("cpu")) != (problem.label, machine["cpu"]):
+    if (found.workload, found.machine.get("cpu")) != (problem.label, fresh.machine["cpu"]):
         raise InvalidArgumentError(
             f"{path} compares {found.workload!r} on {found.machine.get('cpu')!r}: name another --output, or --restart"
         )
     unknown = {"hardware"} - found.settings.keys()  # comparisons of earlier releases do not say
-    keys = [key for key in dict.fromkeys([*settings, *_BOUNDS, SCHEDULER]) if key not in unknown]
+    keys = [key for key in dict.fromkeys([*settings, *BOUNDS, SCHEDULER]) if key not in unknown]
     former = MeasureOptions().readings()  # what earlier releases did not write down
     different = [key for key in keys if found.settings.get(key, former.get(key)) != settings.get(key)]
     if different:
         changes = ", ".join(f"{key} was {found.settings.get(key)}, now {settings.get(key)}" for key in different)
         raise InvalidArgumentError(f"{path} was made otherwise ({changes}): name another --output, or --restart")
-    return found
-
-
-def _settings(
-    tvm: Scheduler,
-    problem: Problem,
-    options: TuneOptions,
-    population: int | None,
-    pretrained: str,
-    device: str,
-    cost_aware: bool,
-) -> dict[str, Any]:
-    file = {} if problem.network is None else {k: v for k, v in problem.network.source.items() if k == "sha256"}
-    return file | {
-        "target": problem.facts[0].target,
-        **tvm.settings(problem),
-        "trials": options.trials,
-        "trials_per_round": options.trials_per_round,
-        # not there in comparisons of earlier releases, which had no such bounds
-        **{name: bound for name in _BOUNDS if (bound := getattr(options, name)) is not None},
-        **options.measure.readings(),
-        "population": population,
-        "cost_aware": cost_aware,
-        "pretrained": pretrained,
-        "device": device,
-    }
+    return replace(found, tasks=fresh.tasks)  # comparisons of earlier releases do not name them
 
 
 def _model_names(models: str) -> list[str]:

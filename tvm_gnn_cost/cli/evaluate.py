@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tvm_gnn_cost.evaluation.summary import Summary
     from tvm_gnn_cost.learning import TrainerConfig
 
-SUMMARY_FILE = "evaluation.json"
 DEFAULT_MODELS = "gnn,gnn-cold,xgboost,xgboost-ours,random"
 DEFAULT_FOLDS = 5
 
@@ -221,7 +220,7 @@ def evaluate(
     output: str,
 ) -> int:
     from tvm_gnn_cost.evaluation.runner import evaluate as run
-    from tvm_gnn_cost.evaluation.summary import summarise
+    from tvm_gnn_cost.evaluation.summary import SUMMARY_FILE, summarise
 
     console = Console()
     methods = {name: _method(name, config, _path(checkpoint), device) for name in _names("--models", models)}
@@ -363,7 +362,8 @@ def _about(
 
 
 def _report(console: Console, summary: Summary, folder: Path, notes: Sequence[str]) -> None:
-    from tvm_gnn_cost.report.evaluation_plots import plot_calibration, plot_learning, plot_search
+    from tvm_gnn_cost.evaluation.summary import SUMMARY_FILE
+    from tvm_gnn_cost.report.evaluation_plots import figures
     from tvm_gnn_cost.report.evaluation_tables import experiment_tables
 
     for table in experiment_tables(summary):
@@ -373,20 +373,12 @@ def _report(console: Console, summary: Summary, folder: Path, notes: Sequence[st
     for reason in summary.skipped:
         console.print(f"left out: {with_options(reason)}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"result: {folder / SUMMARY_FILE}", highlight=False, soft_wrap=True)
-    plots = (
-        ("search.png", plot_search, summary.search_curves),
-        ("learning.png", plot_learning, summary.learning_curves),
-        ("calibration.png", plot_calibration, summary.reliability),
-    )
-    for name, plot, curves in plots:
-        if not curves:
-            continue
-        try:
-            plot(summary, folder / name)
-            console.print(f"plot:   {folder / name}", highlight=False, soft_wrap=True)
-        except TVMGNNCostError as error:
-            console.print(f"no plot: {error}", highlight=False, soft_wrap=True)
-            return
+    try:
+        for name, _, figure in figures(summary):
+            figure.savefig(folder / f"{name}.png", dpi=150)
+            console.print(f"plot:   {folder / name}.png", highlight=False, soft_wrap=True)
+    except TVMGNNCostError as error:
+        console.print(f"no plot: {error}", highlight=False, soft_wrap=True)
 
 
 def _names(option: str, text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
@@ -83,7 +84,8 @@ class Display(Generic[P]):
     def __exit__(self, *error: object) -> None:
         if self._bars is not None:
             self._table, self._status = None, ""  # what they said, the result says
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
 
     def _render(self) -> RenderableType:
         parts = [part for part in (self._table, self._bars) if part is not None]
@@ -93,6 +95,10 @@ class Display(Generic[P]):
 
     def __call__(self, progress: P) -> None:
         shown = self._show(progress)
+        with contextlib.suppress(OSError):  # the terminal is gone: the run is not
+            self._update(progress, shown)
+
+    def _update(self, progress: P, shown: Shown) -> None:
         if shown.line and (self._bars is None or shown.announced):
             self._console.print(shown.line, highlight=False, soft_wrap=True, markup=False)
         if self._bars is None or not shown.title:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from tvm_gnn_cost.cli.logger_options import logger_option, make_loggers
 from tvm_gnn_cost.cli.options import register_option, split_names
 from tvm_gnn_cost.cli.progress import Display, Shown
 from tvm_gnn_cost.cli.tables import figures_table
+from tvm_gnn_cost.loggers.base import observed_by
 from tvm_gnn_cost.records.log_shards import ReadProgress
 from tvm_gnn_cost.system.progress import Progress
 from tvm_gnn_cost.training.pretraining import PretrainProgress
@@ -49,6 +51,7 @@ _LINE_SECONDS = 5.0  # without a terminal: a line of reading no more often
 @click.option("--device", default="auto", show_default=True, help="Where it trains: auto, cpu, cuda.")
 @click.option("--work", type=click.Path(file_okay=False), metavar="FOLDER",
               help="For stage graphs and the state of the training [default: FILE.work].")  # fmt: skip
+@logger_option
 @click.option("--restart", is_flag=True, help="Begin anew, where a training was stopped or is done.")
 def train(
     logs: tuple[str, ...],
@@ -64,6 +67,7 @@ def train(
     seed: int,
     device: str,
     work: str | None,
+    loggers: tuple[str, ...],
     restart: bool,
     **config: Any,
 ) -> int:
@@ -112,13 +116,14 @@ def train(
         console = Console(quiet=not is_first)
         if processes is not None:
             options = replace(options, device=str(processes.device))
-        with Display(console, _Status(epochs)) as display:
+        also = make_loggers(loggers if is_first else (), {"logs": list(logs), "seed": seed, **config})
+        with Display(console, _Status(epochs)) as display, observed_by(display, also) as observer:
             result = train_on_logs(
                 find_logs(logs),
                 target,
                 folder,
                 options,
-                display,
+                observer,
                 definitions=[Path(p) for p in register],
                 restart=restart,
                 processes=processes,

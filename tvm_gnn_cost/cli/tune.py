@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from tvm_gnn_cost.cli.logger_options import logger_option, make_loggers
 from tvm_gnn_cost.cli.options import (
     MODELS,
     budget_options,
@@ -22,14 +23,18 @@ from tvm_gnn_cost.cli.options import (
     problem_options,
     search_options,
 )
+from tvm_gnn_cost.cli.pages import save_run_page
 from tvm_gnn_cost.cli.problem import Problem
 from tvm_gnn_cost.cli.progress import Display, TuningStatus
 from tvm_gnn_cost.cli.schedulers.choice import find_scheduler
 from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
 from tvm_gnn_cost.cli.task_table import NetworkStatus
+from tvm_gnn_cost.cli.told import settings_of, without_runs
 from tvm_gnn_cost.cli.tune_result import print_result, print_tasks, result_json, tasks_json
 from tvm_gnn_cost.errors import InvalidArgumentError
+from tvm_gnn_cost.loggers.base import observed_by
 from tvm_gnn_cost.records.databases import is_database
+from tvm_gnn_cost.records.run_file import RunFile
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 
@@ -55,6 +60,7 @@ from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 @click.option("--save-model", type=click.Path(dir_okay=False), help="Where to save the trained model.")
 @click.option("--dry-run", is_flag=True, help="List the tasks, and measure nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; progress goes to stderr.")
+@logger_option
 @search_options
 @measure_options(MeasureOptions())
 def tune(
@@ -69,6 +75,7 @@ def tune(
     save_model: str | None,
     dry_run: bool,
     as_json: bool,
+    loggers: tuple[str, ...],
     scheduler: str | None,
     population: int | None,
     any_cost: bool,
@@ -76,6 +83,8 @@ def tune(
     **problem: Any,
 ) -> int:
     """Tune a WORKLOAD, given by name and arguments, or all tasks of a network: --network NAME or --model FILE.
+
+    How it went is a page of its own at the end, LOG.html; `tvm-gnn-cost report LOG --live` shows it while it goes on.
 
     Every measurement goes to the log file at once, in TVM's own format: apply a workload's with SearchTask.apply_best,
     compile a network with `tvm-gnn-cost build`. With --scheduler metaschedule it goes to a database instead: compile
@@ -93,6 +102,7 @@ def tune(
       tvm-gnn-cost tune --model net.onnx --input x=1,3,224,224 --trials 2000
       tvm-gnn-cost tune ops.py:my_conv 1 64 56 56
       tvm-gnn-cost tune C2D 2 --rpc pi5@192.168.1.10:9190 --target "llvm -mtriple=aarch64-linux-gnu -mcpu=cortex-a76"
+      tvm-gnn-cost tune C2D 2 --logger tensorboard=runs/c2d --logger jsonl=c2d.jsonl
       tvm-gnn-cost tune attention 12 128 64 --cost-model xgboost --target "llvm -mcpu=skylake-avx512 -num-cores=8"
 
     With --database DIR the searches begin from the fastest schedules that the folder knows of the same task, and of
@@ -128,8 +138,12 @@ def tune(
     options = replace(budget, measure=measure)
     model = make_model(tvm, kind, seed, pretrained, device, len(asked.tasks), budget.trials_per_round, not any_cost)
     untuned_s = _untuned(tvm, console, asked, measure)
+    settings = settings_of(tvm, asked, options, population, pretrained, device, not any_cost)
+    told = RunFile(log, without_runs(asked, settings, measure.tracker, untuned_s), kind, seed, resume=resume)
+    also = make_loggers(loggers, {"workload": asked.label, "cost_model": kind, "seed": seed, **settings})
     one = TuningStatus(lambda _: kind, lambda _: asked.flops)
-    with Display(console, NetworkStatus(console, asked, kind, untuned_s) if len(asked.tasks) > 1 else one) as display:
+    status = NetworkStatus(console, asked, kind, untuned_s) if len(asked.tasks) > 1 else one
+    with Display(console, status) as display, observed_by(display, also) as observer:
         result = tvm.tune(
             asked,
             model,
@@ -139,9 +153,13 @@ def tune(
             population=population,
             resume=resume,
             database=database if tvm.log_option != "--database" else None,
-            observer=display,
+            observer=observer,
+            on_round=told.write,
         )
+    comparison = told.write(result, finished=True)
     print_result(console, asked, result, untuned_s)
+    shown = model if kind == "gnn" else tvm.gnn_model(0, "auto", "cpu")
+    save_run_page(console, tvm, comparison, log, shown)
     if save_model is not None:
         model.save(save_model)
         console.print(f"model: {save_model}", highlight=False, soft_wrap=True)

@@ -32,6 +32,7 @@ from tvm_gnn_cost.errors import InvalidArgumentError, WorkloadError
 from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.records.tuning_run import TuneProgress
 from tvm_gnn_cost.system.interrupts import Interrupts
+from tvm_gnn_cost.system.locks import only_writer
 from tvm_gnn_cost.system.progress import Observer, unobserved
 
 logger = logging.getLogger("tvm_gnn_cost")
@@ -65,8 +66,9 @@ def collect_pools(
         observer: told of every change of phase and every record; `TuneProgress.task` is the workload's index.
 
     Raises InvalidArgumentError where a pool was measured on another machine, for another target or with another TVM,
-    RecordError where a file is unusable, MeasurementError where there is no RPC server that fits, or none that answers,
-    WorkloadError where TVM can schedule none of the workloads; one among others is left out.
+    RecordError where a file is unusable, BusyError where another process measures a pool, MeasurementError where there
+    is no RPC server that fits, or none that answers, WorkloadError where TVM can schedule none of the workloads; one
+    among others is left out.
     """
     options = options or CollectOptions()
     _check_names(workloads)
@@ -84,7 +86,8 @@ def collect_pools(
                         done.append(complete)
                         continue
                     try:
-                        run.collect(i, Pool(wing, folder, workload, options))
+                        with only_writer(folder / workload.name):
+                            run.collect(i, Pool(wing, folder, workload, options))
                     except WorkloadError as error:
                         left_out.append(workload.label)
                         if len(left_out) == len(workloads):

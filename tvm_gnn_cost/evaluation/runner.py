@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tvm_gnn_cost.evaluation.results import ResultsFile, Values, encode
 from tvm_gnn_cost.evaluation.runs import HELD_OUT, REPLAY, Plan, Preparation, Run
 from tvm_gnn_cost.evaluation.search_replay import ReplayOptions, relative_throughput, replay, thin
 from tvm_gnn_cost.evaluation.split import Fold
+from tvm_gnn_cost.system.locks import only_writer
 from tvm_gnn_cost.system.progress import Observer, Progress, unobserved
 
 RESULTS_FILE = "results.jsonl"
@@ -53,28 +54,31 @@ def evaluate(
 
     The observer is told, in the phases "learn" and "test", how many are done and which was done last; it may raise
     KeyboardInterrupt, nothing else. Raises InvalidArgumentError where nothing can be done, EvaluationError where the
-    folder cannot be used.
+    folder cannot be used, BusyError where another process evaluates into it.
     """
 
     def tell(phase: str, done: int, total: int, note: str) -> None:
         observer(Progress(phase=phase, done=done, total=total, note=note))
 
-    plan = make_plan(problems, folds, methods, options, folder / MODELS_FOLDER)
-    results = ResultsFile(folder / RESULTS_FILE)
-    executor = Executor(problems, methods, options.replay)
-    todo = [run for run in plan.runs if run.key not in results.values]
-    needed = {path for run in todo for path in run.trained}
-    lacking = [one for one in plan.preparations if one.path in needed and not one.path.exists()]
-    tell("learn", 0, len(lacking), "")
-    with closing(run_jobs(executor.prepare, lacking, options.jobs)) as trained:
-        for done, (one, _) in enumerate(trained, start=1):
-            tell("learn", done, len(lacking), f"{one.method}, {len(one.problems)} pools, seed {one.seed}")
-    tell("test", len(plan.runs) - len(todo), len(plan.runs), "")
-    with closing(run_jobs(executor.run, todo, options.jobs)) as tested:
-        for done, (run, values) in enumerate(tested, start=len(plan.runs) - len(todo) + 1):
-            results.add(run.key, _about(run, problems[run.problem]), values)
-            tell("test", done, len(plan.runs), f"{run.method}, {problems[run.problem].pool.name}, seed {run.seed}")
-    return Evaluation(plan, {run.key: results.values[run.key] for run in plan.runs})
+    with suppress(OSError):  # the results say what is wrong with it
+        folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder / RESULTS_FILE):
+        plan = make_plan(problems, folds, methods, options, folder / MODELS_FOLDER)
+        results = ResultsFile(folder / RESULTS_FILE)
+        executor = Executor(problems, methods, options.replay)
+        todo = [run for run in plan.runs if run.key not in results.values]
+        needed = {path for run in todo for path in run.trained}
+        lacking = [one for one in plan.preparations if one.path in needed and not one.path.exists()]
+        tell("learn", 0, len(lacking), "")
+        with closing(run_jobs(executor.prepare, lacking, options.jobs)) as trained:
+            for done, (one, _) in enumerate(trained, start=1):
+                tell("learn", done, len(lacking), f"{one.method}, {len(one.problems)} pools, seed {one.seed}")
+        tell("test", len(plan.runs) - len(todo), len(plan.runs), "")
+        with closing(run_jobs(executor.run, todo, options.jobs)) as tested:
+            for done, (run, values) in enumerate(tested, start=len(plan.runs) - len(todo) + 1):
+                results.add(run.key, _about(run, problems[run.problem]), values)
+                tell("test", done, len(plan.runs), f"{run.method}, {problems[run.problem].pool.name}, seed {run.seed}")
+        return Evaluation(plan, {run.key: results.values[run.key] for run in plan.runs})
 
 
 class Executor:

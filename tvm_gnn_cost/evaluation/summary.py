@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from tvm_gnn_cost.evaluation.statistics import Statistic
 from tvm_gnn_cost.system.files import write_atomically
 
 SCHEMA = 1
+SUMMARY_FILE = "evaluation.json"
+"""In the folder of an evaluation."""
 BASELINE = "xgboost"
 """The method that others are compared with; without it, the first one."""
 
@@ -64,6 +67,39 @@ class Summary:
             raise EvaluationError(f"the summary cannot be written to {path}: {error.strerror or error}") from error
 
 
+def load_summary(path: str | os.PathLike[str]) -> tuple[Summary, dict[str, Any]]:
+    """What `Summary.save` wrote: the summary, and what is said about it. Raises EvaluationError."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EvaluationError(f"the evaluation {path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise EvaluationError(f"the evaluation {path} is damaged: {error}") from error
+    schema = data.pop("schema", None) if isinstance(data, dict) else None
+    if schema != SCHEMA or "figures" not in data:
+        raise EvaluationError(f"{path} is not an evaluation of schema {SCHEMA} (found {schema!r})")
+    try:
+        summary = Summary(
+            statistics=tuple(Statistic(**_of_method(row)) for row in data.pop("figures")),
+            head_to_heads=tuple(
+                HeadToHead(**_of_method(row) | {"ratio_range": tuple(row["ratio_range"])}) for row in data.pop("duels")
+            ),
+            baseline=data.pop("baseline"),
+            search_curves=data.pop("search_curves"),
+            learning_curves={
+                method: {int(size): values for size, values in points.items()}
+                for method, points in data.pop("learning_curves").items()
+            },
+            reliability={
+                method: [Reliability(**bins) for bins in of_seed] for method, of_seed in data.pop("reliability").items()
+            },
+            skipped=tuple(data.pop("skipped")),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EvaluationError(f"the evaluation {path} is damaged: {error!r}") from error
+    return summary, data
+
+
 def summarise(
     evaluation: Evaluation, problems: Sequence[Problem], methods: Sequence[str], experiments: Sequence[str]
 ) -> Summary:
@@ -101,6 +137,10 @@ def _find(experiment: Experiment, outcomes: Outcomes) -> Findings:
 
 def _of_model(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"model" if key == "method" else key: value for key, value in row.items()}
+
+
+def _of_method(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"method" if key == "model" else key: value for key, value in row.items()}
 
 
 def _finite(value: Any) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from tvm_gnn_cost.learning.parallel import Processes
 from tvm_gnn_cost.logs.shards import read_logs
 from tvm_gnn_cost.system.interrupts import Interrupts
+from tvm_gnn_cost.system.locks import only_writer
 from tvm_gnn_cost.system.progress import Observer, Progress
 from tvm_gnn_cost.training.train import TrainOptions, TrainResult, make_folders, train_network
 
@@ -36,10 +38,11 @@ def train_on_logs(
         restart: forget the state of a training that was stopped.
         processes: that train it together; the first reads what is new.
 
-    Raises what `read_logs` and `train_network` raise.
+    Raises what `read_logs` and `train_network` raise, and BusyError where another process trains in `work`.
     """
     make_folders(output, work)
-    with Interrupts() as interrupts:
+    is_first = processes is None or processes.is_first
+    with only_writer(work) if is_first else contextlib.nullcontext(), Interrupts() as interrupts:
 
         def reading(progress: Progress) -> None:
             interrupts.check()

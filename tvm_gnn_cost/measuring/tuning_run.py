@@ -46,6 +46,10 @@ class Stopped(Exception):
     """Raised inside TVM's callbacks to leave a run at a safe point. TVM's FFI drops what is no `Exception`."""
 
 
+def unheard(result: TuneResult) -> None:
+    """What is told of a run's rounds where nobody asks."""
+
+
 class TuningRun:
     """The state of one run. Tasks go by their number among the distinct ones; what it gives out is in the user's list.
 
@@ -57,6 +61,7 @@ class TuningRun:
         log_file: where measurements go.
         observer: told of every change of phase and every measured batch.
         interrupts: says when to stop.
+        on_round: told what the run did until then when the model has learnt a round.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class TuningRun:
         log_file: str,
         observer: Observer[TuneProgress],
         interrupts: Interrupts,
+        on_round: Callable[[TuneResult], object] = unheard,
     ) -> None:
         self.distinct = distinct
         self.weights = [0.0] * len(distinct)
@@ -85,7 +91,7 @@ class TuningRun:
         """Of each distinct task before anything is measured: its floating-point operations, as often as it runs."""
         self.beginning = sorted(range(len(distinct)), key=lambda task: -self.importance[task])
         """The distinct tasks in the order of their first rounds."""
-        self._interrupts, self._options, self._observer = interrupts, options, observer
+        self._interrupts, self._options, self._observer, self._on_round = interrupts, options, observer, on_round
         self._task = 0
         self.has_begun = False
         """Whether a round has begun; before that the model learns what a log holds."""
@@ -178,9 +184,9 @@ class TuningRun:
         """The task's best latency in seconds; None where nothing has run."""
         return self._books[task].best_s
 
-    def leave(self, task: int) -> None:
-        """The search has found no schedule of the task that is not measured yet."""
-        self._books[task].left = NOTHING_LEFT
+    def leave(self, task: int, why: str = NOTHING_LEFT) -> None:
+        """The task gets no more trials: by default as the search finds no schedule of it that is not measured yet."""
+        self._books[task].left = why
 
     def _failures_allowed(self) -> int:
         options = self._options
@@ -270,7 +276,7 @@ class TuningRun:
         left = self.gain_left()
         if left is not None:
             self._forecasts.append(Forecast(len(self.trials), left))
-        self._notify()
+        self._on_round(self.result())
 
     def _keep_scores(self, book: TaskBook, count: int, promised: Sequence[float] | None) -> None:
         """Has the trials of the task that were just learnt say what was promised of them."""

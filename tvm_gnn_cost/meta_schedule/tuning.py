@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError, Workload
 from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.measuring.task_books import DistinctTasks, checked_weights
-from tvm_gnn_cost.measuring.tuning_run import Stopped, TuningRun
+from tvm_gnn_cost.measuring.tuning_run import Stopped, TuningRun, unheard
 from tvm_gnn_cost.meta_schedule.history import History
 from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch
 from tvm_gnn_cost.meta_schedule.task_order import GradientOrder
@@ -32,8 +32,9 @@ from tvm_gnn_cost.meta_schedule.tasks import TuningTask
 from tvm_gnn_cost.meta_schedule.timed_model import timed_model
 from tvm_gnn_cost.meta_schedule.toolchain import Candidate, Measurement, TIRToolchain
 from tvm_gnn_cost.meta_schedule.written_database import WrittenDatabase, has_records, known_records
-from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
+from tvm_gnn_cost.records.tuning_run import SEARCH_FAILS, TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.interrupts import Interrupts
+from tvm_gnn_cost.system.locks import only_writer
 from tvm_gnn_cost.system.progress import Observer, unobserved
 
 logger = logging.getLogger("tvm_gnn_cost")
@@ -55,6 +56,7 @@ def tune_modules(
     seed: int = 0,
     population: int = POPULATION,
     observer: Observer[TuneProgress] = unobserved,
+    on_round: Callable[[TuneResult], object] = unheard,
     source: str = "",
 ) -> TuneResult:
     """Tune tasks that share a cost model, writing every measurement to a database.
@@ -73,44 +75,47 @@ def tune_modules(
         seed: of the search.
         population: schedules in each generation of the search.
         observer: told of every change of phase and every measurement.
+        on_round: told what the run did until then, each time that the model has learnt a round.
         source: what the tasks come from, such as a network: kept in the database.
 
     Raises InvalidArgumentError for arguments that do not fit, WorkloadError for a task that MetaSchedule cannot
-    schedule, RecordError for a database that cannot be read or written, MeasurementError where
+    schedule, RecordError for a database that cannot be read or written, BusyError where another process writes to it,
+    MeasurementError where
     `options.measure.tracker` has no server that fits, or none that answers any more.
     """
     options = options or TuneOptions()
     tasks = list(tasks)
     weights = checked_weights(len(tasks), weights)
     folder = Path(database)
-    is_there = has_records(folder)
-    if is_there and not resume:
-        raise InvalidArgumentError(f"database {folder} already holds records: resume from it, or name another")
+    with only_writer(folder):
+        is_there = has_records(folder)
+        if is_there and not resume:
+            raise InvalidArgumentError(f"database {folder} already holds records: resume from it, or name another")
 
-    interrupts = Interrupts(lambda: logger.warning(_STOPPING))
-    distinct = DistinctTasks.of([task.key for task in tasks])
-    flops = [task.flop for task in tasks]
-    run = TuningRun(distinct, weights, flops, options, str(folder), observer, interrupts)
-    apart = [tasks[i] for i in distinct.first]
-    history = None
-    if is_there:
-        history = known_records(folder, apart)
-        history.report(folder)
-        run.count_known(history.latencies(), history.num_others)
-    if not run.remaining():
-        return run.result()
-    targets = [task.target for task in apart]
-    with interrupts, interrupts.held(), Measurer(options.measure, targets, TIRToolchain()) as measurer:
-        try:
-            written = WrittenDatabase(folder, apart, run.weights, source)
-            tuning = _Tuning(run, apart, model, written, options, measurer)
-            tuning.prepare(history, seed, population)
-            tuning.run()
-        except Stopped:
-            pass
-        except MeasurementError as error:
-            raise MeasurementError(f"{error}. What was measured is in {folder}; go on with `resume`") from error
-        return run.result()
+        interrupts = Interrupts(lambda: logger.warning(_STOPPING))
+        distinct = DistinctTasks.of([task.key for task in tasks])
+        flops = [task.flop for task in tasks]
+        run = TuningRun(distinct, weights, flops, options, str(folder), observer, interrupts, on_round)
+        apart = [tasks[i] for i in distinct.first]
+        history = None
+        if is_there:
+            history = known_records(folder, apart)
+            history.report(folder)
+            run.count_known(history.latencies(), history.num_others)
+        if not run.remaining():
+            return run.result()
+        targets = [task.target for task in apart]
+        with interrupts, interrupts.held(), Measurer(options.measure, targets, TIRToolchain()) as measurer:
+            try:
+                written = WrittenDatabase(folder, apart, run.weights, source)
+                tuning = _Tuning(run, apart, model, written, options, measurer)
+                tuning.prepare(history, seed, population)
+                tuning.run()
+            except Stopped:
+                pass
+            except MeasurementError as error:
+                raise MeasurementError(f"{error}. What was measured is in {folder}; go on with `resume`") from error
+            return run.result()
 
 
 class _Tuning:
@@ -172,7 +177,7 @@ class _Tuning:
             if task == len(tasks) - 1 and not self._searches:
                 raise
             logger.warning("%s; the rest is tuned", error)
-            self._book.leave(task)
+            self._book.leave(task, SEARCH_FAILS)
 
     def run(self) -> None:
         """Until the budget is used, or no task is left. Raises Stopped."""

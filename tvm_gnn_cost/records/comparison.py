@@ -40,6 +40,9 @@ class Run:
         log_file: the run's record log.
         exhausted: whether the search ran out of schedules before its budget.
         forecasts: what was expected of further trials after each round.
+        left: why each task was left before the budget was used, "" where it was not; () where that is not known.
+        resumed: trials of the log that are not among these.
+        finished: whether it has ended.
     """
 
     model: str
@@ -52,9 +55,12 @@ class Run:
     log_file: str
     exhausted: bool = False
     forecasts: tuple[Forecast, ...] = ()
+    left: tuple[str, ...] = ()
+    resumed: int = 0
+    finished: bool = True
 
     @classmethod
-    def from_result(cls, model: str, seed: int, started: str, result: TuneResult) -> Run:
+    def from_result(cls, model: str, seed: int, started: str, result: TuneResult, finished: bool = True) -> Run:
         return cls(
             model,
             seed,
@@ -66,7 +72,32 @@ class Run:
             result.log_file,
             result.exhausted,
             result.forecasts,
+            result.left,
+            result.resumed,
+            finished,
         )
+
+    def after(self, earlier: Run) -> Run:
+        """The run with what an earlier one measured of the same tasks into the same log, as if it had never stopped."""
+        count, seconds = len(earlier.trials), earlier.times.total_s
+        times = {name: value + getattr(earlier.times, name) for name, value in asdict(self.times).items()}
+        return replace(
+            self,
+            started=earlier.started,
+            trials=(*earlier.trials, *(replace(t, elapsed_s=t.elapsed_s + seconds) for t in self.trials)),
+            times=PhaseTimes(**times),
+            forecasts=(*earlier.forecasts, *(replace(f, trials=f.trials + count) for f in self.forecasts)),
+            resumed=max(self.resumed - count, 0),
+        )
+
+    def task_bests(self) -> list[float | None]:
+        """The best latency of each task in seconds; None where nothing has run."""
+        best: list[float | None] = [None] * len(self.weights)
+        for trial in self.trials:
+            known = best[trial.task]
+            if trial.latency_s is not None and (known is None or trial.latency_s < known):
+                best[trial.task] = trial.latency_s
+        return best
 
     def curve(self) -> list[tuple[int, float, float]]:
         """(trials, seconds, best latency in seconds so far) at each improvement, once every task has a latency."""
@@ -137,6 +168,8 @@ class Comparison:
         machine: CPU, cores, memory and system.
         versions: of the packages that matter.
         runs: in the order in which they ran.
+        tasks: what each is called; () in comparisons of earlier releases.
+        untuned_s: a network's latency before tuning in seconds, where it is known.
     """
 
     workload: str
@@ -145,6 +178,8 @@ class Comparison:
     versions: Mapping[str, str]
     created: str
     runs: tuple[Run, ...] = field(default_factory=tuple)
+    tasks: tuple[str, ...] = ()
+    untuned_s: float | None = None
 
     def with_run(self, run: Run) -> Comparison:
         """The comparison with one more run, in place of an earlier one of that model and seed."""
@@ -187,7 +222,7 @@ class Comparison:
             raise RecordError(f"{path} is not a comparison of schema {SCHEMA} (found {schema!r})")
         try:
             runs = tuple(_run_from_json(run) for run in data.pop("runs"))
-            return cls(runs=runs, **data)
+            return cls(runs=runs, **data | {"tasks": tuple(data.get("tasks", ()))})
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"comparison {path} is damaged: {error}") from error
 
@@ -243,6 +278,7 @@ def _run_from_json(data: dict[str, Any]) -> Run:
             "times": PhaseTimes(**data["times"]),
             "weights": tuple(data["weights"]),
             "flops": tuple(data["flops"]),
+            "left": tuple(data.get("left", ())),
             "forecasts": tuple(Forecast(**forecast) for forecast in data.get("forecasts", ())),
         }
     )

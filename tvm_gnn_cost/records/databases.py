@@ -32,7 +32,11 @@ from tvm_gnn_cost.records.log_lines import read_lines
 WORKLOADS = "database_workload.json"
 RECORDS = "database_tuning_record.json"
 TASKS_SUFFIX = ".tasks.json"
-"""How the file ends that says what the tasks of a log compute (`saved_tasks`): it is no log itself."""
+"""How the file ends that says what the tasks of a log compute (`saved_tasks`)."""
+RUN_SUFFIX = ".run.json"
+"""How the file ends that says how the tuning run went that wrote a log (`run_file`)."""
+BESIDE_LOGS = (TASKS_SUFFIX, RUN_SUFFIX)
+"""How the files beside a log end that are no logs themselves."""
 GRAPHS = "graphs.npz"
 """The stage graphs of a database, in its folder: see `graph_file`."""
 NAMES = "database" + TASKS_SUFFIX

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
-from tvm_gnn_cost.records.databases import TASKS_SUFFIX, database_path, is_database, is_workload_table
+from tvm_gnn_cost.records.databases import BESIDE_LOGS, database_path, is_database, is_workload_table
 
 ABOUT = "about"
 """The folder of pools' descriptions, beside the logs."""
@@ -16,7 +16,7 @@ ABOUT = "about"
 
 def is_log_name(name: str) -> bool:
     """Whether a file in a folder of logs is one, by its name."""
-    return name.endswith((".json", ".json.gz")) and not name.endswith(TASKS_SUFFIX)
+    return name.endswith((".json", ".json.gz")) and not name.endswith(BESIDE_LOGS)
 
 
 def find_logs(paths: Iterable[str | PathLike[str]]) -> list[Path]:
@@ -35,7 +35,7 @@ def find_logs(paths: Iterable[str | PathLike[str]]) -> list[Path]:
             if not inside:
                 raise RecordError(f"{path} holds no record log (*.json or *.json.gz) and no MetaSchedule database")
             found += inside
-        elif path.name.endswith(TASKS_SUFFIX) or is_workload_table(path):
+        elif path.name.endswith(BESIDE_LOGS) or is_workload_table(path):
             continue  # beside the logs of a pattern such as *.json
         elif path.exists():
             found.append(path)
@@ -43,7 +43,8 @@ def find_logs(paths: Iterable[str | PathLike[str]]) -> list[Path]:
             raise RecordError(f"{path}: no such record log or folder")
     if named and not found:
         raise RecordError(
-            "no record log is named: files that end in .tasks.json or workload.json only say what the tasks of one are"
+            "no record log is named: files that end in .tasks.json or workload.json only say what the tasks of one "
+            "are, those that end in .run.json how a tuning run went"
         )
     return list(dict.fromkeys(found))
 

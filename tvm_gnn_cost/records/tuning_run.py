@@ -15,6 +15,7 @@ EARLY_STOPPING = "no better schedule for a long time"
 PER_TASK_TRIALS = "its trials are used"
 ALL_FAIL = "no schedule runs"
 NOTHING_LEFT = "no schedule is left"
+SEARCH_FAILS = "the scheduler's search of it fails"
 LITTLE_LEFT = "little is expected of further trials"
 """Why a task was left before the budget was used."""
 
@@ -232,6 +233,19 @@ class TuneProgress(Progress):
     task: int
     tasks: tuple[TaskProgress, ...] = ()
     gain_left: float | None = None
+
+    def metrics(self) -> tuple[int, dict[str, float]]:
+        """By trials; latencies in ms. Of several tasks, each has its own, by its number in the list."""
+        found: dict[str, float | None] = {
+            "failed": float(self.failed),
+            "seconds": self.elapsed_s,
+            "best_latency_ms": None if self.latency_s is None else 1e3 * self.latency_s,
+            "gain_left": self.gain_left,
+        }
+        for i, task in enumerate(self.tasks if len(self.tasks) > 1 else ()):
+            found[f"task_{i}/trials"] = float(task.trials)
+            found[f"task_{i}/best_latency_ms"] = None if task.best_s is None else 1e3 * task.best_s
+        return int(self.done), {name: value for name, value in found.items() if value is not None}
 
 
 def weighted_latency(latencies_s: Sequence[float | None], weights: Sequence[float]) -> float | None:

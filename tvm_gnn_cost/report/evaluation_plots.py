@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,11 +18,10 @@ _FAINT = 0.18
 T = TypeVar("T")
 
 
-def plot_search(summary: Summary, path: str | os.PathLike[str]) -> None:
+def search_figure(summary: Summary) -> Any:
     """Best throughput so far against trials, mean over pools: the median over seeds, and their range as a band.
 
-    The format follows from the path's ending. Raises PlotsNotAvailableError without matplotlib, InvalidArgumentError
-    where nothing was replayed; so do the others.
+    Raises PlotsNotAvailableError without matplotlib, InvalidArgumentError where nothing was replayed; so do the others.
     """
     figure, axis = _axes("replayed searches", summary.search_curves)
     for method, colour, curves in _coloured(summary.search_curves):
@@ -35,10 +33,11 @@ def plot_search(summary: Summary, path: str | os.PathLike[str]) -> None:
     axis.set_ylabel("best so far / best of the pool (throughput)")
     axis.set_xlim(left=1)
     axis.set_ylim(top=1.005)
-    _save(figure, axis, path)
+    axis.legend(frameon=False)
+    return figure
 
 
-def plot_learning(summary: Summary, path: str | os.PathLike[str]) -> None:
+def learning_figure(summary: Summary) -> Any:
     """Pairwise accuracy on unseen tasks against the number of training workloads; median and range over seeds."""
     figure, axis = _axes("learning curves", summary.learning_curves)
     for method, colour, points in _coloured(summary.learning_curves):
@@ -54,10 +53,11 @@ def plot_learning(summary: Summary, path: str | os.PathLike[str]) -> None:
     axis.minorticks_off()
     axis.set_xlabel("training workloads")
     axis.set_ylabel("pairwise accuracy on unseen tasks")
-    _save(figure, axis, path)
+    axis.legend(frameon=False)
+    return figure
 
 
-def plot_calibration(summary: Summary, path: str | os.PathLike[str]) -> None:
+def calibration_figure(summary: Summary) -> Any:
     """Measured against predicted throughput relative to the best known, in bins; a line a seed, and the ideal."""
     figure, axis = _axes("calibration", summary.reliability)
     for method, colour, of_seed in _coloured(summary.reliability):
@@ -69,7 +69,24 @@ def plot_calibration(summary: Summary, path: str | os.PathLike[str]) -> None:
     axis.set_ylabel("measured relative throughput")
     axis.set_xlim(left=0)
     axis.set_ylim(bottom=0)
-    _save(figure, axis, path)
+    axis.legend(frameon=False)
+    return figure
+
+
+FIGURES = (
+    ("search", "Replayed searches", search_figure),
+    ("learning", "Learning curves", learning_figure),
+    ("calibration", "Calibration", calibration_figure),
+)
+"""Name of the file, title, what draws it."""
+
+
+def figures(summary: Summary) -> Iterator[tuple[str, str, Any]]:
+    """What there is to draw of an evaluation: name, title and figure. Raises PlotsNotAvailableError."""
+    curves = {"search": summary.search_curves, "learning": summary.learning_curves, "calibration": summary.reliability}
+    for name, title, draw in FIGURES:
+        if curves[name]:
+            yield name, title, draw(summary)
 
 
 def _axes(what: str, curves: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -84,8 +101,3 @@ def _axes(what: str, curves: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def _coloured(curves: Mapping[str, T]) -> Sequence[tuple[str, str, T]]:
     return [(method, COLOURS[i % len(COLOURS)], curve) for i, (method, curve) in enumerate(curves.items())]
-
-
-def _save(figure: Any, axis: Any, path: str | os.PathLike[str]) -> None:
-    axis.legend(frameon=False)
-    figure.savefig(os.fspath(path), dpi=150)

@@ -1,4 +1,8 @@
-"""Ctrl-C that loses nothing: it ends what is under way at once, or is held until a result is written."""
+"""Ctrl-C that loses nothing: it ends what is under way at once, or is held until a result is written.
+
+SIGTERM (a batch system, `docker stop`) and SIGHUP (a terminal that closes) do the same, unless the program has handlers
+of its own or ignores them, as under nohup.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from types import FrameType, TracebackType
 
 from tvm_gnn_cost.errors import TuningInterrupted
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Interrupts:
-    """While entered, in the main thread, SIGINT raises KeyboardInterrupt, but in a `held` block it waits for `check`.
+    """While entered, in the main thread, Ctrl-C raises KeyboardInterrupt, but in a `held` block it waits for `check`.
 
     In another thread Python takes no signals, and nothing is ever requested.
 
@@ -28,20 +34,20 @@ class Interrupts:
         self._told = told
         self._holding = 0
         self._yielding = False
-        self._previous: object = None
-        self._installed = False
+        self._previous: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._handle)
-            self._installed = True
+            for number in _SIGNALS:
+                if number is signal.SIGINT or signal.getsignal(number) is signal.SIG_DFL:
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, self._previous)  # type: ignore[arg-type]
+        while self._previous:
+            signal.signal(*self._previous.popitem())  # type: ignore[arg-type]
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

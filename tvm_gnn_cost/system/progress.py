@@ -23,6 +23,10 @@ class Progress:
     total: float
     note: str = ""
 
+    def metrics(self) -> tuple[int, dict[str, float]] | None:
+        """What an experiment tracker keeps of this moment: its step, and values by name. None: nothing."""
+        return None
+
 
 P = TypeVar("P", bound=Progress)
 

@@ -150,6 +150,19 @@ class PretrainProgress(Progress):
     check: Check | None
     is_checked: bool
 
+    def metrics(self) -> tuple[int, dict[str, float]] | None:
+        """Of a check, by optimiser steps."""
+        if self.check is None or not self.is_checked:
+            return None
+        found = {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "loss": self.check.loss,
+            "held_out_loss": self.check.held_out_loss,
+            "held_out_pairwise_accuracy": self.check.accuracy,
+        }
+        return self.check.step, {name: value for name, value in found.items() if value is not None}
+
 
 class Pretraining:
     """One training, new or continued.

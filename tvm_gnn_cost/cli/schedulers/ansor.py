@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,7 @@ class Ansor:
         resume: bool = False,
         database: str | None = None,
         observer: Observer[TuneProgress],
+        on_round: Callable[[TuneResult], object],
     ) -> TuneResult:
         from tvm_gnn_cost.ansor.tuning import tune_tasks
 
@@ -83,6 +84,7 @@ class Ansor:
             seed=seed,
             search_params=search,
             observer=observer,
+            on_round=on_round,
             source=problem.label,
             database=database,
         )
@@ -106,6 +108,11 @@ class Ansor:
         from tvm_gnn_cost.cli.schedulers.ansor_records import recorded_view
 
         return recorded_view(path, line, task, model)
+
+    def best_views(self, path: str, model: Any) -> list[ScheduleView]:
+        from tvm_gnn_cost.cli.schedulers.ansor_records import best_views
+
+        return best_views(path, model)
 
     def sampled_view(self, words: Sequence[str], target: str, seed: int, model: Any) -> ScheduleView:
         from tvm_gnn_cost.ansor.hardware_params import hardware_params_or_assumed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.ansor.task_identity import TaskIdentities
 from tvm_gnn_cost.ansor.tasks import register_all
 from tvm_gnn_cost.cli.task_choice import choose_task
-from tvm_gnn_cost.errors import RecordError
+from tvm_gnn_cost.errors import RecordError, TVMGNNCostError
 from tvm_gnn_cost.records.saved_tasks import task_names
 from tvm_gnn_cost.records.task import TaskIdentity
 from tvm_gnn_cost.report.formats import format_ms
@@ -25,12 +26,33 @@ if TYPE_CHECKING:
     from tvm_gnn_cost.graphs.schedule_view import ScheduleView
 
 
+logger = logging.getLogger("tvm_gnn_cost")
+
+
 def recorded_view(path: str, line: int | None, task: str | None, model: GNNCostModel) -> ScheduleView:
     """The record of a line, or the fastest of a task."""
     register_all()
     log = read_records(path)
     names = task_names(path)
     index = _best_index(path, log, task, names) if line is None else _line_index(path, log, line)
+    return _view(path, log, index, names, model)
+
+
+def best_views(path: str, model: GNNCostModel) -> list[ScheduleView]:
+    """The fastest record of each task; those that cannot be read are reported and left out."""
+    register_all()
+    log = read_records(path)
+    names = task_names(path)
+    views = []
+    for index in _best_of_each(log):
+        try:
+            views.append(_view(path, log, index, names, model))
+        except TVMGNNCostError as error:
+            logger.warning("%s, line %d is not shown: %s", path, log.lines[index], error)
+    return views
+
+
+def _view(path: str, log: RecordLog, index: int, names: Mapping[str, str], model: GNNCostModel) -> ScheduleView:
     inp = recover(log.inputs[index])
     latency = result_latency(log.results[index])
     measured = "the measurement failed"
@@ -51,6 +73,17 @@ def _line_index(path: str, log: RecordLog, line: int) -> int:
 
 def _best_index(path: str, log: RecordLog, wanted: str | None, names: Mapping[str, str]) -> int:
     """The fastest record of the wanted task, or of the only one."""
+    best = _best_of_each(log)
+    if not best:
+        reason = f"; line {log.skipped[0][0]}: {log.skipped[0][1]}" if log.skipped else ""
+        raise RecordError(f"{path} holds no measured record that can be shown{reason}")
+    keys = [str(log.inputs[i].task.workload_key) for i in best]
+    tasks = [(names.get(key) or describe_workload(key), log.lines[i]) for key, i in zip(keys, best, strict=True)]
+    return best[choose_task(path, tasks, wanted)]
+
+
+def _best_of_each(log: RecordLog) -> list[int]:
+    """The fastest record of each task."""
     latencies = [result_latency(result) for result in log.results]
     best: dict[TaskIdentity, int] = {}
     identities = TaskIdentities()
@@ -59,11 +92,4 @@ def _best_index(path: str, log: RecordLog, wanted: str | None, names: Mapping[st
         known = best.get(task)
         if latency is not None and math.isfinite(latency) and (known is None or latency < (latencies[known] or 0.0)):
             best[task] = i
-    if not best:
-        reason = f"; line {log.skipped[0][0]}: {log.skipped[0][1]}" if log.skipped else ""
-        raise RecordError(f"{path} holds no measured record that can be shown{reason}")
-    keys = [str(log.inputs[i].task.workload_key) for i in best.values()]
-    tasks = [
-        (names.get(key) or describe_workload(key), log.lines[i]) for key, i in zip(keys, best.values(), strict=True)
-    ]
-    return list(best.values())[choose_task(path, tasks, wanted)]
+    return list(best.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ class MetaSchedule:
         resume: bool = False,
         database: str | None = None,
         observer: Observer[TuneProgress],
+        on_round: Callable[[TuneResult], object],
     ) -> TuneResult:
         from tvm_gnn_cost.meta_schedule.tuning import POPULATION, tune_modules
 
@@ -76,6 +77,7 @@ class MetaSchedule:
             seed=seed,
             population=population or POPULATION,
             observer=observer,
+            on_round=on_round,
             source=problem.label,
         )
 
@@ -98,6 +100,11 @@ class MetaSchedule:
         from tvm_gnn_cost.cli.schedulers.database_records import recorded_view
 
         return recorded_view(path, line, task, model)
+
+    def best_views(self, path: str, model: Any) -> list[ScheduleView]:
+        from tvm_gnn_cost.cli.schedulers.database_records import best_views
+
+        return best_views(path, model)
 
     def sampled_view(self, words: Sequence[str], target: str, seed: int, model: Any) -> ScheduleView:
         task = _task(words, target, None)

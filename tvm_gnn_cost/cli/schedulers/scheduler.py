@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,10 +56,12 @@ class Scheduler(Protocol):
         resume: bool = False,
         database: str | None = None,
         observer: Observer[TuneProgress],
+        on_round: Callable[[TuneResult], object],
     ) -> TuneResult:
         """One tuning run.
 
-        `population` None is the model's own, else TVM's; `database` is a folder of schedules, where the log is none.
+        `population` None is the model's own, else TVM's; `database` is a folder of schedules, where the log is none;
+        `on_round` is told what the run did until then, each time that the model has learnt a round.
         """
         ...
 
@@ -77,6 +79,10 @@ class Scheduler(Protocol):
 
     def recorded_view(self, path: str, line: int | None, task: str | None, model: Any) -> ScheduleView:
         """A record of a log: of that line, or the fastest of a task. Raises RecordError."""
+        ...
+
+    def best_views(self, path: str, model: Any) -> list[ScheduleView]:
+        """The fastest record of each task of a log, those that can be read. Raises RecordError for no log."""
         ...
 
     def sampled_view(self, words: Sequence[str], target: str, seed: int, model: Any) -> ScheduleView:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tvm_gnn_cost.evaluation.held_out import Ranking
 from tvm_gnn_cost.records.comparison import Comparison, Run, Summary
-from tvm_gnn_cost.report.comparison_plots import batches_figure, latency_figure, times_figure
-from tvm_gnn_cost.report.formats import format_ms
+from tvm_gnn_cost.report.comparison_plots import latency_figure, times_figure
 from tvm_gnn_cost.report.page.page import Page, PageTable, Section, as_svg
+from tvm_gnn_cost.report.page.run_sections import facts_sections, failures_section, ms, promise_sections
 
-ERRORS = {
-    1: "the schedule could not be applied",
-    2: "it did not compile",
-    3: "it did not compile for the device",
-    4: "it crashed, or the device failed",
-    5: "it computed something else",
-    6: "building took too long",
-    7: "running took too long",
-    8: "other",
-}
-"""What TVM's `MeasureErrorNo` mean."""
+_MANY_RUNS = 12
+"""More are shown only when they are asked for."""
 
 
 def comparison_page(comparison: Comparison) -> Page:
@@ -30,7 +19,7 @@ def comparison_page(comparison: Comparison) -> Page:
 
     Raises PlotsNotAvailableError without matplotlib, InvalidArgumentError for one in which nothing was measured.
     """
-    failures = _failures(comparison)
+    count = len(comparison.runs)
     sections = [
         Section("What was reached", _verdict(comparison), table=_summary(comparison.summaries())),
         Section(
@@ -39,11 +28,11 @@ def comparison_page(comparison: Comparison) -> Page:
             as_svg(latency_figure(comparison)),
         ),
         Section("Where the time went", "Medians over the seeds.", as_svg(times_figure(comparison))),
-        *_promises(comparison),
-        Section("Failed measurements", "" if failures else "None.", table=failures),
-        Section("Runs", table=_runs(comparison.runs), folded=len(comparison.runs) > 12),
-        Section("How it was made", table=_pairs(comparison.settings)),
-        Section("Machine and versions", table=_pairs({**comparison.machine, **comparison.versions}), folded=True),
+        *_tasks(comparison),
+        *promise_sections(comparison),
+        failures_section(comparison),
+        Section("Runs", table=_runs(comparison.runs), folded=f"{count} runs" if count > _MANY_RUNS else ""),
+        *facts_sections(comparison),
     ]
     lead = f"{comparison.machine.get('cpu', 'unknown processor')}, begun {comparison.created}"
     return Page(comparison.workload, lead, sections)
@@ -68,7 +57,7 @@ def _summary(rows: Sequence[Summary]) -> PageTable:
     return PageTable(
         ["", *(row.model for row in rows)],
         [
-            ["best latency (ms)", *cells(lambda r: "-" if r.latency_s is None else format_ms(r.latency_s))],
+            ["best latency (ms)", *cells(lambda r: ms(r.latency_s))],
             *seeds,
             ["GFLOP/s", *cells(lambda r: "-" if r.gflops is None else f"{r.gflops:.1f}")],
             ["reached after (trials)", *cells(lambda r: "-" if r.trials_to_best is None else f"{r.trials_to_best:g}")],
@@ -80,65 +69,29 @@ def _summary(rows: Sequence[Summary]) -> PageTable:
 
 
 def _range(bounds: tuple[float, float] | None) -> str:
-    return "-" if bounds is None else f"{format_ms(bounds[0])} to {format_ms(bounds[1])}"
+    return "-" if bounds is None else f"{ms(bounds[0])} to {ms(bounds[1])}"
 
 
-def _promises(comparison: Comparison) -> Iterator[Section]:
-    """How well batches were ranked before they were learnt, and what was expected, where models promise anything."""
-    batches = {model: list(_ranked_batches(comparison.of(model))) for model in comparison.models()}
-    if any(batches.values()):
-        yield Section(
-            "How well each batch was ranked before it was learnt",
-            "A batch is what the search chose, so its schedules are alike and hard to tell apart. Models that do not "
-            "say what their scores mean are not shown.",
-            as_svg(batches_figure(batches)),
-        )
-    rows = [
-        [f"{run.model}, seed {run.seed}", str(moment.trials), f"{moment.gain_left:.1%}", _came(curve, moment.trials)]
-        for run in comparison.runs
-        for curve in [run.curve()]
-        for moment in run.forecasts
-    ]
-    if rows:
-        yield Section(
-            "What further trials were expected to save, and what they saved",
-            "After each round, as a share of the latency.",
-            table=PageTable(["run", "trials", "expected", "came"], rows),
-            folded=True,
-        )
+def _tasks(comparison: Comparison) -> Iterator[Section]:
+    """The tasks of a network, the costliest first: the best latency of each that any of a model's runs found."""
+    if len(comparison.tasks) < 2:
+        return
+    best = {model: _best_of_runs(comparison.of(model)) for model in comparison.models()}
+    weights = comparison.runs[0].weights
+    first = next(iter(best.values()))
+    order = sorted(range(len(weights)), key=lambda i: -(first[i] or 0.0) * weights[i])
+    rows = [[comparison.tasks[i], f"{weights[i]:g}", *(ms(latencies[i]) for latencies in best.values())] for i in order]
+    yield Section(
+        "Tasks",
+        "Each task's best latency in ms, of all seeds.",
+        table=PageTable(["task", "weight", *best], rows),
+    )
 
 
-def _ranked_batches(runs: Sequence[Run]) -> Iterator[tuple[float, float]]:
-    """(trials so far, pairwise accuracy) of the batches of one task each that can be ranked."""
-    for run in runs:
-        bounds = [0, *(forecast.trials for forecast in run.forecasts), len(run.trials)]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
-            by_task: dict[int, list[tuple[float, float]]] = {}
-            for trial in run.trials[begin:end]:
-                if trial.score is not None and trial.latency_s is not None:
-                    by_task.setdefault(trial.task, []).append((trial.score, trial.latency_s))
-            for known in by_task.values():
-                ranking = Ranking.of(*zip(*known, strict=True))
-                if ranking is not None:
-                    yield float(end), ranking.pairwise
-
-
-def _came(curve: Sequence[tuple[int, float, float]], trials: int) -> str:
-    """The share of the latency after so many trials that the rest of a run saved, by its `Run.curve`."""
-    then = [latency for count, _, latency in curve if count <= trials]
-    return f"{1.0 - curve[-1][2] / then[-1]:.1%}" if then else "-"
-
-
-def _failures(comparison: Comparison) -> PageTable | None:
-    counts = {
-        model: Counter(t.error_no for run in comparison.of(model) for t in run.trials if t.latency_s is None)
-        for model in comparison.models()
-    }
-    kinds = sorted({kind for count in counts.values() for kind in count})
-    if not kinds:
-        return None
-    rows = [[ERRORS.get(kind, f"error {kind}"), *(str(count[kind]) for count in counts.values())] for kind in kinds]
-    return PageTable(["", *counts], rows)
+def _best_of_runs(runs: Sequence[Run]) -> list[float | None]:
+    """Of each task, in seconds."""
+    each = zip(*(run.task_bests() for run in runs), strict=True)
+    return [min((s for s in latencies if s is not None), default=None) for latencies in each]
 
 
 def _runs(runs: Sequence[Run]) -> PageTable:
@@ -148,7 +101,7 @@ def _runs(runs: Sequence[Run]) -> PageTable:
             [
                 run.model,
                 str(run.seed),
-                "-" if run.best_latency_s is None else format_ms(run.best_latency_s),
+                ms(run.best_latency_s),
                 str(len(run.trials)),
                 str(run.failed),
                 f"{run.times.total_s:.0f}",
@@ -157,7 +110,3 @@ def _runs(runs: Sequence[Run]) -> PageTable:
             for run in runs
         ],
     )
-
-
-def _pairs(facts: Mapping[str, Any]) -> PageTable:
-    return PageTable([], [[str(key).replace("_", " "), str(value)] for key, value in facts.items()])

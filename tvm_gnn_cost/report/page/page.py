@@ -35,23 +35,37 @@ class Section:
         text: a sentence or two; "" for none.
         picture: an SVG element, see `as_svg`; "" for none.
         table: below the picture.
-        folded: whether the table is shown only when it is asked for.
+        code: text of which every space counts, above the picture; "" for none.
+        folded: what to press to see all but the text; "" where it is to be seen at once.
+        on_paper: whether the picture is made for white paper, and keeps it in the dark.
+        is_part: whether it belongs to the section above.
     """
 
     title: str
     text: str = ""
     picture: str = ""
     table: PageTable | None = None
-    folded: bool = False
+    code: str = ""
+    folded: str = ""
+    on_paper: bool = False
+    is_part: bool = False
 
 
 @dataclass(frozen=True)
 class Page:
-    """Everything of a page; `lead` is the line below the title."""
+    """Everything of a page.
+
+    Attributes:
+        title: of the page.
+        lead: the line below it.
+        sections: from top to bottom.
+        refresh_s: a browser asks for it again after so many seconds; None: never.
+    """
 
     title: str
     lead: str
     sections: Sequence[Section]
+    refresh_s: int | None = None
 
     def html(self) -> str:
         """The page as HTML. What it says is escaped, wherever it comes from."""
@@ -63,7 +77,7 @@ class Page:
             lstrip_blocks=True,
         )
         text: str = environment.get_template("page.html.j2").render(
-            title=self.title, lead=self.lead, sections=self.sections
+            title=self.title, lead=self.lead, sections=self.sections, refresh_s=self.refresh_s
         )
         return text
 
@@ -82,9 +96,12 @@ def as_svg(figure: Any) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tvm-gnn-cost"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.S)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg_element(buffer.getvalue()), count=1)
     # matplotlib's black is for axes and letters; what it leaves out is black too
     return text.replace("#000000", "currentColor").replace("<svg ", '<svg fill="currentColor" ', 1)
+
+
+def svg_element(text: str) -> str:
+    """The element of an SVG file, without what is only for a file."""
+    text = text[text.index("<svg") :]
+    return re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.S)

@@ -5,6 +5,7 @@ Lengths are points (1/72 inch) from the upper left corner, at the size the pictu
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,21 @@ def draw_schedule(view: ScheduleView, path: str | os.PathLike[str]) -> None:
     """
     check_picture_path(path)
     try:
+        _save(view, os.fspath(path), Path(path).suffix[1:].lower())
+    except OSError as error:
+        raise InvalidArgumentError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def schedule_svg(view: ScheduleView) -> str:
+    """The same as the text of an SVG file. Raises PlotsNotAvailableError where a library is missing."""
+    buffer = io.StringIO()
+    _save(view, buffer, "svg")
+    return buffer.getvalue()
+
+
+def _save(view: ScheduleView, out: Any, form: str) -> None:
+    """Draws to a file, by name or opened. Raises PlotsNotAvailableError where a library is missing."""
+    try:
         import matplotlib
         import networkx  # noqa: F401
         import scipy.optimize  # noqa: F401
@@ -69,12 +85,8 @@ def draw_schedule(view: ScheduleView, path: str | os.PathLike[str]) -> None:
             f'pictures need matplotlib, networkx and scipy ({error}): pip install "tvm-gnn-cost[plots]"'
         ) from error
     with matplotlib.rc_context(style()):
-        figure = _Drawing(view, Figure).figure
-        try:
-            metadata = {"Date": None} if Path(path).suffix.lower() == ".svg" else None  # the same bytes every time
-            figure.savefig(os.fspath(path), dpi=_DPI, metadata=metadata)
-        except OSError as error:
-            raise InvalidArgumentError(f"{path} cannot be written: {error.strerror or error}") from error
+        metadata = {"Date": None} if form == "svg" else None  # the same bytes every time
+        _Drawing(view, Figure).figure.savefig(out, format=form, dpi=_DPI, metadata=metadata)
 
 
 def schedule_layout(view: ScheduleView) -> tuple[list[StageBox], list[str], Layout]:
