@@ -3,8 +3,8 @@
     python benchmarks/fuzz_files.py --inputs 1000000 --jobs 2 --output fuzz.json
 
 A damaged file is a real one in which bits, numbers, names, brackets or whole pieces were changed, seeded. What may
-come of it: it is read (lines that are no good are left out), or a TVMGNNCostError says what is wrong. Everything else is
-a finding: another exception, the death of the process, more than `SECONDS` or `MEMORY_MIB` for one file, and whatever an
+come of it: it is read (lines that are no good are left out), or a TVMGNNCostError says what is wrong. Everything else
+is a finding: another exception, the death of the process, more than `SECONDS` or `MEMORY_MIB` for one file, and what an
 audit hook sees that reading has no business with (a program started, a connection, a pickle's class, a file written
 elsewhere). A finding names its seed; `--kind K --first SEED --inputs 1` makes it again.
 

@@ -19,7 +19,7 @@ MAY_USE: dict[str, set[str]] = {room: set(about["uses"]) for room, about in ROOM
 """Room -> the rooms that it may import from, at the top of a file or inside a function."""
 
 KNOW_TVM = {"system", "workloads", "networks", "measuring", "ansor", "meta_schedule", "collection", "testing", "cli"}
-KNOW_TORCH = {"learning", "training", "evaluation", "networks"}
+KNOW_TORCH = {"learning", "training", "evaluation", "networks", "loggers"}
 STANDARD = sys.stdlib_module_names | {"typing_extensions"}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +77,26 @@ def test_mlflow_finds_the_run_with_its_metrics_and_parameters(tmp_path: Path) ->
 def test_wandb_keeps_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
 
     monkeypatch.delenv("WANDB_MODE", raising=False)
     observe(WandbLogger("convolutions", tmp_path, CONFIG))
     (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    store, found = DataStore(), []
-    store.open_for_scan(str(file))
-    while (data := store.scan_data()) is not None:
+    found = []
+    for data in leveldb_records(file.read_bytes()[7:]):
         record = Record()
         record.ParseFromString(data)
         items = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
-        found.append((record.history.step.num, items.get("best_latency_ms"))) if items else None
-    assert [(step, value) for step, value in found if value is not None] == [(2, 4.0), (4, 2.0)]
+        if "best_latency_ms" in items:
+            found.append((record.history.step.num, items["best_latency_ms"]))
+    assert found == [(2, 4.0), (4, 2.0)]
+
+
+def leveldb_records(content: bytes) -> Iterator[bytes]:
+    """The records of one block: checksum, length, type, data."""
+    while len(content) >= 7:
+        (length,) = struct.unpack_from("<H", content, 4)
+        yield content[7 : 7 + length]
+        content = content[7 + length :]
 
 
 def test_tasks_and_trainings_have_metrics_of_their_own() -> None:
@@ -120,6 +128,12 @@ def test_a_tracker_that_fails_is_reported_once_and_the_run_goes_on(caplog: pytes
     assert [r.getMessage() for r in caplog.records] == [
         "Broken failed (OSError: disk full); the run goes on without it"
     ]
+
+
+def test_a_store_that_cannot_be_used_is_refused_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    with pytest.raises(InvalidArgumentError, match="MLflow cannot use"):
+        MLflowLogger("nonsense://here")
 
 
 def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:

@@ -151,7 +151,8 @@ def _views(log: Path) -> tuple[list[ScheduleView], str]:
     """The fastest schedules of a log; or none, and why."""
     try:
         tvm = scheduler_of_log(None, str(log))
-        return tvm.best_views(str(log), tvm.gnn_model(0, "auto", "cpu")), ""
+        views = tvm.best_views(str(log), tvm.gnn_model(0, "auto", "cpu"))
+        return views, "" if views else f"{log} holds none that ran"
     except TVMGNNCostError as error:
         return [], str(error)
 
