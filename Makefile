@@ -2,11 +2,14 @@
 # .venv has TVM 0.19 (auto_scheduler and MetaSchedule), .venv-apache-tvm today's apache-tvm (MetaSchedule).
 PYTHON ?= python3
 VENV   ?= .venv
-EXTRAS ?= tvm,onnx,plots,dev
+EXTRAS ?= tvm,onnx,plots,tensorboard,wandb,mlflow,dev
 IN_APACHE_TVM := VENV=.venv-apache-tvm EXTRAS=apache-tvm,xgboost,plots,dev
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+# A process a core, each with whole files of tests. One thread each, or they would wait for each other.
+IN_PARALLEL ?= --numprocesses logical --dist loadfile
 
 # `make sanitize` reads so many states, or each log's once if that is more.
 SANITIZE_STATES ?= 1000
@@ -21,7 +24,7 @@ DEMO_MEASURE  ?= --round 16 --population 1024 --repeat 3 --min-repeat-ms 20 --bu
 NATIVE := CMakeLists.txt $(wildcard $(foreach ext,cc cpp h hpp,native/*.$(ext) native/*/*.$(ext)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install docs demo demo-metaschedule test test-apache-tvm test-without-tvm run-tests lint format sanitize run-sanitized clean
+.PHONY: help install docs demo demo-metaschedule test test-fast test-apache-tvm test-without-tvm run-tests lint format sanitize run-sanitized clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -59,8 +62,11 @@ test-apache-tvm: ## Run the tests that run with apache-tvm (.venv-apache-tvm)
 test-without-tvm: ## Run the tests that need no TVM, where none is installed (.venv-without-tvm)
 	$(MAKE) VENV=.venv-without-tvm EXTRAS=xgboost,plots,dev run-tests
 
+test-fast: $(STAMP) ## Run the tests that take no time, with TVM 0.19
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
+
 run-tests: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .

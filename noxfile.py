@@ -13,7 +13,7 @@ nox.options.sessions = ["lint", "tests-3.11"]
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The tests, with TVM 0.19."""
-    session.install(*PINNED, ".[tvm,onnx,plots,dev]")
+    session.install(*PINNED, ".[tvm,onnx,plots,tensorboard,wandb,mlflow,dev]")
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -45,6 +45,24 @@ def docs(session: nox.Session) -> None:
     """The site, strictly."""
     session.install(*PINNED, ".[docs]")
     session.run("mkdocs", "build", "--strict")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Lines and branches of the package that the tests run, with TVM 0.19."""
+    session.install(*PINNED, ".[tvm,onnx,plots,tensorboard,wandb,mlflow,dev]", "pytest-cov")
+    session.run(
+        "python", "-m", "pytest", "--cov=tvm_gnn_cost", "--cov-branch", "--cov-report=term-missing:skip-covered"
+    )
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of what is pinned, and the licences of what a user installs."""
+    session.install(*PINNED, ".[tvm,onnx,plots,xgboost]")
+    session.install("pip-audit", "pip-licenses")
+    session.run("pip-audit", "--requirement", "constraints.txt", "--no-deps", "--disable-pip")
+    session.run("pip-licenses", "--order=license")
 
 
 @nox.session

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import multiprocessing
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,34 @@ def test_a_damaged_index_is_made_again(tmp_path: Path, damage: str, caplog: pyte
         again = ScheduleDatabase(tmp_path)
     assert [known.latency_s for known in again.best(task, 4)] == [1e-5, 3e-5]
     assert ("made again" in caplog.text) == (damage != "missing")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE task SET extents = '[1'",
+        "UPDATE task SET extents = x'ab12'",
+        "UPDATE task SET extents = '[64]'",
+        "UPDATE task SET extents = '[64, 64, -1]'",
+        "UPDATE task SET name = CAST(x'ff' AS TEXT), extents = 7",
+    ],
+)
+def test_rows_that_are_damaged_are_not_found(tmp_path: Path, change: str) -> None:
+    small, large = task_of("matmul", 64, 64, 64), task_of("matmul", 128, 128, 64)
+    add_sampled(ScheduleDatabase(tmp_path), large, [9e-5, 8e-5])
+    with contextlib.closing(sqlite3.connect(tmp_path / INDEX)) as index, index:
+        index.execute(change)
+    database = ScheduleDatabase(tmp_path)
+    assert database.similar(small) == [] and database.nearest(small) == math.inf
+
+
+def test_places_that_are_damaged_are_misses(tmp_path: Path) -> None:
+    task = task_of("matmul", 64, 64, 64)
+    add_sampled(ScheduleDatabase(tmp_path), task, [9e-5, 8e-5])
+    with contextlib.closing(sqlite3.connect(tmp_path / INDEX)) as index, index:
+        index.execute("UPDATE record SET offset = 'x' WHERE latency_s = 8e-5")
+        index.execute("UPDATE record SET log = '../../etc/passwd' WHERE latency_s = 9e-5")
+    assert ScheduleDatabase(tmp_path).best(task) == []
 
 
 def test_logs_put_in_by_hand_are_taken_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,20 @@ def test_arrays_that_do_not_fit_together_are_damage(tmp_path: Path, name: str) -
         arrays = dict(stored)
     arrays[name] = np.full_like(arrays[name], -1)[..., :-1]
     np.savez_compressed(path, **arrays)
+    with pytest.raises(RecordError, match="damaged"):
+        read_graph_file(path)
+
+
+@pytest.mark.parametrize("member", ["num_nodes.npy", "about.npy"])
+@pytest.mark.parametrize("content", [b"", b"no array", b"\x93NUMPY\x01\x00\x10\x00{'descr': ('<f4',\n"])
+def test_members_that_are_no_arrays_are_damage(tmp_path: Path, member: str, content: bytes) -> None:
+    path = tmp_path / GRAPHS
+    write_graph_file(path, GraphFile("abc", "0.27.0", 0, (recorded("matmul-8x8x8"),)))
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, content if name == member else data)
     with pytest.raises(RecordError, match="damaged"):
         read_graph_file(path)
 

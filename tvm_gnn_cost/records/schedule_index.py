@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.records.logs import is_log_name
@@ -128,12 +129,13 @@ class ScheduleIndex:
 
     def fastest(self, key: str, count: int) -> list[str]:
         """The lines of a task's fastest records, the fastest first; fewer where it has fewer, or some are gone."""
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT log, offset, length FROM record JOIN task ON task.id = record.task"
             " WHERE key = ? AND latency_s IS NOT NULL ORDER BY latency_s LIMIT ?",
             (key, count),
-        ).fetchall()
-        return [line for row in rows if (line := _line(self.folder / row[0], row[1], row[2])) is not None]
+        )
+        places = [row for row in rows if tuple(map(type, row)) == (str, int, int)]
+        return [line for log, *place in places if (line := _line(self.folder / Path(log).name, *place)) is not None]
 
     def count(self) -> tuple[int, int]:
         """How many tasks, and how many records there are."""
@@ -144,20 +146,25 @@ class ScheduleIndex:
 
     def of_structure(self, kind: str, structure: str) -> list[IndexedTask]:
         """The tasks of that structure that have a record that ran."""
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT key, name, target, kind, structure, extents FROM task WHERE kind = ? AND structure = ?"
             " AND EXISTS (SELECT 1 FROM record WHERE task = task.id AND latency_s IS NOT NULL) ORDER BY key",
             (kind, structure),
-        ).fetchall()
-        return [
-            IndexedTask(key, name, target, kind, structure, tuple(json.loads(extents)))
-            for key, name, target, kind, structure, extents in rows
-        ]
+        )
+        return [task for row in rows if (task := _task(row)) is not None]
 
     def close(self) -> None:
         self._database.close()
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """What a query finds. What is damaged is found by none, and reported."""
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            logger.warning("%s is damaged (%s): what it knows is not used", self.folder / INDEX, error)
+            return []
 
     def _open(self) -> sqlite3.Connection:
         path = self.folder / INDEX
@@ -175,6 +182,7 @@ class ScheduleIndex:
         if self._is_read_only:
             return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, timeout=_WAIT_S)
         database = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+        database.text_factory = lambda data: data.decode(errors="replace")
         try:
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute("BEGIN IMMEDIATE")
@@ -246,6 +254,20 @@ class ScheduleIndex:
             [(numbers[r.task.key], log, r.offset, r.length, r.latency_s) for r in records],
         )
         self._database.execute("INSERT OR REPLACE INTO log VALUES (?, ?)", (log, size))
+
+
+def _task(row: tuple[Any, ...]) -> IndexedTask | None:
+    """The task of a row; None where it is damaged."""
+    if not all(isinstance(value, str) for value in row):
+        return None
+    *texts, extents = row
+    try:
+        numbers = json.loads(extents)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(numbers, list) or not all(type(number) is int and 0 < number < 2**63 for number in numbers):
+        return None
+    return IndexedTask(*texts, tuple(numbers))
 
 
 def _append(path: Path, lines: Sequence[str]) -> tuple[int, list[tuple[int, int]]]:

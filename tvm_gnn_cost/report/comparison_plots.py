@@ -44,6 +44,10 @@ def latency_figure(comparison: Comparison) -> Any:
         axis.grid(True, which="both", linewidth=0.3, alpha=0.6)
     axes[0].set_ylabel("best latency (ms)")
     axes[0].set_yscale("log")
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    lowest, highest = axes[0].get_ylim()
+    if highest < 10 * lowest:  # there may be no power of ten between them
+        axes[0].yaxis.set_minor_formatter("{x:.4g}")
     axes[0].legend(frameon=False)
     return figure
 

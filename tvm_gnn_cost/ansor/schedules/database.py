@@ -130,6 +130,7 @@ class ScheduleDatabase:
         near = [
             (distance(asked.extents, other.extents) + _ELSEWHERE * (other.target != asked.target), other)
             for other in self._index.of_structure(asked.kind, asked.structure)
+            if len(other.extents) == len(asked.extents)  # else the index is damaged
         ]
         return sorted(near, key=lambda pair: (pair[0], pair[1].key))
 
