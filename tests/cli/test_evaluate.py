@@ -139,6 +139,8 @@ def test_a_split_tests_one_machine_with_what_was_learnt_on_another(
         (["--models", ","], "--models is ','"),
         (["--experiments", "tuning"], "got tuning"),
         (["--learn", "some"], "--learn is 'some'"),
+        (["--curve", "10;20"], "--curve is '10;20'"),
+        (["--curve", "0"], "training workloads must be at least 1"),
         (["--folds", "3"], "--folds is for --hold-out"),
         (["--part", "test"], "--part chooses a part of a split"),
         (["--hold-out", "operator", "--train", "."], "--hold-out makes its own training logs"),

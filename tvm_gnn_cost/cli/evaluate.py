@@ -104,7 +104,13 @@ class _Choice:
 
 
 def _settings(
-    experiments: str | None, seeds: int, learn: str | None, per_round: int, trials: int, jobs: int
+    experiments: str | None,
+    seeds: int,
+    learn: str | None,
+    curve: str | None,
+    per_round: int,
+    trials: int,
+    jobs: int,
 ) -> EvaluationOptions:
     from tvm_gnn_cost.evaluation.experiments import EXPERIMENTS
     from tvm_gnn_cost.evaluation.options import EvaluationOptions
@@ -113,7 +119,8 @@ def _settings(
     return EvaluationOptions(
         experiments=tuple(EXPERIMENTS if experiments is None else _names("--experiments", experiments)),
         seeds=seeds,
-        learnt=None if learn is None else _numbers(learn),
+        learnt=None if learn is None else _numbers("--learn", learn),
+        **({} if curve is None else {"curve": _numbers("--curve", curve)}),
         replay=ReplayOptions(per_round, trials),
         jobs=jobs,
     )
@@ -164,6 +171,8 @@ _settings_options = _grouped(
     click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Of everything, 0, 1, ..."),
     click.option("--learn", metavar="N,N...",
                  help="Records of a task that are learnt before its others are ranked [default: 64,128,256]."),
+    click.option("--curve", metavar="N,N...",
+                 help="Numbers of training workloads of a learning curve, besides all [default: 10,20,40,80]."),
     click.option("--round", "per_round", type=click.IntRange(1), default=16, show_default=True,
                  help="Schedules picked in a round of a replay."),
     click.option("--trials", type=click.IntRange(1), default=256, show_default=True,
@@ -388,11 +397,11 @@ def _names(option: str, text: str) -> list[str]:
     return names
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise InvalidArgumentError(f"--learn is {text!r}; it is like 64,128,256") from error
+        raise InvalidArgumentError(f"{option} is {text!r}; it is like 64,128,256") from error
 
 
 def _path(text: str | None) -> Path | None:

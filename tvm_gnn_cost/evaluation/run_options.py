@@ -30,3 +30,5 @@ class RunOptions:
             raise InvalidArgumentError(f"at least one seed is needed; got {self.seeds}")
         if self.learnt is not None and (not self.learnt or min(self.learnt) < 1):
             raise InvalidArgumentError(f"numbers of learnt records must be at least 1; got {self.learnt}")
+        if any(number < 1 for number in self.curve):
+            raise InvalidArgumentError(f"numbers of training workloads must be at least 1; got {self.curve}")
