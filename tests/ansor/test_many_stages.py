@@ -23,16 +23,20 @@ def chain() -> list[Any]:
     x = te.placeholder((32, 48), name="x")
     value = x
     for i in range(STAGES - 4):
-        value = te.compute((32, 48), lambda a, b, v=value, i=i: tir.sqrt(v[a, b] * v[a, b] + float(i + 1)), f"s{i}")
+        value = rooted(value, i)
     k = te.reduce_axis((0, 48), "k")
     total = te.compute((32,), lambda a: te.sum(value[a, k], k), "total")
     scaled = te.compute((32, 48), lambda a, b: value[a, b] / total[a], "scaled")
     return [x, te.compute((32, 48), lambda a, b: tir.tanh(scaled[a, b]), "out")]
 
 
+def rooted(value: Any, number: int) -> Any:
+    return te.compute((32, 48), lambda a, b: tir.sqrt(value[a, b] + float(number + 1)), f"s{number}")
+
+
 @pytest.fixture(scope="module")
 def task() -> Any:
-    return register_tensors("sixty_stages", chain(), "llvm")
+    return register_tensors('["sixty_stages"]', chain(), "llvm")
 
 
 def test_every_stage_is_in_the_graph(task: Any) -> None:

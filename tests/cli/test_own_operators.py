@@ -268,8 +268,8 @@ def test_a_log_goes_on_and_is_read_by_every_command_without_the_file(capfd: pyte
     registry().clear()
     assert main(["train", "rows.json", *fit]) == 0
     registry().clear()
-    replay = ["--experiments", "replay", "--models", "random", "--seeds", "1", "--round", "1"]
-    assert main(["evaluate", "rows.json", *replay]) == 0
+    unseen = ["--experiments", "unseen", "--models", "gnn,random", "--checkpoint", "m.ckpt", "--seeds", "1"]
+    assert main(["evaluate", "rows.json", *unseen]) == 0
     capfd.readouterr()
 
     registry().clear()
