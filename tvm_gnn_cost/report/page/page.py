@@ -90,13 +90,18 @@ class Page:
 
 
 def as_svg(figure: Any) -> str:
-    """A matplotlib Figure as an SVG element that takes the colour of the text around it, light or dark."""
+    """A matplotlib Figure as an SVG element that takes the colour of the text around it, light or dark.
+
+    It is as wide as its place, but no wider than it was made for.
+    """
     import matplotlib
 
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tvm-gnn-cost"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg_element(buffer.getvalue()), count=1)
+    style = f'style="max-width: {figure.get_figwidth():.2f}in"'
+    text = svg_element(buffer.getvalue())
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', rf"\1 {style}", text, count=1)
     # matplotlib's black is for axes and letters; what it leaves out is black too
     return text.replace("#000000", "currentColor").replace("<svg ", '<svg fill="currentColor" ', 1)
 

@@ -95,7 +95,13 @@ def facts_sections(comparison: Comparison) -> list[Section]:
 
 def facts(of: Mapping[str, Any]) -> PageTable:
     """Names and values."""
-    return PageTable([], [[str(key).replace("_", " "), str(value)] for key, value in of.items()])
+    return PageTable([], [[str(key).replace("_", " "), _text(value)] for key, value in of.items()])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')} {_text(item)}" for key, item in value.items())
+    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def ms(latency_s: float | None) -> str:
