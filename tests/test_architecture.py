@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,10 @@ def test_the_extensions_graphs_include_nothing_of_a_scheduler() -> None:
         if line.startswith("#include") and ("ansor/" in line or "tvm/" in line)
     ]
     assert not included
+
+
+def test_the_command_line_begins_without_torch_and_tvm() -> None:
+    """Help, completion and errors of arguments come at once: a command imports what it needs when it runs."""
+    code = "import sys, tvm_gnn_cost.cli; print([m for m in ('torch', 'tvm', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -17,9 +17,9 @@ from tvm_gnn_cost.cli.tables import figures_table
 from tvm_gnn_cost.loggers.base import observed_by
 from tvm_gnn_cost.records.log_shards import ReadProgress
 from tvm_gnn_cost.system.progress import Progress
-from tvm_gnn_cost.training.pretraining import PretrainProgress
 
 if TYPE_CHECKING:
+    from tvm_gnn_cost.training.pretraining import PretrainProgress
     from tvm_gnn_cost.training.train import TrainResult
 
 DEFAULT_EPOCHS = 30
@@ -175,6 +175,8 @@ class _Status:
         self._begun: tuple[float, float] | None = None  # time, and share that was done: for the time left
 
     def __call__(self, progress: Progress) -> Shown:
+        from tvm_gnn_cost.training.pretraining import PretrainProgress  # with PyTorch, which --help does without
+
         if isinstance(progress, ReadProgress):
             return self._reading(progress)
         if isinstance(progress, PretrainProgress):
