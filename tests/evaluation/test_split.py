@@ -112,7 +112,7 @@ def test_a_split_is_read(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (None, "cannot be read"),
-        ("{", "is not JSON"),
+        ("{", "no JSON"),
         ('["conv"]', "must be a JSON object"),
         ('{"tests": []}', "some of the keys test_operators"),
         ('{"test_operators": "conv"}', "test_operators must be a list of names"),

@@ -7,16 +7,15 @@ another machine say: then every figure says what was known, see `novelty`).
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.records.pool import Pool
+from tvm_gnn_cost.system.files import read_json
 
 TEST, VALIDATION, TRAIN = "test", "validation", "train"
 
@@ -91,12 +90,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     Raises InvalidArgumentError for a file that is missing or is not one.
     """
     known = [field.name for field in fields(Split)]
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidArgumentError(f"split {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InvalidArgumentError(f"split {path} is not JSON: {error}") from error
+    data = read_json(path, "split", InvalidArgumentError)
     if not isinstance(data, dict) or not data.keys() <= set(known):
         raise InvalidArgumentError(f"split {path} must be a JSON object with some of the keys {', '.join(known)}")
     for key, names in data.items():

@@ -19,7 +19,7 @@ from tvm_gnn_cost.evaluation.outcomes import Outcomes
 from tvm_gnn_cost.evaluation.problems import Problem
 from tvm_gnn_cost.evaluation.runner import Evaluation
 from tvm_gnn_cost.evaluation.statistics import Statistic
-from tvm_gnn_cost.system.files import write_atomically
+from tvm_gnn_cost.system.files import read_json, write_atomically
 
 SCHEMA = 1
 SUMMARY_FILE = "evaluation.json"
@@ -69,12 +69,7 @@ class Summary:
 
 def load_summary(path: str | os.PathLike[str]) -> tuple[Summary, dict[str, Any]]:
     """What `Summary.save` wrote: the summary, and what is said about it. Raises EvaluationError."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EvaluationError(f"the evaluation {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise EvaluationError(f"the evaluation {path} is damaged: {error}") from error
+    data = read_json(path, "evaluation", EvaluationError)
     schema = data.pop("schema", None) if isinstance(data, dict) else None
     if schema != SCHEMA or "figures" not in data:
         raise EvaluationError(f"{path} is not an evaluation of schema {SCHEMA} (found {schema!r})")

@@ -31,11 +31,12 @@ class WandbLogger(MetricLogger):
             import wandb
         except ImportError as error:
             raise not_available("wandb", "wandb", error) from error
+        mode: Any = os.environ.get("WANDB_MODE", "offline")
         self._run = wandb.init(
             project=project,
             dir=os.fspath(folder),
             config=dict(config or {}),
-            mode=os.environ.get("WANDB_MODE", "offline"),
+            mode=mode,
             reinit="create_new",
             settings=wandb.Settings(silent=True, console="off"),
         )

@@ -15,7 +15,7 @@ from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.records.tuning_run import Forecast, PhaseTimes, Trial, TuneResult, weighted_latency
-from tvm_gnn_cost.system.files import write_atomically
+from tvm_gnn_cost.system.files import read_json, write_atomically
 
 SCHEMA = 1
 RESULT_FILE = "comparison.json"
@@ -211,12 +211,7 @@ class Comparison:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
         """Read what `save` wrote. Raises RecordError for a file that is missing, damaged or of another schema."""
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RecordError(f"comparison {path} cannot be read: {error.strerror or error}") from error
-        except ValueError as error:
-            raise RecordError(f"comparison {path} is damaged: {error}") from error
+        data = read_json(path, "comparison", RecordError)
         schema = data.pop("schema", None) if isinstance(data, dict) else None
         if schema != SCHEMA:
             raise RecordError(f"{path} is not a comparison of schema {SCHEMA} (found {schema!r})")

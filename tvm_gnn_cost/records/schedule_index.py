@@ -267,7 +267,8 @@ def _task(row: tuple[Any, ...]) -> IndexedTask | None:
         return None
     if not isinstance(numbers, list) or not all(type(number) is int and 0 < number < 2**63 for number in numbers):
         return None
-    return IndexedTask(*texts, tuple(numbers))
+    key, name, target, kind, structure = texts
+    return IndexedTask(key, name, target, kind, structure, tuple(numbers))
 
 
 def _append(path: Path, lines: Sequence[str]) -> tuple[int, list[tuple[int, int]]]:

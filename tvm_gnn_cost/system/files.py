@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -11,7 +12,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from tvm_gnn_cost.errors import TVMGNNCostError
 
 
 def safe_name(text: str) -> str:
@@ -40,6 +43,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def read_json(path: str | os.PathLike[str], what: str, error_class: type[TVMGNNCostError]) -> Any:
+    """The value in a JSON file. Raises `error_class`, which names the file as `what`, where it cannot be read."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise error_class(f"{what} {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise error_class(f"{what} {path} is damaged, or no JSON: {error}") from error
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
