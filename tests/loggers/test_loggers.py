@@ -82,7 +82,7 @@ def test_wandb_keeps_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     observe(WandbLogger("convolutions", tmp_path, CONFIG))
     (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     found = []
-    for data in leveldb_records(file.read_bytes()[7:]):
+    for data in leveldb_records(file.read_bytes()):
         record = Record()
         record.ParseFromString(data)
         items = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
@@ -92,11 +92,20 @@ def test_wandb_keeps_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def leveldb_records(content: bytes) -> Iterator[bytes]:
-    """The records of one block: checksum, length, type, data."""
-    while len(content) >= 7:
-        (length,) = struct.unpack_from("<H", content, 4)
-        yield content[7 : 7 + length]
-        content = content[7 + length :]
+    """The records of a LevelDB log behind a header of 7 bytes: blocks of 32 KiB, in which a record lies in pieces of
+    checksum, length, type (1: whole, 2: first, 3: middle, 4: last) and data."""
+    at, whole = 7, b""
+    while at + 7 <= len(content):
+        left = 32768 - at % 32768
+        if left < 7:
+            at += left
+            continue
+        length, kind = struct.unpack_from("<HB", content, at + 4)
+        whole += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            yield whole
+            whole = b""
 
 
 def test_tasks_and_trainings_have_metrics_of_their_own() -> None:
