@@ -78,12 +78,12 @@ def _figures(folder: Path) -> object:
 
 COMMANDS = {
     "tune": Command(
-        ["tune", "matmul", "32", "32", "32", "--trials", "48", *_QUICK, "--log-file", "log.json", "--resume"],
+        ["tune", "matmul", "32", "32", "32", "--trials", "16", *_QUICK, "--log-file", "log.json", "--resume"],
         "log.json",
         _schedule,
     ),
     "collect": Command(
-        ["collect", "matmul", "32", "32", "32", "--trials", "48", "--batch", "8", "--population", "64", "--repeat", "1",
+        ["collect", "matmul", "32", "32", "32", "--trials", "16", "--batch", "8", "--population", "64", "--repeat", "1",
          "--min-repeat-ms", "1", "--output", "pools", "--wait-quiet", "0", "--remeasure", "0"],
         "pools/matmul-32x32x32.json",
         _schedule,

@@ -39,6 +39,10 @@ CREATE INDEX by_log ON record (log);
 """
 
 
+_DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What a damaged index raises; the second where SQLite's own message quotes it."""
+
+
 @dataclass(frozen=True)
 class IndexedTask:
     """A task that has records.
@@ -162,7 +166,7 @@ class ScheduleIndex:
         """What a query finds. What is damaged is found by none, and reported."""
         try:
             return self._database.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except _DAMAGED as error:
             logger.warning("%s is damaged (%s): what it knows is not used", self.folder / INDEX, error)
             return []
 
@@ -170,7 +174,7 @@ class ScheduleIndex:
         path = self.folder / INDEX
         try:
             return self._connect(path)
-        except sqlite3.DatabaseError as error:
+        except _DAMAGED as error:
             if isinstance(error, sqlite3.OperationalError):  # such as a folder that cannot be written
                 raise RecordError(f"{path} cannot be opened: {error}") from error
             logger.warning("%s is damaged (%s): it is made again from the logs", path, error)
