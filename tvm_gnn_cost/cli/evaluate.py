@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tvm_gnn_cost.cli.hints import with_options
 from tvm_gnn_cost.cli.options import register_option, split_names
+from tvm_gnn_cost.cli.pages import EVALUATION_FILE
 from tvm_gnn_cost.cli.progress import Display, Shown
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.system.interrupts import Interrupts
@@ -229,7 +230,7 @@ def evaluate(
     output: str,
 ) -> int:
     from tvm_gnn_cost.evaluation.runner import evaluate as run
-    from tvm_gnn_cost.evaluation.summary import SUMMARY_FILE, summarise
+    from tvm_gnn_cost.evaluation.summary import summarise
 
     console = Console()
     methods = {name: _method(name, config, _path(checkpoint), device) for name in _names("--models", models)}
@@ -252,7 +253,7 @@ def evaluate(
         console.print("Stopped early; what is finished is kept, and the same command goes on.", highlight=False)
         return 130
     summary = summarise(evaluation, problems, list(methods), settings.experiments)
-    summary.save(folder / SUMMARY_FILE, _about(problems, folds, methods, settings, start))
+    summary.save(folder / EVALUATION_FILE, _about(problems, folds, methods, settings, start))
     _report(console, summary, folder, _notes(problems, folds, methods))
     return 0
 
@@ -371,7 +372,6 @@ def _about(
 
 
 def _report(console: Console, summary: Summary, folder: Path, notes: Sequence[str]) -> None:
-    from tvm_gnn_cost.evaluation.summary import SUMMARY_FILE
     from tvm_gnn_cost.report.evaluation_plots import figures
     from tvm_gnn_cost.report.evaluation_tables import experiment_tables
 
@@ -381,7 +381,7 @@ def _report(console: Console, summary: Summary, folder: Path, notes: Sequence[st
         console.print(note, highlight=False, soft_wrap=True)
     for reason in summary.skipped:
         console.print(f"left out: {with_options(reason)}", highlight=False, soft_wrap=True, markup=False)
-    console.print(f"result: {folder / SUMMARY_FILE}", highlight=False, soft_wrap=True)
+    console.print(f"result: {folder / EVALUATION_FILE}", highlight=False, soft_wrap=True)
     try:
         for name, _, figure in figures(summary):
             figure.savefig(folder / f"{name}.png", dpi=150)

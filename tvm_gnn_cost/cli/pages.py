@@ -16,7 +16,7 @@ from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
 from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
 from tvm_gnn_cost.records import description
 from tvm_gnn_cost.records.comparison import RESULT_FILE, Comparison
-from tvm_gnn_cost.records.databases import RUN_SUFFIX
+from tvm_gnn_cost.records.databases import RUN, RUN_SUFFIX
 from tvm_gnn_cost.records.logs import ABOUT, find_logs, log_stem
 from tvm_gnn_cost.records.run_file import run_files, run_path, unfinished_runs
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 PAGE_FILE = "report.html"
 """In the folder of what it is about."""
-_EVALUATION = "evaluation.json"
+EVALUATION_FILE = "evaluation.json"
+"""In the folder of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ def find_source(path: str) -> Source:
             return _comparison(given)
         if run_path(given).exists():
             return _run(run_path(given), given)
-        if (given / _EVALUATION).exists():
-            return _evaluation(given / _EVALUATION)
+        if (given / EVALUATION_FILE).exists():
+            return _evaluation(given / EVALUATION_FILE)
         if (given / ABOUT).is_dir():
             return _pools(given)
         raise InvalidArgumentError(
-            f"{path} holds no {RESULT_FILE} (of `compare`), no {_EVALUATION} (of `evaluate`), no {ABOUT}/ (of "
+            f"{path} holds no {RESULT_FILE} (of `compare`), no {EVALUATION_FILE} (of `evaluate`), no {ABOUT}/ (of "
             "`collect`) and no database.run.json (of `tune`)"
         )
     if not given.exists():
@@ -88,10 +89,10 @@ def page_path(log: Path) -> Path:
     return log / PAGE_FILE if log.is_dir() else log.with_name(f"{log_stem(log)}.html")
 
 
-def save_run_page(console: Console, tvm: Scheduler, told: Comparison, log: Path, model: Any) -> None:
+def save_run_page(console: Console, tvm: Scheduler, told: Comparison, log: Path, model: Any | None) -> None:
     """Write the page of a run that has ended, and say where; say why where there is none.
 
-    `model` says which stages of the fastest schedules take the time.
+    `model` says which stages of the fastest schedules take the time; None: the shipped network.
     """
     if not told.runs[0].trials:
         return
@@ -99,10 +100,15 @@ def save_run_page(console: Console, tvm: Scheduler, told: Comparison, log: Path,
 
     try:
         page = page_path(log)
-        run_page(told, tvm.best_views(str(log), model)).save(page)
+        run_page(told, tvm.best_views(str(log), model or _shipped(tvm))).save(page)
         console.print(f"report: {page}", highlight=False, soft_wrap=True)
     except TVMGNNCostError as error:
         console.print(f"no report: {error}", highlight=False, soft_wrap=True)
+
+
+def _shipped(tvm: Scheduler) -> Any:
+    """The model that says which stages take the time where the run has none that could."""
+    return tvm.gnn_model(0, "auto", "cpu")
 
 
 def _comparison(folder: Path) -> Source:
@@ -124,34 +130,35 @@ def _comparison_page(comparison: Comparison) -> Page:
 
 
 def _run(file: Path, log: Path | None) -> Source:
+    """Of a run's file; `log` None: the log that the file names."""
+    beside = file.parent if file.name == RUN else file.with_name(f"{file.name.removesuffix(RUN_SUFFIX)}.json")
+
     def page(quick: bool) -> Page:
         from tvm_gnn_cost.report.page.run_page import run_page
 
         told = Comparison.load(file)
         if not told.runs:
             raise InvalidArgumentError(f"{file} tells of no run")
-        views: list[ScheduleView] = []
-        why = "while the run goes on they are left out" if quick else ""
-        if not quick:
-            views, why = _views(log or _log_of(file, told.runs[0].log_file))
+        if quick:
+            return run_page(told, without_views="while the run goes on they are left out")
+        views, why = _views(log or _log_of(file, Path(told.runs[0].log_file)))
         return run_page(told, views, without_views=why)
 
-    beside = page_path(log) if log is not None else file.with_name(f"{file.name.removesuffix(RUN_SUFFIX)}.html")
-    return Source(beside, lambda: [file], page)
+    return Source(page_path(log or beside), lambda: [file], page)
 
 
-def _log_of(file: Path, named: str) -> Path:
+def _log_of(file: Path, named: Path) -> Path:
     """The log of a run's file: as it was named, or beside the file where both were moved."""
-    if file.name == f"database{RUN_SUFFIX}":
+    if file.name == RUN:
         return file.parent
-    return Path(named) if Path(named).exists() else file.with_name(Path(named).name)
+    return named if named.exists() else file.with_name(named.name)
 
 
 def _views(log: Path) -> tuple[list[ScheduleView], str]:
     """The fastest schedules of a log; or none, and why."""
     try:
         tvm = scheduler_of_log(None, str(log))
-        views = tvm.best_views(str(log), tvm.gnn_model(0, "auto", "cpu"))
+        views = tvm.best_views(str(log), _shipped(tvm))
         return views, "" if views else f"{log} holds none that ran"
     except TVMGNNCostError as error:
         return [], str(error)

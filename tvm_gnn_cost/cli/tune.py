@@ -158,8 +158,7 @@ def tune(
         )
     comparison = told.write(result, finished=True)
     print_result(console, asked, result, untuned_s)
-    shown = model if kind == "gnn" else tvm.gnn_model(0, "auto", "cpu")
-    save_run_page(console, tvm, comparison, log, shown)
+    save_run_page(console, tvm, comparison, log, model if kind == "gnn" else None)
     if save_model is not None:
         model.save(save_model)
         console.print(f"model: {save_model}", highlight=False, soft_wrap=True)

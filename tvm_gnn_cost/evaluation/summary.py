@@ -22,8 +22,6 @@ from tvm_gnn_cost.evaluation.statistics import Statistic
 from tvm_gnn_cost.system.files import read_json, write_atomically
 
 SCHEMA = 1
-SUMMARY_FILE = "evaluation.json"
-"""In the folder of an evaluation."""
 BASELINE = "xgboost"
 """The method that others are compared with; without it, the first one."""
 
@@ -59,7 +57,9 @@ class Summary:
         """Writes everything as JSON, with `about` (machine, options ...) before it. Raises EvaluationError."""
         values = asdict(self)
         # The file's own words: it is older than the names in this package.
-        figures, duels = ([_of_model(row) for row in values.pop(key)] for key in ("statistics", "head_to_heads"))
+        figures, duels = (
+            [_renamed(row, "method", "model") for row in values.pop(key)] for key in ("statistics", "head_to_heads")
+        )
         data = {"schema": SCHEMA, **about, "figures": figures, "duels": duels, **values}
         try:
             write_atomically(path, json.dumps(_finite(data), indent=1, allow_nan=False).encode() + b"\n")
@@ -75,9 +75,10 @@ def load_summary(path: str | os.PathLike[str]) -> tuple[Summary, dict[str, Any]]
         raise EvaluationError(f"{path} is not an evaluation of schema {SCHEMA} (found {schema!r})")
     try:
         summary = Summary(
-            statistics=tuple(Statistic(**_of_method(row)) for row in data.pop("figures")),
+            statistics=tuple(Statistic(**_renamed(row, "model", "method")) for row in data.pop("figures")),
             head_to_heads=tuple(
-                HeadToHead(**_of_method(row) | {"ratio_range": tuple(row["ratio_range"])}) for row in data.pop("duels")
+                HeadToHead(**_renamed(row, "model", "method") | {"ratio_range": tuple(row["ratio_range"])})
+                for row in data.pop("duels")
             ),
             baseline=data.pop("baseline"),
             search_curves=data.pop("search_curves"),
@@ -130,12 +131,8 @@ def _find(experiment: Experiment, outcomes: Outcomes) -> Findings:
     )
 
 
-def _of_model(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"model" if key == "method" else key: value for key, value in row.items()}
-
-
-def _of_method(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"method" if key == "model" else key: value for key, value in row.items()}
+def _renamed(row: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    return {new if key == old else key: value for key, value in row.items()}
 
 
 def _finite(value: Any) -> Any:

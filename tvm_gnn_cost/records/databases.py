@@ -41,6 +41,8 @@ GRAPHS = "graphs.npz"
 """The stage graphs of a database, in its folder: see `graph_file`."""
 NAMES = "database" + TASKS_SUFFIX
 """What its workloads are called: see `saved_tasks`."""
+RUN = "database" + RUN_SUFFIX
+"""How the tuning run went that wrote it: see `run_file`."""
 
 FAILED_S = 1e10
 """What MetaSchedule writes for the time of a candidate that failed, in seconds."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.records.comparison import Comparison, Run
-from tvm_gnn_cost.records.databases import RUN_SUFFIX
+from tvm_gnn_cost.records.databases import RUN, RUN_SUFFIX
 from tvm_gnn_cost.records.logs import log_stem
 from tvm_gnn_cost.records.tuning_run import TuneResult
 from tvm_gnn_cost.system.machine import timestamp
@@ -24,12 +24,12 @@ logger = logging.getLogger("tvm_gnn_cost")
 def run_path(log: str | os.PathLike[str]) -> Path:
     """Where the run of a log is: beside it; of a database, in it."""
     path = Path(log)
-    return path / f"database{RUN_SUFFIX}" if path.is_dir() else path.with_name(log_stem(path) + RUN_SUFFIX)
+    return path / RUN if path.is_dir() else path.with_name(log_stem(path) + RUN_SUFFIX)
 
 
 def run_files(folder: Path) -> list[Path]:
     """The files of runs whose logs are in a folder."""
-    return sorted([*folder.glob(f"*{RUN_SUFFIX}"), *folder.glob(f"*/database{RUN_SUFFIX}")])
+    return sorted([*folder.glob(f"*{RUN_SUFFIX}"), *folder.glob(f"*/{RUN}")])
 
 
 def unfinished_runs(comparison: Comparison | None, folder: Path) -> Comparison:

@@ -73,20 +73,14 @@ def calibration_figure(summary: Summary) -> Any:
     return figure
 
 
-FIGURES = (
-    ("search", "Replayed searches", search_figure),
-    ("learning", "Learning curves", learning_figure),
-    ("calibration", "Calibration", calibration_figure),
-)
-"""Name of the file, title, what draws it."""
-
-
 def figures(summary: Summary) -> Iterator[tuple[str, str, Any]]:
     """What there is to draw of an evaluation: name, title and figure. Raises PlotsNotAvailableError."""
-    curves = {"search": summary.search_curves, "learning": summary.learning_curves, "calibration": summary.reliability}
-    for name, title, draw in FIGURES:
-        if curves[name]:
-            yield name, title, draw(summary)
+    if summary.search_curves:
+        yield "search", "Replayed searches", search_figure(summary)
+    if summary.learning_curves:
+        yield "learning", "Learning curves", learning_figure(summary)
+    if summary.reliability:
+        yield "calibration", "Calibration", calibration_figure(summary)
 
 
 def _axes(what: str, curves: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -54,24 +54,21 @@ def _ending(run: Run) -> str:
 
 
 def _reached(told: Comparison, run: Run) -> PageTable:
-    latency = run.best_latency_s
-    summary = told.summaries()[0]
-    rows = [
-        ["best latency (ms)", ms(latency)],
-        ["GFLOP/s", "-" if summary.gflops is None else f"{summary.gflops:.1f}"],
-        ["reached after", "-" if not run.curve() else f"{run.curve()[-1][0]} trials, {run.curve()[-1][1]:.0f} s"],
-        ["trials", str(len(run.trials))],
-        ["failed", str(run.failed)],
-        ["seconds", f"{run.times.total_s:.0f}"],
-        ["log", run.log_file],
-    ]
+    curve = run.curve()
+    reached, rate, latency = "-", "-", None
+    if curve:
+        trials, seconds, latency = curve[-1]
+        reached, rate = f"{trials} trials, {seconds:.0f} s", f"{run.total_flops / latency / 1e9:.1f}"
+    rows = [["best latency (ms)", ms(latency)]]
     if told.untuned_s is not None:
-        rows.insert(1, ["network untuned (ms)", ms(told.untuned_s)])
+        rows.append(["network untuned (ms)", ms(told.untuned_s)])
+    rows += [["GFLOP/s", rate], ["reached after", reached], ["trials", str(len(run.trials))]]
     if run.resumed:
-        rows.insert(-3, ["further trials in the log, of which this page knows nothing", str(run.resumed)])
+        rows.append(["further trials in the log, of which this page knows nothing", str(run.resumed)])
+    rows += [["failed", str(run.failed)], ["seconds", f"{run.times.total_s:.0f}"]]
     if run.forecasts:
-        rows.insert(-1, ["further trials are expected to save", f"{run.forecasts[-1].gain_left:.1%}"])
-    return PageTable([], rows)
+        rows.append(["further trials are expected to save", f"{run.forecasts[-1].gain_left:.1%}"])
+    return PageTable([], [*rows, ["log", run.log_file]])
 
 
 def _costs(run: Run) -> list[float]:
