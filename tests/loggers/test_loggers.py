@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tvm_gnn_cost import InvalidArgumentError
+from tvm_gnn_cost.cli.logger_options import make_loggers
 from tvm_gnn_cost.loggers import JSONLLogger, MetricLogger, MLflowLogger, TensorBoardLogger, WandbLogger, observed_by
 from tvm_gnn_cost.records.tuning_run import TaskProgress, TuneProgress
 from tvm_gnn_cost.training.pretraining import Check, PretrainProgress
@@ -148,3 +150,16 @@ def test_a_store_that_cannot_be_used_is_refused_at_once(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="cannot be written"):
         JSONLLogger(tmp_path / "no" / "m.jsonl")
+
+
+def test_loggers_are_closed_where_a_later_one_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="cannot be written") as caught:
+        make_loggers([f"jsonl={tmp_path / 'metrics.jsonl'}", f"jsonl={tmp_path}"], CONFIG)
+    opened = {file.path for file in psutil.Process().open_files()}
+    assert str(tmp_path / "metrics.jsonl") not in opened, caught
+
+
+def test_an_unknown_kind_is_refused_before_any_logger_is_made(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="the kinds are tensorboard"):
+        make_loggers([f"jsonl={tmp_path / 'metrics.jsonl'}", "nonsense"], CONFIG)
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,22 +31,30 @@ def make_loggers(named: Sequence[str], config: Mapping[str, Any]) -> list[Metric
 
     Raises InvalidArgumentError for an unknown kind, LoggerNotAvailableError where a library is missing.
     """
-    if not named:
-        return []
+    asked = [_asked(text) for text in named]
+    made: list[MetricLogger] = []
+    with ExitStack() as opened:  # those made are closed where a later one cannot be
+        for kind, where in asked:
+            made.append(opened.enter_context(_make(kind, where, config)))
+        opened.pop_all()
+    return made
+
+
+def _asked(text: str) -> tuple[str, str]:
+    """The kind that KIND[=WHERE] names, and where it goes."""
+    kind, _, where = text.partition("=")
+    if kind not in _DEFAULTS:
+        raise InvalidArgumentError(f"--logger {text}: the kinds are {', '.join(_DEFAULTS)}, as in jsonl=run.jsonl")
+    return kind, where or _DEFAULTS[kind]
+
+
+def _make(kind: str, where: str, config: Mapping[str, Any]) -> MetricLogger:
     from tvm_gnn_cost.loggers import JSONLLogger, MLflowLogger, TensorBoardLogger, WandbLogger
 
-    made: list[MetricLogger] = []
-    for text in named:
-        kind, _, where = text.partition("=")
-        if kind not in _DEFAULTS:
-            raise InvalidArgumentError(f"--logger {text}: the kinds are {', '.join(_DEFAULTS)}, as in jsonl=run.jsonl")
-        where = where or _DEFAULTS[kind]
-        if kind == "tensorboard":
-            made.append(TensorBoardLogger(where, config))
-        elif kind == "wandb":
-            made.append(WandbLogger(where, config=config))
-        elif kind == "mlflow":
-            made.append(MLflowLogger(where, config=config))
-        else:
-            made.append(JSONLLogger(where, config))
-    return made
+    if kind == "tensorboard":
+        return TensorBoardLogger(where, config)
+    if kind == "wandb":
+        return WandbLogger(where, config=config)
+    if kind == "mlflow":
+        return MLflowLogger(where, config=config)
+    return JSONLLogger(where, config)
