@@ -52,7 +52,13 @@ def coverage(session: nox.Session) -> None:
     """Lines and branches of the package that the tests run, with TVM 0.19."""
     session.install(*PINNED, ".[tvm,onnx,plots,tensorboard,wandb,mlflow,dev]", "pytest-cov")
     session.run(
-        "python", "-m", "pytest", "--cov=tvm_gnn_cost", "--cov-branch", "--cov-report=term-missing:skip-covered"
+        "python",
+        "-m",
+        "pytest",
+        "--numprocesses=logical",
+        "--dist=loadfile",
+        "--cov",
+        "--cov-report=term-missing:skip-covered",
     )
 
 
@@ -62,7 +68,7 @@ def audit(session: nox.Session) -> None:
     session.install(*PINNED, ".[tvm,onnx,plots,xgboost]")
     session.install("pip-audit", "pip-licenses")
     session.run("pip-audit", "--requirement", "constraints.txt", "--no-deps", "--disable-pip")
-    session.run("pip-licenses", "--order=license")
+    session.run("pip-licenses", "--order=license", "--format=markdown")
 
 
 @nox.session

@@ -46,10 +46,10 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    slow = set((TESTS / "slow.txt").read_text().splitlines())
+    slow = set((TESTS / "slow.txt").read_text().splitlines())  # tests, or all of a file
     for item in items:
         name = item.nodeid.partition("[")[0].removeprefix("tests/")
-        if name in slow:
+        if name in slow or name.partition("::")[0] in slow:
             item.add_marker(pytest.mark.slow)
         if _folder(item.path) in NEED_AUTO_SCHEDULER + NEED_META_SCHEDULE:
             item.add_marker(pytest.mark.tvm)

@@ -67,7 +67,6 @@ def test_a_network_without_any_task_says_why() -> None:
         network_tasks(nothing, TARGET)
 
 
-@pytest.mark.slow
 def test_tune_module_tunes_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

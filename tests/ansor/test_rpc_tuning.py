@@ -21,7 +21,6 @@ from tvm_gnn_cost.errors import MeasurementError
 from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions, TuneResult
 from tvm_gnn_cost.testing.rpc_rig import Rig
 
-pytestmark = pytest.mark.slow
 REGISTERED = ("auto_scheduler.local_builder.build", "auto_scheduler.rpc_runner.run")
 
 

@@ -23,7 +23,6 @@ def in_folder_with_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     torch.save(conv_net(), "module.pt")
 
 
-@pytest.mark.slow
 def test_tune_a_file_and_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["tune", "--model", "net.pt2", "--layout", "NHWC", "--cost-model", "xgboost", *QUICK]
     assert main([*command, "--trials", "4"]) == 0
@@ -35,7 +34,6 @@ def test_tune_a_file_and_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < result["untuned_latency_s"] < 1
 
 
-@pytest.mark.slow
 def test_collect_and_compare_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     shape = ["--input", "image=1,3,16,16"]
     collect = ["--trials", "1", "--batch", "1", "--repeat", "1", "--min-repeat-ms", "1", "--wait-quiet", "0"]

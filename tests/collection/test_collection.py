@@ -88,7 +88,6 @@ def test_a_part_is_measured_twice_and_only_the_description_has_it(collected: tup
     assert f"{noise.median:.0%}, {noise.p90:.0%}" in out and f"{noise.agreement:.3f}" in out and "12/12 trials" in out
 
 
-@pytest.mark.slow
 def test_the_time_bound_ends_it_between_two_measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 0.0
 
@@ -103,7 +102,6 @@ def test_the_time_bound_ends_it_between_two_measurements(tmp_path: Path, monkeyp
     assert len(schedules(tmp_path / f"{NAME}.json")) == 3
 
 
-@pytest.mark.slow
 def test_ctrl_c_keeps_every_measurement(tmp_path: Path) -> None:
     log = tmp_path / "pools" / f"{NAME}.json"
     arguments = ["collect", "matmul", "32", "32", "32", "--trials", "200", "--output", str(log.parent), *FLAGS]
@@ -120,7 +118,6 @@ def test_ctrl_c_keeps_every_measurement(tmp_path: Path) -> None:
     assert not any(map(runs, children))
 
 
-@pytest.mark.slow
 def test_failed_builds_are_records_and_a_hopeless_workload_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -132,7 +129,6 @@ def test_failed_builds_are_records_and_a_hopeless_workload_is_given_up(
     assert errors == [2] * 4
 
 
-@pytest.mark.slow
 def test_runaway_builds_and_runs_are_killed() -> None:
     """Unrolled as a whole it would compile for hours; without a schedule, 4096^3 would run for minutes."""
     small = make_task("matmul", (128, 128, 128))
@@ -155,7 +151,6 @@ def test_runaway_builds_and_runs_are_killed() -> None:
     assert not folder.exists()
 
 
-@pytest.mark.slow
 def test_rpc_servers_measure_in_parallel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = Sessions(monkeypatch)
     with running_rig() as rig:

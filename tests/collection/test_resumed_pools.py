@@ -16,7 +16,6 @@ from tvm_gnn_cost.collection.ansor import AnsorWing
 from tvm_gnn_cost.records.noise import noise_of, remeasured_pairs
 
 
-@pytest.mark.slow
 def test_resuming_adds_only_what_is_missing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = folder / f"{NAME}.json"
     before = log.read_text()

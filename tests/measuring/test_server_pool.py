@@ -24,8 +24,6 @@ from tvm_gnn_cost.workloads import parse_target
 
 TARGET = parse_target("host")
 
-pytestmark = pytest.mark.slow
-
 
 def options(tracker: Tracker, **changes: Any) -> MeasureOptions:
     """Sessions of about half a second."""

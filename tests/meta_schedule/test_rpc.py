@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tvm_gnn_cost.meta_schedule.database import read_database
 from tvm_gnn_cost.meta_schedule.stock import random_model
 from tvm_gnn_cost.meta_schedule.tasks import make_task
@@ -14,7 +12,6 @@ from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 from tvm_gnn_cost.testing.rpc_rig import Rig
 
 
-@pytest.mark.slow
 def test_a_server_measures(one: Rig, tmp_path: Path) -> None:
     measure = MeasureOptions(repeat=1, min_repeat_ms=1, build_timeout_s=60, tracker=one.tracker)
     task = make_task("matmul", (32, 32, 32))

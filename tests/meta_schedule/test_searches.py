@@ -68,7 +68,6 @@ class Watched(GNNCostModel):
         super().update(context, candidates, results)
 
 
-@pytest.mark.slow
 def test_a_matmul_is_tuned(tmp_path: Path) -> None:
     """Warm from the first round on, with TVM's own builder and runner, whose processes get nothing of the model."""
     reports: list[UpdateReport] = []
@@ -90,7 +89,6 @@ def test_a_matmul_is_tuned(tmp_path: Path) -> None:
     assert again.num_records == again_from_database.num_records == 4
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(find_spec("tvm.relay") is None, reason="this TVM has no Relay")
 def test_a_relay_network_is_tuned(tmp_path: Path) -> None:
     """Two dense layers of different shapes: two tasks share the model."""
@@ -111,7 +109,6 @@ def test_a_relay_network_is_tuned(tmp_path: Path) -> None:
     assert model.num_records == 4 and "2 tasks" in repr(model)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ms.relax_integration, "tune_relax"), reason="this TVM has no Relax")
 def test_a_relax_module_is_tuned(tmp_path: Path) -> None:
     """The same network, in Relax."""

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -36,7 +34,6 @@ def run_example(name: str, *arguments: str, folder: Path) -> subprocess.Complete
     )
 
 
-@pytest.mark.slow
 def test_matmul(tmp_path: Path) -> None:
     arguments = ("--size", "64", "--trials", "2", "--population", "16")
     done = run_example("metaschedule_tune_matmul.py", *arguments, folder=tmp_path)
@@ -45,7 +42,6 @@ def test_matmul(tmp_path: Path) -> None:
     assert len((tmp_path / "matmul" / "database_tuning_record.json").read_text().splitlines()) == 2
 
 
-@pytest.mark.slow
 def test_relax_model(tmp_path: Path) -> None:
     arguments = ("--size", "8", "--channels", "4", "--trials", "2", "--population", "16")
     done = run_example("metaschedule_tune_relax_model.py", *arguments, folder=tmp_path)
