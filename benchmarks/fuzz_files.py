@@ -47,8 +47,8 @@ MEMORY_MIB = 1024
 """Beyond what the process has before the first file."""
 
 TOKENS = (
-    b"1e999", b"-1", b"NaN", b"null", b"true", b"[]", b"{}", b'""', b"9" * 40, b"[" * 2000, b"0.5", b"\x00",
-    b"\xff\xfe", b"2147483648", b"-9223372036854775809", b'"\\ud800"', b"\n", b"\r\n", b",", b":", b"Infinity",
+    b"1e999", b"-1", b"NaN", b"null", b"true", b"[]", b"{}", b'""', b"9" * 40, b"9" * 400, b"[" * 100_000, b"0.5",
+    b"\x00", b"\xff\xfe", b"2147483648", b"-9223372036854775809", b'"\\ud800"', b"\n", b"\r\n", b",", b":", b"Infinity",
     b"1e308", b"4194304",
 )  # fmt: skip
 """What JSON readers trip over."""

@@ -69,6 +69,7 @@ def test_a_line_says_workload_readings_and_the_release(tmp_path: Path) -> None:
         (changed(run_secs=[]), "no measured time"),
         (changed(run_secs=[0.0]), "no positive numbers"),
         (changed(run_secs=["1"]), "no positive numbers"),
+        (changed(run_secs=[10**400]), "no positive numbers"),
         (changed(run_secs=[True]), "no positive numbers"),
         (changed(trace=[[]]), r"not \[instructions, decisions\]"),
         (changed(target=None), "names no target"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tvm_gnn_cost.system.files import replacing, replacing_folder, write_atomically
+from tvm_gnn_cost.system.files import finite_number, parse_json, replacing, replacing_folder, write_atomically
 
 
 def test_a_file_is_replaced_with_its_permissions(tmp_path: Path) -> None:
@@ -52,3 +52,20 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
             (new / name).touch()
             assert name not in (os.listdir(folder) if folder.exists() else [])
     assert os.listdir(folder) == ["second"] and os.listdir(tmp_path / "deep") == ["folder"]
+
+
+def test_json_that_is_nested_too_deeply_is_as_wrong_as_any_other() -> None:
+    assert parse_json(b'{"a": [1, 2.5]}') == {"a": [1, 2.5]}
+    for text in ("{", "[" * 100_000):
+        with pytest.raises(ValueError):
+            parse_json(text)
+
+
+@pytest.mark.parametrize(("value", "number"), [(3, 3.0), (0.25, 0.25), (10**300, 1e300)])
+def test_numbers_of_json(value: object, number: float) -> None:
+    assert finite_number(value) == number
+
+
+@pytest.mark.parametrize("value", [True, "1", None, [1], float("nan"), float("-inf"), 10**400, -(10**400)])
+def test_what_is_no_number(value: object) -> None:
+    assert finite_number(value) is None

@@ -19,6 +19,7 @@ from typing import Any
 
 from tvm_gnn_cost.ansor.task_identity import default_hardware, default_layout
 from tvm_gnn_cost.errors import RecordError, last_line
+from tvm_gnn_cost.system.files import parse_json
 from tvm_gnn_cost.system.find_tvm import require_tvm
 
 logger = logging.getLogger("tvm_gnn_cost")
@@ -79,7 +80,7 @@ def without_unknown_options(text: str) -> tuple[str, list[str]]:
     if first is None:
         return text, []
     try:
-        described = json.loads(text)
+        described = parse_json(text)
     except ValueError:
         described = None
     if isinstance(described, dict):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from tvm_gnn_cost.errors import last_line
+from tvm_gnn_cost.system.files import finite_number, parse_json
 
 _ERROR_NUMBERS = range(9)  # tvm/auto_scheduler/measure.py, MeasureErrorNo
 
@@ -74,10 +74,10 @@ def check_steps_fit(steps: Sequence[Sequence[Any]], is_compute: Sequence[bool]) 
 def check_format(text: str) -> tuple[str | None, dict[str, Any] | None]:
     """Why a line is no record in form, or None; and what it holds, if it is one. Its cost may be useless."""
     try:
-        record = json.loads(text, parse_constant=_no_constant)
+        record = parse_json(text, parse_constant=_no_constant)
     except _ConstantError as error:
         return f"it holds {error}, which is not a number", None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return f"not JSON, perhaps truncated ({last_line(error)})", None
     if not isinstance(record, dict) or not {"i", "r"} <= record.keys() <= {"i", "r", "v"}:
         return "not a record of auto_scheduler (its fields are i, r and v)", None
@@ -129,11 +129,11 @@ def _check_result(result: object) -> str | None:
     if not isinstance(result, list) or len(result) != 4 or not isinstance(result[0], list):
         return "its result is not [costs, error, seconds, time]"
     costs, error_no, seconds, timestamp = result
-    if not all(_is_number(cost) for cost in costs):
+    if not all(finite_number(cost) is not None for cost in costs):
         return "its costs are not finite numbers"
     if not _is_int(error_no) or error_no not in _ERROR_NUMBERS:
         return f"its error number is {error_no!r}"
-    if not _is_number(seconds) or not _is_number(timestamp):
+    if finite_number(seconds) is None or finite_number(timestamp) is None:
         return "its times are not numbers"
     return None
 
@@ -148,15 +148,6 @@ def _is_int(value: object) -> bool:
 
 def _is_ints(value: object) -> bool:
     return isinstance(value, list) and all(_is_int(v) for v in value)
-
-
-def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return False
 
 
 class _ConstantError(ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from tvm_gnn_cost.records.comparison import RESULT_FILE, Comparison
 from tvm_gnn_cost.records.databases import RUN, RUN_SUFFIX
 from tvm_gnn_cost.records.logs import ABOUT, find_logs, log_stem
 from tvm_gnn_cost.records.run_file import run_files, run_path, unfinished_runs
+from tvm_gnn_cost.system.files import parse_json
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.graphs.schedule_view import ScheduleView
@@ -78,7 +78,7 @@ def find_source(path: str) -> Source:
 def _is_evaluation(file: Path) -> bool:
     """Whether a file is what `evaluate` found, under whatever name."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False  # it is read again as something else, which says what is wrong
     return isinstance(content, dict) and "figures" in content

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tvm_gnn_cost.errors import WorkloadError
-from tvm_gnn_cost.system.files import safe_name
+from tvm_gnn_cost.system.files import parse_json, safe_name
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.networks import Network
@@ -71,7 +70,7 @@ def parse_argument(text: str) -> int | float | str | list[Any]:
     """
     if text.startswith("["):
         try:
-            parsed = json.loads(text)
+            parsed = parse_json(text)
         except ValueError as error:
             raise WorkloadError(f"argument {text!r} is no list in JSON, such as [1,2] or '[\"same\",1]'") from error
         return list(parsed)

@@ -24,7 +24,7 @@ from tvm_gnn_cost.measuring.program import READINGS_S
 from tvm_gnn_cost.records.description import SCHEMA, about_path
 from tvm_gnn_cost.records.noise import Noise, noise_of, remeasured_pairs
 from tvm_gnn_cost.records.task import ANSOR
-from tvm_gnn_cost.system.files import write_atomically
+from tvm_gnn_cost.system.files import read_json, write_atomically
 from tvm_gnn_cost.system.find_tvm import require_tvm
 from tvm_gnn_cost.system.machine import describe_machine, describe_versions, timestamp
 
@@ -261,12 +261,7 @@ def _load(path: Path, pool: Path) -> dict[str, Any]:
         raise InvalidArgumentError(
             f"{pool} has no description ({path}), so it is not known on what it was measured: name another folder"
         )
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise RecordError(f"{path} is damaged: {error}") from error
+    about = read_json(path, "the description", RecordError)
     if not isinstance(about, dict) or about.get("schema") != SCHEMA:
         raise RecordError(f"{path} does not describe a pool, or not in schema {SCHEMA}")
     kinds = {"machine": dict, "versions": dict, "measure": dict, "runs": list, "batches": list, "remeasured": list}

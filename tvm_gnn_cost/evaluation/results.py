@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import EvaluationError
 from tvm_gnn_cost.evaluation.held_out import HeldOut
+from tvm_gnn_cost.system.files import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class ResultsFile:
             os.truncate(self.path, complete)
         for number, line in enumerate(data[:complete].splitlines(), start=1):
             try:
-                row = json.loads(line)
+                row = parse_json(line)
                 self.values[row["key"]] = row["values"]
             except (ValueError, KeyError, TypeError) as error:
                 logger.warning("%s, line %d is damaged (%r) and is left out", self.path, number, error)
@@ -90,7 +91,7 @@ def decode(values: Values) -> HeldOut:
             _array(values["predicted"], math.nan),
             _array(values["latency"], math.inf),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise EvaluationError(f"a result is damaged ({error!r}): delete results.jsonl to compute all again") from error
 
 

@@ -91,7 +91,7 @@ def load_summary(path: str | os.PathLike[str]) -> tuple[Summary, dict[str, Any]]
             },
             skipped=tuple(data.pop("skipped")),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise EvaluationError(f"the evaluation {path} is damaged: {error!r}") from error
     return summary, data
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 import zlib
@@ -15,7 +14,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from tvm_gnn_cost.errors import CheckpointError
-from tvm_gnn_cost.system.files import replacing
+from tvm_gnn_cost.system.files import parse_json, replacing
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -64,7 +63,7 @@ def read_archive(
             names = archive.namelist()
             if not {_META, *(name + _SUFFIX for name in needed)} <= set(names):
                 raise CheckpointError(f"{path}: a zip file, but not a {form} checkpoint; name another file")
-            meta = json.loads(archive.read(_META))
+            meta = parse_json(archive.read(_META))
             if not isinstance(meta, dict) or meta.get("format") != form:
                 raise CheckpointError(f"{path}: not a {form} checkpoint (another format); name another file")
             members = [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]

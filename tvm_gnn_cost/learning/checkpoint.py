@@ -116,7 +116,7 @@ def load_checkpoint(
             TrainerConfig(**_finite_to_config(meta["config"])),
             node_dim=meta["node_dim"], edge_dim=meta["edge_dim"], seed=meta["seed"], device=device,
         )  # fmt: skip
-    except (AttributeError, KeyError, TypeError, InvalidArgumentError) as error:
+    except (AttributeError, KeyError, TypeError, OverflowError, InvalidArgumentError) as error:
         raise CheckpointError(f"{path}: bad meta.json ({error!r}); the file is damaged, fetch it again") from error
     try:
         load_weights(path, trainer, members["weights"], meta["scaler_count"])
@@ -124,7 +124,7 @@ def load_checkpoint(
         if "trial" in members:
             trainer.trial_cost = _trial_cost(path, trainer, members["trial"])
         return trainer, dict(meta["extra"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise CheckpointError(f"{path}: inconsistent ({error!r}); the file is damaged, fetch it again") from error
 
 

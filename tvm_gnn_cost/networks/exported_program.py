@@ -8,7 +8,6 @@ Relax). Free dimensions are thereby fixed at the given inputs' shapes.
 
 from __future__ import annotations
 
-import json
 import math
 import operator
 import zipfile
@@ -25,6 +24,7 @@ from tvm_gnn_cost.networks.network import Network
 from tvm_gnn_cost.networks.relax_programs import import_torch
 from tvm_gnn_cost.networks.torch_modules import import_trace, trace
 from tvm_gnn_cost.networks.torch_operators import takes_no_file
+from tvm_gnn_cost.system.files import parse_json
 from tvm_gnn_cost.system.find_tvm import has_relay
 
 SCHEMA_MAJOR = 8  # torch/_export/serde/schema.py
@@ -101,7 +101,7 @@ class _Archive:
         return self._archive.read(f"{self._top}/{name}")
 
     def json(self, name: str) -> Any:
-        return json.loads(self.read(name))
+        return parse_json(self.read(name))
 
 
 class _Program(nn.Module):

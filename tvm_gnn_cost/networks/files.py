@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -12,7 +11,7 @@ from typing import Any
 from tvm_gnn_cost.errors import WorkloadError
 from tvm_gnn_cost.networks.inputs import GivenInput, InputSpec, parse_input, resolve_inputs
 from tvm_gnn_cost.networks.network import Network
-from tvm_gnn_cost.system.files import file_digest
+from tvm_gnn_cost.system.files import file_digest, parse_json
 from tvm_gnn_cost.system.find_tvm import require_relay, require_tvm
 
 FORMATS = (
@@ -108,7 +107,7 @@ def _zip_format(path: Path) -> str:
 def _json_format(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8").lstrip()
-        found: Any = json.loads(text.partition("\n")[0] if text.startswith('{"i":') else text)
+        found: Any = parse_json(text.partition("\n")[0] if text.startswith('{"i":') else text)
     except ValueError as error:
         raise WorkloadError(f"{path} is damaged: it begins as JSON ({error})") from error
     if {"root", "nodes", "attrs"} <= found.keys() and "tvm_version" in found["attrs"]:

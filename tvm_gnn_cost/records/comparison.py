@@ -218,7 +218,7 @@ class Comparison:
         try:
             runs = tuple(_run_from_json(run) for run in data.pop("runs"))
             return cls(runs=runs, **data | {"tasks": tuple(data.get("tasks", ()))})
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RecordError(f"comparison {path} is damaged: {error}") from error
 
 

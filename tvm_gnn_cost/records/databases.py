@@ -17,8 +17,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +26,7 @@ from typing import Any, NamedTuple
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.records.log_lines import read_lines
+from tvm_gnn_cost.system.files import finite_number, parse_json
 
 WORKLOADS = "database_workload.json"
 RECORDS = "database_tuning_record.json"
@@ -196,9 +195,7 @@ def _parse(text: str, problem: str | None) -> tuple[Any, str | None]:
     if problem is not None:
         return None, problem
     try:
-        return json.loads(text, parse_constant=_no_number), None
-    except RecursionError:
-        return None, "nested too deeply"
+        return parse_json(text, parse_constant=_no_number), None
     except ValueError as error:
         return None, f"truncated or damaged ({error})"
 
@@ -226,9 +223,10 @@ def _readings(run_secs: Any) -> tuple[tuple[float, ...], str | None]:
     """Seconds, none for a failure; and why they cannot be used, or None."""
     if not isinstance(run_secs, list) or not run_secs:
         return (), "it holds no measured time"
-    if not all(type(value) in (int, float) and math.isfinite(value) and value > 0 for value in run_secs):
+    numbers = [number for number in map(finite_number, run_secs) if number is not None and number > 0]
+    if len(numbers) < len(run_secs):
         return (), f"its times are no positive numbers: {run_secs}"
-    return tuple(float(value) for value in run_secs if value < FAILED_S), None
+    return tuple(number for number in numbers if number < FAILED_S), None
 
 
 def _is_text(value: object) -> bool:

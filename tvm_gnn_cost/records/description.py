@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.records.logs import ABOUT, log_stem
 from tvm_gnn_cost.records.noise import remeasured_pairs
+from tvm_gnn_cost.system.files import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def load(log: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {}
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         logger.warning("%s cannot be read (%s): its repeated measurements are left out", path, error)
         return {}
@@ -47,6 +47,6 @@ def remeasured(log: Path, workload_key: str) -> NDArray[np.float64]:
         return np.zeros((0, 2))
     try:
         return remeasured_pairs(about["remeasured"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         logger.warning("%s is damaged (%r): its repeated measurements are left out", about_path(log), error)
         return np.zeros((0, 2))

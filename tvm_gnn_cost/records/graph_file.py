@@ -36,7 +36,7 @@ from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
 from tvm_gnn_cost.records.pool import Pool, RecordedPool
 from tvm_gnn_cost.records.rows import Rows
 from tvm_gnn_cost.records.task import StoredTask
-from tvm_gnn_cost.system.files import replacing
+from tvm_gnn_cost.system.files import parse_json, replacing
 
 FORMAT = "tvm-gnn-cost measured graphs"
 FORMAT_VERSION = 1
@@ -105,7 +105,7 @@ def read_graph_file(path: Path) -> GraphFile:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            about = json.loads(stored["about"].tobytes())
+            about = parse_json(stored["about"].tobytes())
             _check_format(path, about)
             arrays = {name: _array(stored, name, dtype) for name, dtype in _ARRAYS.items()}
             if "stock" in stored:

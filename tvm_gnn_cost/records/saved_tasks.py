@@ -23,7 +23,7 @@ from typing import Any
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.records.databases import TASKS_SUFFIX
 from tvm_gnn_cost.records.logs import ABOUT, log_stem
-from tvm_gnn_cost.system.files import write_atomically
+from tvm_gnn_cost.system.files import finite_number, parse_json, write_atomically
 
 logger = logging.getLogger("tvm_gnn_cost")
 
@@ -145,8 +145,8 @@ def saved_tasks_digest(log: str | os.PathLike[str]) -> str:
 def _read(path: Path) -> tuple[list[SavedTask], list[str]]:
     """The good tasks of a file, and what is wrong with it."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         return [], [str(error)]
     if not isinstance(content, dict) or content.get("schema") != SCHEMA or not isinstance(content.get("tasks"), list):
         return [], [f"it holds no tasks in schema {SCHEMA}"]
@@ -167,10 +167,13 @@ def _task(entry: object) -> SavedTask | None:
     fields: dict[str, Any] = {}
     for name, field in SavedTask.__dataclass_fields__.items():
         value = entry.get(name)
-        number = field.type == "float"
-        if not isinstance(value, int | float if number else str) or isinstance(value, bool):
+        if field.type == "float":
+            value = finite_number(value)
+        elif not isinstance(value, str):
+            value = None
+        if value is None:
             return None
-        fields[name] = float(value) if number else value
+        fields[name] = value
     task = SavedTask(**fields)
     return task if entry.get("sha256") == _digest(task) else None
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.records.logs import is_log_name
+from tvm_gnn_cost.system.files import parse_json
 
 logger = logging.getLogger("tvm_gnn_cost")
 
@@ -266,8 +267,8 @@ def _task(row: tuple[Any, ...]) -> IndexedTask | None:
         return None
     *texts, extents = row
     try:
-        numbers = json.loads(extents)
-    except (ValueError, RecursionError):
+        numbers = parse_json(extents)
+    except ValueError:
         return None
     if not isinstance(numbers, list) or not all(type(number) is int and 0 < number < 2**63 for number in numbers):
         return None

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.graphs.stage_graph import FloatArray, IntArray, StageGraphBatch
 from tvm_gnn_cost.records.task import StoredTask
-from tvm_gnn_cost.system.files import replacing_folder
+from tvm_gnn_cost.system.files import parse_json, replacing_folder
 
 FORMAT = "tvm-gnn-cost graphs"
 FORMAT_VERSION = 3
@@ -199,7 +199,7 @@ def open_shard(path: Path, source: ShardSource) -> Shard:
     Raises RecordError where there is none, where it is damaged, or where it was made from something else.
     """
     try:
-        manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = parse_json((path / _MANIFEST).read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT or manifest["format_version"] != FORMAT_VERSION:
             raise RecordError(f"{path}: stage graphs of another format")
         if manifest["source"] != asdict(source):

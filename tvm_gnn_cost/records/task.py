@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from tvm_gnn_cost.system.files import parse_json
+
 ANSOR, META_SCHEDULE = "ansor", "metaschedule"
 """The schedulers whose records there are, as pools and the command line name them."""
 
@@ -37,7 +39,7 @@ def task_workload(key: str) -> str:
     MetaSchedule knows a task by a digest alone, where nobody has said what its module is called: then that digest.
     """
     try:
-        parts = json.loads(key)
+        parts = parse_json(key)
     except ValueError:
         return key
     return str(parts[0]) if isinstance(parts, list) and parts else key
@@ -46,7 +48,7 @@ def task_workload(key: str) -> str:
 def former_key(key: str) -> str | None:
     """The key that earlier releases had for the task: workload and target alone. None for a key of another form."""
     try:
-        parts = json.loads(key)
+        parts = parse_json(key)
     except ValueError:
         return None
     is_ours = isinstance(parts, list) and len(parts) == 4 and isinstance(parts[1], str)

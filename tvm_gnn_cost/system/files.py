@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -45,14 +46,33 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
 
 
+def parse_json(text: str | bytes, **options: Any) -> Any:
+    """What `json.loads` makes of a text. Raises ValueError, also for one that is nested too deeply to be read."""
+    try:
+        return json.loads(text, **options)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def read_json(path: str | os.PathLike[str], what: str, error_class: type[TVMGNNCostError]) -> Any:
     """The value in a JSON file. Raises `error_class`, which names the file as `what`, where it cannot be read."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise error_class(f"{what} {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise error_class(f"{what} {path} is damaged, or no JSON: {error}") from error
+
+
+def finite_number(value: object) -> float | None:
+    """A number of a JSON file; None for what is none, for NaN and infinity, and for an integer beyond floats."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
