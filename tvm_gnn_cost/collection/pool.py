@@ -261,7 +261,7 @@ def _load(path: Path, pool: Path) -> dict[str, Any]:
         raise InvalidArgumentError(
             f"{pool} has no description ({path}), so it is not known on what it was measured: name another folder"
         )
-    about = read_json(path, "the description", RecordError)
+    about = read_json(path, "description", RecordError)
     if not isinstance(about, dict) or about.get("schema") != SCHEMA:
         raise RecordError(f"{path} does not describe a pool, or not in schema {SCHEMA}")
     kinds = {"machine": dict, "versions": dict, "measure": dict, "runs": list, "batches": list, "remeasured": list}
