@@ -19,6 +19,7 @@ from tvm_gnn_cost.ansor.record_log import read_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.schedules.fitting import Fit, fit_schedule
 from tvm_gnn_cost.ansor.schedules.neighbours import neighbours
+from tvm_gnn_cost.ansor.schedules.register_tile import register_tile
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.learning import TrainerConfig
 
@@ -76,14 +77,14 @@ def test_a_search_begins_from_what_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("local_search", [True, False])
-def test_the_neighbours_of_the_best_are_tried_from_the_third_round_on(tmp_path: Path, local_search: bool) -> None:
+def test_other_tiles_and_neighbours_of_the_best_are_tried(tmp_path: Path, local_search: bool) -> None:
     task, log = task_of("conv2d_nhwc", 1, 8, 8, 16, 16, 3, 1, 1), tmp_path / "log.json"
     assert len(tune(task, None, 32, 8, log, local_search=local_search)) == 32
     records = read_records(log, rebuild=True)
     states = [str(inp.state) for inp in records.inputs]
     assert len(set(states)) == 32, "nothing is measured twice"
     found = []
-    for first in (16, 24):  # a round of 8: an eighth, which comes first, is one of the neighbours
+    for first in (16, 24):  # rounds of 8: from the third on an eighth, which comes first, is neighbours
         best = sorted(range(first), key=lambda i: measured_latency(records.results[i]) or 1.0)[:3]
         around = [
             changed for i in best for changed in neighbours(steps_of(task, records.inputs[i].state), is_gpu=False)
@@ -93,8 +94,11 @@ def test_the_neighbours_of_the_best_are_tried_from_the_third_round_on(tmp_path: 
             with contextlib.suppress(WorkloadError):
                 near.add(str(fit_schedule(task.compute_dag, changed, Fit.SIZES)))
         found.append(states[first] in near)
+    tiles = [register_tile(steps_of(task, inp.state)) for inp in records.inputs]
     if local_search:
         assert all(found)
+        for first, others in ((8, 1), (16, 2), (24, 2)):  # from the second round on a tenth, one at least
+            assert any(tile not in tiles[:first] for tile in tiles[first : first + others])
 
 
 def test_a_task_that_goes_on_from_a_log_has_had_its_seeds(tmp_path: Path) -> None:

@@ -121,9 +121,10 @@ def test_the_model_says_how_much_to_explore_unless_the_user_does(monkeypatch: py
     monkeypatch.setattr(auto_scheduler.SketchPolicy, "__init__", spy)
     task = make_task("matmul")
     make_search_policies([task], GNNCostModel(None, device="cpu"), verbose=0)
+    make_search_policies([task], GNNCostModel(None, device="cpu"), verbose=0, local_search=False)
     make_search_policies([task], GNNCostModel(None, device="cpu"), params={"eps_greedy": 0.05}, verbose=0)
     make_search_policies([task], auto_scheduler.RandomModel(), verbose=0)
-    assert [params.get("eps_greedy") for params in made] == [0.2, 0.05, None]
+    assert [params.get("eps_greedy") for params in made] == [0.1, 0.2, 0.05, None]
 
 
 def test_params_are_not_changed() -> None:

@@ -293,10 +293,10 @@ def test_a_run_stops_by_itself_when_little_is_left() -> None:
     moments: list[TuneProgress] = []
     budget = TuneOptions(64, 8, QUICK, until=0.9)
     result = tune_tasks([matmul()], model, "log.json", budget, search_params=SMALL_SEARCH, observer=moments.append)
-    assert result.left == (LITTLE_LEFT,) and len(result.trials) == 16
+    assert result.left == (LITTLE_LEFT,) and len(result.trials) == 24
     assert result.gain_left is not None and result.gain_left < 0.9
     assert moments[-1].gain_left is not None and moments[-1].tasks[0].gain_left is not None
-    assert [forecast.trials for forecast in result.forecasts] == [8, 16]
+    assert [forecast.trials for forecast in result.forecasts] == [8, 9, 16, 18, 24]
     assert result.forecasts[-1].gain_left == pytest.approx(result.gain_left)
     scores = [trial.score for trial in result.trials]
     assert all(score is not None and score > 0.0 for score in scores), "the shipped network knows something at once"

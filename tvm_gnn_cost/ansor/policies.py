@@ -14,7 +14,7 @@ import numpy as np
 from tvm_gnn_cost.ansor.history import History, distinct_tasks
 from tvm_gnn_cost.ansor.record_log import append_records, read_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
-from tvm_gnn_cost.ansor.schedules.guided_policy import Guidance, guided_policy
+from tvm_gnn_cost.ansor.schedules.guided_policy import LOOKING_AROUND, Guidance, guided_policy
 from tvm_gnn_cost.errors import InvalidArgumentError
 from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.measuring.task_books import DistinctTasks
@@ -108,6 +108,9 @@ def policies_of(
     if seed is not None:
         # SketchPolicy takes a seed of 0 for "random", so the seeds handed to it are positive
         seeds = [int(s) % (2**30 - 1) + 1 for s in np.random.SeedSequence(seed).generate_state(len(tasks))]
+    defaults = getattr(model, "search_params", {})
+    if guidance.local_search and makes_promises(model):
+        defaults = {**defaults, **LOOKING_AROUND}
     policies = []
     with tempfile.TemporaryDirectory(prefix="tvm-gnn-cost-") as folder:
         for i, first in enumerate(distinct.first):
@@ -126,7 +129,7 @@ def policies_of(
                     tasks[first],
                     model,
                     # a dict for each, since SketchPolicy adds its defaults to it
-                    params={**getattr(model, "search_params", {}), **(params or {})},
+                    params={**defaults, **(params or {})},
                     seed=seeds[first],
                     verbose=verbose,
                     init_search_callbacks=[*known, *callbacks[i]] or None,

@@ -12,13 +12,13 @@ from rich.console import Console
 
 from tvm_gnn_cost.cli.schedulers.choice import scheduler_of_log
 from tvm_gnn_cost.cli.schedulers.scheduler import Scheduler
-from tvm_gnn_cost.errors import InvalidArgumentError, TVMGNNCostError
+from tvm_gnn_cost.errors import InvalidArgumentError, RecordError, TVMGNNCostError
 from tvm_gnn_cost.records import description
 from tvm_gnn_cost.records.comparison import RESULT_FILE, Comparison
 from tvm_gnn_cost.records.databases import RUN, RUN_SUFFIX
 from tvm_gnn_cost.records.logs import ABOUT, find_logs, log_stem
 from tvm_gnn_cost.records.run_file import run_files, run_path, unfinished_runs
-from tvm_gnn_cost.system.files import parse_json
+from tvm_gnn_cost.system.files import read_json
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.graphs.schedule_view import ScheduleView
@@ -78,8 +78,8 @@ def find_source(path: str) -> Source:
 def _is_evaluation(file: Path) -> bool:
     """Whether a file is what `evaluate` found, under whatever name."""
     try:
-        content = parse_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(file, "file", RecordError)
+    except RecordError:
         return False  # it is read again as something else, which says what is wrong
     return isinstance(content, dict) and "figures" in content
 

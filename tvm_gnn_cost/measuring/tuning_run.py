@@ -35,8 +35,8 @@ _FAILURES = 64
 """A task none of whose schedules has run is left after so many trials, or its share of the budget if that is less."""
 
 
-_ROUNDS = 2
-"""Of each task, before what is left is known well enough to stop."""
+_ROUNDS = 3
+"""Of each task, before what is left is known well enough to stop. After the first the promises are worth little yet."""
 
 _FIRST_ROUND = 8
 """Trials of a task among many that has none, at least."""
@@ -151,7 +151,7 @@ class TuningRun:
         return saved / total if total else None
 
     def _has_enough(self) -> bool:
-        """Whether little enough is left of all tasks together, each of which has had two rounds."""
+        """Whether little enough is left of all tasks together, each of which has had three rounds."""
         if self._options.until is None or any(book.rounds < _ROUNDS and not book.left for book in self._books):
             return False
         left = self.gain_left()

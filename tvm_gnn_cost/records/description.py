@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.records.logs import ABOUT, log_stem
 from tvm_gnn_cost.records.noise import remeasured_pairs
-from tvm_gnn_cost.system.files import parse_json
+from tvm_gnn_cost.system.files import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,9 @@ def load(log: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {}
     try:
-        about = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        logger.warning("%s cannot be read (%s): its repeated measurements are left out", path, error)
+        about = read_json(path, "description", RecordError)
+    except RecordError as error:
+        logger.warning("%s; its repeated measurements are left out", error)
         return {}
     return about if isinstance(about, dict) else {}
 

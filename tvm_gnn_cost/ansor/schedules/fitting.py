@@ -109,6 +109,20 @@ def fit_factors(extent: int, lengths: Sequence[int], was: int, fit: Fit) -> tupl
     return min((f for f in _factorizations(extent, len(lengths)) if f[-1] <= bound), key=misfit)
 
 
+def with_innermost(extent: int, lengths: Sequence[int], innermost: int) -> tuple[int, ...]:
+    """The inner factors of a split of `extent` with another innermost one, which divides it.
+
+    The next one takes what the innermost one gives or needs, so that the tile around both stays as large where it can.
+    """
+    around = math.prod(lengths[-2:]) / innermost
+    wanted = [math.log2(length) for length in [*lengths[:-2], around][: len(lengths) - 1]]
+
+    def misfit(factors: tuple[int, ...]) -> float:
+        return sum((math.log2(factor) - target) ** 2 for factor, target in zip(factors, wanted, strict=True))
+
+    return *min(_factorizations(extent // innermost, len(wanted)), key=misfit), innermost
+
+
 @lru_cache(maxsize=4096)
 def _factorizations(extent: int, count: int) -> tuple[tuple[int, ...], ...]:
     """All tuples of `count` factors whose product divides `extent`."""
@@ -117,7 +131,7 @@ def _factorizations(extent: int, count: int) -> tuple[tuple[int, ...], ...]:
         if not left:
             yield ()
             return
-        for factor in _divisors(rest):
+        for factor in divisors(rest):
             for others in of(rest // factor, left - 1):
                 yield (factor, *others)
 
@@ -125,7 +139,8 @@ def _factorizations(extent: int, count: int) -> tuple[tuple[int, ...], ...]:
 
 
 @lru_cache(maxsize=4096)
-def _divisors(number: int) -> tuple[int, ...]:
+def divisors(number: int) -> tuple[int, ...]:
+    """In rising order."""
     small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
     return tuple(small + [number // d for d in reversed(small) if d * d != number])
 

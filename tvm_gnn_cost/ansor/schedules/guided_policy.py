@@ -1,7 +1,10 @@
 """TVM's search, with schedules measured that it would not have chosen: seeds at its beginning, neighbours at its end.
 
 1. Seeds: a first round begins with the best schedules that a database knows, fitted to the task (`seeding`).
-2. Neighbours: from the third round on a part of each is for those of the best schedules (`neighbours`), as the model
+2. Other tiles: from the second round on some of each are like the best schedules but for a register tile of which none
+   was measured (`register_tile`), those that the model thinks most of. A search follows its model, and one that is
+   wrong about a tile that nobody measured stays wrong.
+3. Neighbours: from the third round on a part of each is for those of the best schedules (`neighbours`), as the model
    ranks them: all that differ in one choice, where the search makes one change after another at random.
 
 The search then has them as measured schedules: it goes on from them, and does not measure them again.
@@ -23,8 +26,10 @@ from tvm_gnn_cost.ansor.record_log import append_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.schedules.fitting import Fit, fitting_states
 from tvm_gnn_cost.ansor.schedules.neighbours import Steps, neighbours
+from tvm_gnn_cost.ansor.schedules.register_tile import Tile, register_tile, with_other_tiles
 from tvm_gnn_cost.ansor.schedules.seeding import Measure, find_seeds, one_by_one
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
+from tvm_gnn_cost.ansor.states.reader import record_steps
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
 
 if TYPE_CHECKING:
@@ -33,11 +38,15 @@ if TYPE_CHECKING:
 
 _SEEDS = 0.5
 """Of the first round, at most."""
-_NEIGHBOURS = 0.125
-"""Of each round from the third on."""
-_BEGIN = 2
-"""Rounds before that: a model that has not learnt the task knows no last per cent."""
+_NEIGHBOURS, _NEIGHBOURS_FROM = 0.125, 2
+"""Of each round, and the rounds before: a model that has not learnt the task knows no last per cent."""
+_OTHER_TILES, _OTHER_TILES_FROM = 0.1, 1
+"""The same; `LOOKING_AROUND` has what they take from the schedules measured at random."""
+LOOKING_AROUND = {"eps_greedy": 0.1}
+"""Parameters of a search whose `Guidance` has `local_search`, unless the user says otherwise."""
 _PARENTS = 3
+_TILES_TRIED = 48
+"""In a round, of which some are measured."""
 _MOST_TRIED = 192
 """Neighbours that are looked at in a round; each takes some milliseconds to rebuild."""
 
@@ -48,7 +57,7 @@ class Guidance:
 
     Attributes:
         database: what it begins from; None: nothing.
-        local_search: whether the neighbours of the best schedules are tried.
+        local_search: whether the neighbours of the best schedules are tried, and register tiles that were not.
         measure: measures what the search has not chosen. None: `one_by_one`, and what is measured in any round is added
             to the database.
     """
@@ -84,8 +93,8 @@ def guided_policy(
             chosen: list[Any] = []
             if guidance.database is not None and not self.has_begun:
                 chosen = find_seeds(guidance.database, task, model, max(1, int(_SEEDS * num_measure)))
-            elif self._looks_around():
-                chosen = self.memory.best_neighbours(model, max(1, int(_NEIGHBOURS * num_measure)))
+            elif guidance.local_search and getattr(model, "is_warm", False):
+                chosen = self._around_the_best(num_measure)
             self.has_begun = True
             self.rounds += 1
             inputs, results = self._measure(chosen, measurer)
@@ -97,8 +106,14 @@ def guided_policy(
                 guidance.database.add(inputs, results)
             return inputs, results
 
-        def _looks_around(self) -> bool:
-            return guidance.local_search and self.rounds >= _BEGIN and bool(getattr(model, "is_warm", False))
+        def _around_the_best(self, num_measure: int) -> list[StateObject]:
+            """What a round measures besides what the search chooses; none twice."""
+            chosen: list[StateObject] = []
+            if self.rounds >= _NEIGHBOURS_FROM:
+                chosen += self.memory.best_neighbours(model, max(1, int(_NEIGHBOURS * num_measure)))
+            if self.rounds >= _OTHER_TILES_FROM:
+                chosen += self.memory.best_of_other_tiles(model, max(1, int(_OTHER_TILES * num_measure)))
+            return list({str(state): state for state in chosen}.values())
 
         def _measure(self, states: Sequence[Any], measurer: Any) -> tuple[list[Any], list[Any]]:
             """Measures states, and gives them to the search and to the model."""
@@ -125,17 +140,27 @@ class _Memory:
         self._task = task
         self._best: list[tuple[float, str, Steps]] = []  # seconds, the steps as text, the steps
         self._seen: set[str] = set()
+        self._tiles: set[Tile] = set()
+        self._generator = np.random.default_rng(0)
         self._around: dict[str, dict[str, StateObject]] = {}
 
     def add(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
-        dump = require_auto_scheduler().measure_record.dump_record_to_string
         for inp, result in zip(inputs, results, strict=True):
             if len(inp.state.stages):  # one of a log has steps alone, and the search knows it
                 self._seen.add(str(inp.state))
+            steps = record_steps(self._task, inp.state)
+            self._tiles.add(register_tile(steps))
             latency = measured_latency(result)
             if latency is not None and (len(self._best) < _PARENTS or latency < self._best[-1][0]):
-                steps = json.loads(dump(inp, result))["i"][1][1]
                 self._best = sorted([*self._best, (latency, json.dumps(steps), steps)])[:_PARENTS]
+
+    def best_of_other_tiles(self, model: Any, count: int) -> list[StateObject]:
+        """At most `count` like the best but for a register tile that was not measured, by the model's scores."""
+        if not self._best:
+            return []
+        others = with_other_tiles(self._best[0][2], self._tiles, _TILES_TRIED, self._generator)
+        states = list(fitting_states(self._task.compute_dag, ((steps, Fit.SIZES) for steps in others)).values())
+        return self._best_of(model, states, count)
 
     def best_neighbours(self, model: Any, count: int) -> list[StateObject]:
         """At most `count` neighbours of the best schedules that were not measured, by the model's scores."""
@@ -144,12 +169,14 @@ class _Memory:
             for name, state in self._neighbours(text, steps).items():
                 if name not in self._seen and len(states) < _MOST_TRIED:
                     states.setdefault(name, state)
+        return self._best_of(model, list(states.values()), count)
+
+    def _best_of(self, model: Any, states: Sequence[StateObject], count: int) -> list[StateObject]:
         if not states:
             return []
-        found = list(states.values())
-        scores = np.asarray(model.predict(self._task, require_tvm().runtime.convert(found)))
+        scores = np.asarray(model.predict(self._task, require_tvm().runtime.convert(states)))
         order = np.argsort(-scores, kind="stable")[:count]
-        return [found[i] for i in order if np.isfinite(scores[i])]
+        return [states[i] for i in order if np.isfinite(scores[i])]
 
     def _neighbours(self, text: str, steps: Steps) -> dict[str, StateObject]:
         """Those of one schedule that fit, see `fitting_states`."""
