@@ -418,7 +418,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kind", action="append", help="only this one; may be given more than once")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--output", type=Path, metavar="FILE.json")
+    parser.add_argument("--output", type=Path, metavar="FILE.json", help="where it is, kinds in it are not read again")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -427,16 +427,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     console = Console()
     names = options.kind or list(kinds())
+    found: dict[str, Any] = {}
+    if options.output and options.output.exists():
+        found = json.loads(options.output.read_text())
     with ThreadPoolExecutor(options.jobs) as pool:
-        jobs = [(name, pool.submit(run_kind, name, options.first, n)) for name, n in shares(names, options.inputs)]
-        found = {}
+        wanted = [(name, count) for name, count in shares(names, options.inputs) if name not in found]
+        jobs = [(name, pool.submit(run_kind, name, options.first, count)) for name, count in wanted]
         for name, job in jobs:
             found[name] = job.result()
+            if options.output:
+                options.output.write_text(json.dumps(found, indent=1) + "\n")
             console.print(f"{name}: { {k: v for k, v in found[name].items() if k != 'findings'} }", highlight=False)
             for finding in found[name]["findings"][:5]:
                 console.print(f"  {finding}", highlight=False, markup=False)
-    if options.output:
-        options.output.write_text(json.dumps(found, indent=1) + "\n")
     total = sum(result["inputs"] for result in found.values())
     count = sum(len(result["findings"]) for result in found.values())
     console.print(f"{total} damaged files of {len(found)} kinds: {count} findings")
