@@ -108,13 +108,13 @@ def test_ctrl_c_while_schedules_are_searched_ends_a_collection() -> None:
 
 
 def test_a_dry_run_lists_the_tasks_and_own_operators_are_tasks(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("ops.py").write_text(
+    Path("mine.py").write_text(
         "from tvm import te\n\n\ndef twice(n: int):\n    a = te.placeholder((n, n), name='a')\n"
         "    return [a, te.compute((n, n), lambda i, j: a[i, j] + a[i, j], name='b')]\n"
     )
-    assert main(["tune", "ops.py:twice", "32", *SCHEDULER, "--dry-run", "--json"]) == 0
+    assert main(["tune", "mine.py:twice", "32", *SCHEDULER, "--dry-run", "--json"]) == 0
     (task,) = json.loads(capsys.readouterr().out)["tasks"]
-    assert task["flop"] == 1024 and "num-cores" in task["target"] and task["workload_key"] == '["ops.twice", 32]'
+    assert task["flop"] == 1024 and "num-cores" in task["target"] and task["workload_key"] == '["mine.twice", 32]'
 
 
 @pytest.mark.parametrize(
