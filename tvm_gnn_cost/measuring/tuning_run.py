@@ -36,7 +36,7 @@ _FAILURES = 64
 
 
 _ROUNDS = 3
-"""Of each task, before what is left is known well enough to stop. Until then half of what came was expected (docs/results.md)."""
+"""Of each task, before what is left is known well enough to stop: until then half of what came was expected."""
 
 _FIRST_ROUND = 8
 """Trials of a task among many that has none, at least."""
