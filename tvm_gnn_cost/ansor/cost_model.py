@@ -50,10 +50,10 @@ class GNNCostModel(CostModelFront, _auto_scheduler.cost_model.cost_model.PythonB
     )
     """What `make_search_policies` asks of the search for this model, unless the user says otherwise.
 
-    A fifth of each round is measured at random. TVM's own 0.05 is none of 16: with a network that is sure of itself
-    from the first round on, a search that begins in the wrong place stays there (docs/experiments.md). And eight
-    generations of 512 take less than half the time of TVM's four of 2,048, of which only a part is the model's, and
-    find schedules that score as high.
+    A fifth of each round is measured at random; a tenth where other register tiles have the rest (`local_search`).
+    TVM's own 0.05 is none of 16: with a network that is sure of itself from the first round on, a search that begins
+    in the wrong place stays there (docs/experiments.md). And eight generations of 512 take less than half the time of
+    TVM's four of 2,048, of which only a part is the model's, and find schedules that score as high.
     """
 
     sources: RecentSources[StageGraphBuilder]

@@ -50,7 +50,7 @@ def make_search_policies(
             of its own task: same workload, target, hardware parameters and layout option. Bad lines are counted,
             reported and left out.
         params: search parameters, see `SketchPolicy.DEFAULT_PARAMS`; not changed. Those that are not given are the
-            model's own (`GNNCostModel.search_params`), else TVM's.
+            model's own (`GNNCostModel.search_params`; with `local_search` it draws fewer at random), else TVM's.
         seed: of the search; each task gets its own, derived from it. None: random.
         verbose: TVM's verbosity, 0 for silent.
         init_search_callbacks: as `SketchPolicy` has them (`PreloadCustomSketchRule`, `PreloadMeasuredStates`): either

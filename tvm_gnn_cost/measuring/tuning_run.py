@@ -151,7 +151,7 @@ class TuningRun:
         return saved / total if total else None
 
     def _has_enough(self) -> bool:
-        """Whether little enough is left of all tasks together, each of which has had three rounds."""
+        """Whether little enough is left of all tasks together, each of which has had `_ROUNDS`."""
         if self._options.until is None or any(book.rounds < _ROUNDS and not book.left for book in self._books):
             return False
         left = self.gain_left()

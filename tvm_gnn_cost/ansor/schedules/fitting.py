@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tvm_gnn_cost")
 
+Steps = list[list[Any]]
+"""Of a schedule, as a record's JSON has them."""
+
 MOST_INNERMOST = 64
 """`max_innermost_split_factor` of TVM's search, which its mutations keep to."""
 _INNER_WEIGHT = 2.0

@@ -24,8 +24,8 @@ import numpy as np
 from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import append_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
-from tvm_gnn_cost.ansor.schedules.fitting import Fit, fitting_states
-from tvm_gnn_cost.ansor.schedules.neighbours import Steps, neighbours
+from tvm_gnn_cost.ansor.schedules.fitting import Fit, Steps, fitting_states
+from tvm_gnn_cost.ansor.schedules.neighbours import neighbours
 from tvm_gnn_cost.ansor.schedules.register_tile import Tile, register_tile, with_other_tiles
 from tvm_gnn_cost.ansor.schedules.seeding import Measure, find_seeds, one_by_one
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of

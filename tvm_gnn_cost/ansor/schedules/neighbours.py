@@ -12,9 +12,7 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
-from tvm_gnn_cost.ansor.schedules.fitting import MOST_INNERMOST
-
-Steps = list[list[Any]]
+from tvm_gnn_cost.ansor.schedules.fitting import MOST_INNERMOST, Steps
 
 _UNROLL = "auto_unroll_max_step$"
 _UNROLLED_CPU, _UNROLLED_GPU = (0, 16, 64, 512), (0, 16, 64, 512, 1024)

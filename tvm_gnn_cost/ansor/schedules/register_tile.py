@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tvm_gnn_cost.ansor.schedules.fitting import MOST_INNERMOST, divisors, with_innermost
+from tvm_gnn_cost.ansor.schedules.fitting import MOST_INNERMOST, Steps, divisors, with_innermost
+from tvm_gnn_cost.ansor.states.reader import ADD_A_STAGE
 
-Steps = list[list[Any]]
 Tile = tuple[Any, ...]
 
-_STAGES_ADDED = ("CHW", "CHR", "RF")
-"""Steps that add a stage: a cache that is written or read, a factored reduction."""
 _DRAWS = 4
 """For each tile that is asked for, as some are drawn twice or known."""
 
@@ -31,7 +29,7 @@ def register_tile(steps: Sequence[Sequence[Any]]) -> Tile:
     Args:
         steps: as a record's JSON has them.
     """
-    added = tuple((step[0], step[1]) for step in steps if step[0] in _STAGES_ADDED)
+    added = tuple((step[0], step[1]) for step in steps if step[0] in ADD_A_STAGE)
     return added, tuple((steps[i][1], steps[i][2], steps[i][4][-1]) for i in _tiled(steps))
 
 
@@ -52,9 +50,11 @@ def with_other_tiles(
     choices = [[d for d in divisors(steps[i][3]) if d <= MOST_INNERMOST] for i in places]
     if not places or not all(choices):
         return []
-    tiles, found = set[Tile](), list[Steps]()
+    found: dict[Tile, Steps] = {}
     stages = sorted({steps[i][1] for i in places})
     for _ in range(_DRAWS * most):
+        if len(found) == most:
+            break
         other: Steps = [list(step) for step in steps]
         stage = generator.choice(stages)
         for i, lengths in zip(places, choices, strict=True):
@@ -62,10 +62,9 @@ def with_other_tiles(
                 continue
             other[i][4] = list(with_innermost(steps[i][3], steps[i][4], int(generator.choice(lengths))))
         tile = register_tile(other)
-        if tile not in known and tile not in tiles and len(found) < most:
-            tiles.add(tile)
-            found.append(other)
-    return found
+        if tile not in known:
+            found.setdefault(tile, other)
+    return list(found.values())
 
 
 def _tiled(steps: Sequence[Sequence[Any]]) -> list[int]:

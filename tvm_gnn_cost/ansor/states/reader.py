@@ -26,6 +26,9 @@ from tvm_gnn_cost.ansor.states.schedule import (
 )
 from tvm_gnn_cost.graphs.loops import ComputeAt
 
+ADD_A_STAGE = ("CHR", "CHW", "RF")
+"""Steps of a record that do: a cache that is read or written, a factored reduction."""
+
 
 def state_object(state: Any) -> Any:
     """The `StateObject` of a `State`; what is none stays as it is."""
@@ -116,7 +119,7 @@ class _Slot:
 
 def _replay_hidden(num_stages: int, steps: list[list[Any]]) -> list[_Slot]:
     """Replays the steps on the fields that Python cannot read, with the same updates as `AttachMap`."""
-    inserted = sum(step[0] in ("CHR", "CHW", "RF") for step in steps)
+    inserted = sum(step[0] in ADD_A_STAGE for step in steps)
     slots = [_Slot() for _ in range(num_stages - inserted)]
     for step in steps:
         replay = _REPLAY.get(step[0])
