@@ -8,8 +8,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-# A process a core, each with whole files of tests. One thread each, or they would wait for each other.
-IN_PARALLEL ?= --numprocesses logical --dist loadfile
+# A process a core (tests/conftest.py says what each gets).
+IN_PARALLEL ?= --numprocesses logical
 
 # `make sanitize` reads so many states, or each log's once if that is more.
 SANITIZE_STATES ?= 1000

@@ -51,7 +51,7 @@ def docs(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Lines and branches of the package that the tests run, with TVM 0.19."""
     session.install(*PINNED, ".[tvm,onnx,plots,tensorboard,wandb,mlflow,dev]", "pytest-cov")
-    session.run("python", "-m", "pytest", "--numprocesses=logical", "--dist=loadfile", "--cov")
+    session.run("python", "-m", "pytest", "--numprocesses=logical", "--cov")
 
 
 @nox.session

@@ -12,7 +12,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -57,6 +57,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.auto_scheduler)
         if item.path.name.startswith("test_native"):
             item.add_marker(pytest.mark.native)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A process gets whole files, whose tests share what they set up; the guides' pages are long, and share nothing."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesAndPages(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if "test_guides.py" in nodeid else str(super()._split_scope(nodeid))
+
+    return FilesAndPages(config, log)
 
 
 @pytest.fixture(autouse=True)

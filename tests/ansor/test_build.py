@@ -157,6 +157,7 @@ def test_slower_records_are_left_out(
     monkeypatch.setattr(building, "alternated", lambda runners: [2.0, 1.0])
     result = build_network(network, write_log(tmp_path / "log.json", tasks))
     assert [task.schedule for task in result.tasks] == [SLOWER, RECORD] and result.is_tuned
+    assert [(task.tuned_s, task.untuned_s) for task in result.tasks] == [(1e-3, 1e-12), (1e-3, 1.0)]
     assert any("contrib_dense_pack" in name for name in function_names(result.library))
 
 

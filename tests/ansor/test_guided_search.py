@@ -20,15 +20,15 @@ from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.schedules.fitting import Fit, fit_schedule
 from tvm_gnn_cost.ansor.schedules.neighbours import neighbours
 from tvm_gnn_cost.ansor.schedules.register_tile import register_tile
+from tvm_gnn_cost.ansor.tuning import tune_tasks
 from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.learning import TrainerConfig
+from tvm_gnn_cost.records.tuning_run import MeasureOptions, TuneOptions
 
 SMALL = {"evolutionary_search_population": 64, "evolutionary_search_num_iters": 1, "sample_init_min_population": 16}
 
 
-def tune(
-    task: Any, database: Path | None, trials: int, per_round: int, log: Path | None = None, **options: Any
-) -> list[float]:
+def tune(task: Any, database: Path, trials: int, per_round: int, log: Path | None = None) -> list[float]:
     """The latencies in the order of measurement, in seconds; None where it failed."""
     found: list[float] = []
 
@@ -37,7 +37,7 @@ def tune(
             found.extend(measured_latency(result) for result in results)
 
     model = GNNCostModel(config=TrainerConfig(max_steps_per_update=10))
-    policies = make_search_policies([task], model, params=SMALL, verbose=0, database=database, **options)
+    policies = make_search_policies([task], model, params=SMALL, verbose=0, database=database)
     callbacks = [Listening(), *([auto_scheduler.RecordToFile(str(log))] if log else [])]
     tuning = auto_scheduler.TuningOptions(
         num_measure_trials=trials,
@@ -79,7 +79,9 @@ def test_a_search_begins_from_what_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize("local_search", [True, False])
 def test_other_tiles_and_neighbours_of_the_best_are_tried(tmp_path: Path, local_search: bool) -> None:
     task, log = task_of("conv2d_nhwc", 1, 8, 8, 16, 16, 3, 1, 1), tmp_path / "log.json"
-    assert len(tune(task, None, 32, 8, log, local_search=local_search)) == 32
+    model = GNNCostModel(config=TrainerConfig(max_steps_per_update=10))
+    budget = TuneOptions(32, 8, MeasureOptions(repeat=1, min_repeat_ms=5))
+    assert len(tune_tasks([task], model, log, budget, search_params=SMALL, local_search=local_search).trials) == 32
     records = read_records(log, rebuild=True)
     states = [str(inp.state) for inp in records.inputs]
     assert len(set(states)) == 32, "nothing is measured twice"

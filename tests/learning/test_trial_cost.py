@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tvm_gnn_cost.errors import CheckpointError
 from tvm_gnn_cost.graphs.stage_graph import IntArray, StageGraphBatch
-from tvm_gnn_cost.learning import Trainer, TrainerConfig
+from tvm_gnn_cost.learning import Trainer, TrainerConfig, trial_cost
 from tvm_gnn_cost.learning.checkpoint import load_checkpoint, save_checkpoint
 from tvm_gnn_cost.learning.cost_model import CostModelCore
 from tvm_gnn_cost.learning.metrics import pairwise_accuracy
@@ -95,7 +95,10 @@ def test_where_trials_fail_more_often_it_expects_that(learnt: TrialCost) -> None
     assert (after >= before).all() and np.median(after) > 3 * np.median(before)
 
 
-def test_records_with_hardly_a_failure_say_nothing_of_their_chance(learnt: TrialCost) -> None:
+def test_records_with_hardly_a_failure_say_nothing_of_their_chance(
+    learnt: TrialCost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_cost, "_STEPS", 100)
     records, cost = Timed(600, 0), TrialCost(NODE_DIM, EDGE_DIM, seed=0, device=CPU)
     records.fails[:] = False
     records.fails[:5] = True

@@ -48,6 +48,13 @@ def test_closing_a_pool_ends_calls_with_the_processes_they_started() -> None:
     assert waiting.cancelled() and not named("sleep", "61.75")
 
 
+def test_workers_live_from_call_to_call_until_they_are_renewed() -> None:
+    with WorkerPool(1) as pool:
+        first, second = (pool.submit(os.getpid, (), 30.0).result() for _ in range(2))
+        pool.renew()
+        assert first == second != pool.submit(os.getpid, (), 30.0).result()
+
+
 def test_what_goes_wrong_in_a_call_is_that_calls_error_alone() -> None:
     nameless = by_value(
         "lambda: (_ for _ in ()).throw(type('Odd', (Exception,), {'lock': __import__('_thread').allocate_lock()})())"

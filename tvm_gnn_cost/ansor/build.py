@@ -126,7 +126,8 @@ class _Builder:
         calls = runners[is_tuned].functions()
         total = sum(map(sum, calls.values()))
         now = _by_workload(calls, tuned.functions) if is_tuned else {}
-        tasks = self._tasks(records, kept if is_tuned else {}, in_build | now, alone, total)
+        # What a record was kept or left out for comes before a later reading, which may say otherwise.
+        tasks = self._tasks(records, kept if is_tuned else {}, now | in_build, alone, total)
         library = tuned.library if is_tuned else untuned
         return self._result(library, is_tuned, tasks, tuned_s=tuned_s, untuned_s=untuned_s, apart=apart)
 

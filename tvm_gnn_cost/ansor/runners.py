@@ -1,14 +1,17 @@
-"""TVM's ProgramBuilder and ProgramRunner for a tuning run: TVM's own here, ours for RPC servers.
+"""TVM's ProgramBuilder and ProgramRunner for a tuning run: ours, which a `Measurer` does the work of.
 
-TVM's RPCRunner takes the death of a server for the schedule's failure, knows from its making how many servers there
-are, and leaves them idle while LocalBuilder builds. Both are C++ objects that call registered Python functions with
-their own arguments; so ours are such objects with a name in these arguments, and functions in place of the registered
-ones that keep what has this name and hand everything else on. They are put back at the end.
+TVM's LocalBuilder and LocalRunner start new processes for every batch, which is a handful of schedules; these import
+TVM for longer than most schedules take to build and run. Its RPCRunner takes the death of a server for the schedule's
+failure, knows from its making how many servers there are, and leaves them idle while LocalBuilder builds. All are C++
+objects that call registered Python functions with their own arguments; so ours are such objects with a name in these
+arguments, and functions in place of the registered ones that keep what has this name and hand everything else on. They
+are put back when no run has any more.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -34,14 +37,25 @@ _JOBS_PER_SERVER = 4
 class Measuring:
     """How a run measures.
 
+    Args:
+        measurer: what builds and measures.
+        is_stopping: asked often: whether to leave what is not yet being measured.
+
     Attributes:
         builder, runner: for `auto_scheduler.TuningOptions`.
         batch: schedules that are built and run together.
     """
 
-    def __init__(self, builder: ProgramBuilder, runner: ProgramRunner, parallel: int) -> None:
-        self.builder, self.runner = builder, runner
-        self.batch = 2 * parallel  # as ProgramMeasurer has it
+    def __init__(self, measurer: Measurer, is_stopping: Callable[[], bool]) -> None:
+        self.name = f"tvm-gnn-cost-{uuid.uuid4().hex}"
+        # ProgramMeasurer's batches are twice this
+        parallel = max(num_cores(), measurer.num_devices * _JOBS_PER_SERVER // 2)
+        self.batch = 2 * parallel
+        self.builder, self.runner = _tvm_objects(self.name, parallel)
+        self._measurer = measurer
+        self._is_stopping = is_stopping
+        self._builds: list[Any] = []
+        self._error: MeasurementError | None = None
 
     def measured(
         self, inputs: Sequence[MeasureInput], results: Sequence[MeasureResult]
@@ -52,6 +66,31 @@ class Measuring:
 
     def check(self) -> None:
         """Raises MeasurementError where no server answers any more. To be called when the batch is in the log."""
+        if self._error is not None:
+            raise self._error
+
+    def build(self, inputs: Any, *_: Any) -> Any:
+        """What TVM calls to build. It only begins to; `run` knows what became of it."""
+        from tvm.auto_scheduler.measure import BuildResult
+
+        self._builds = self._measurer.build(list(inputs))
+        return [BuildResult("", [], 0, "", 0.0) for _ in self._builds]
+
+    def run(self, inputs: Any, *_: Any) -> Any:
+        """What TVM calls to measure what was built."""
+        MeasureResult = require_auto_scheduler().MeasureResult
+        results = [MeasureResult((FAILED_COST,), _UNMEASURED, "not measured", 0.0, 0.0) for _ in inputs]
+        try:
+            self._measurer.measure(list(inputs), self._builds, results.__setitem__, self._check_stop)
+        except _Enough:
+            pass
+        except MeasurementError as error:
+            self._error = error
+        return results
+
+    def _check_stop(self) -> None:
+        if self._is_stopping():
+            raise _Enough
 
 
 @contextlib.contextmanager
@@ -67,74 +106,14 @@ def open_measuring(
 
     Raises MeasurementError where there is no tracker, or no server of it that fits.
     """
-    if options.tracker is None:
-        yield _local(options)
-        return
     with Measurer(options, targets, AnsorToolchain()) as measurer:
-        measuring = _RemoteMeasuring(measurer, is_stopping)
-        with _registered(_BUILD, measuring.build), _registered(_RUN, measuring.run):
+        measuring = Measuring(measurer, is_stopping)
+        with _handed_over(measuring):
             yield measuring
-
-
-def _local(options: MeasureOptions) -> Measuring:
-    auto_scheduler = require_auto_scheduler()
-    runner = auto_scheduler.LocalRunner(
-        timeout=options.run_timeout_s,
-        number=options.number,
-        repeat=options.repeat,
-        min_repeat_ms=options.min_repeat_ms,
-        cooldown_interval=options.cooldown_s,
-        enable_cpu_cache_flush=options.flush_cache,
-    )
-    parallel = num_cores()
-    builder = auto_scheduler.LocalBuilder(timeout=options.build_timeout_s, n_parallel=parallel)
-    return Measuring(builder, runner, parallel)
 
 
 class _Enough(Exception):
     """The run is stopping."""
-
-
-class _RemoteMeasuring(Measuring):
-    def __init__(self, measurer: Measurer, is_stopping: Callable[[], bool]) -> None:
-        self._name = f"tvm-gnn-cost-{uuid.uuid4().hex}"
-        self._measurer = measurer
-        self._is_stopping = is_stopping
-        self._builds: list[Any] = []
-        self._error: MeasurementError | None = None
-        # ProgramMeasurer's batches are twice this
-        parallel = max(num_cores(), measurer.num_devices * _JOBS_PER_SERVER // 2)
-        super().__init__(*_tvm_objects(self._name, parallel), parallel)
-
-    def check(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def build(self, original: Callable[..., Any], inputs: Any, *rest: Any) -> Any:
-        """Begins to build; `run` knows what became of it."""
-        from tvm.auto_scheduler.measure import BuildResult
-
-        if self._name not in map(str, rest):
-            return original(inputs, *rest)
-        self._builds = self._measurer.build(list(inputs))
-        return [BuildResult("", [], 0, "", 0.0) for _ in self._builds]
-
-    def run(self, original: Callable[..., Any], inputs: Any, builds: Any, *rest: Any) -> Any:
-        if self._name not in map(str, rest):
-            return original(inputs, builds, *rest)
-        MeasureResult = require_auto_scheduler().MeasureResult
-        results = [MeasureResult((FAILED_COST,), _UNMEASURED, "not measured", 0.0, 0.0) for _ in inputs]
-        try:
-            self._measurer.measure(list(inputs), self._builds, results.__setitem__, self._check_stop)
-        except _Enough:
-            pass
-        except MeasurementError as error:
-            self._error = error
-        return results
-
-    def _check_stop(self) -> None:
-        if self._is_stopping():
-            raise _Enough
 
 
 def _tvm_objects(name: str, parallel: int) -> tuple[ProgramBuilder, ProgramRunner]:
@@ -153,13 +132,37 @@ def _tvm_objects(name: str, parallel: int) -> tuple[ProgramBuilder, ProgramRunne
     return Builder(), Runner()
 
 
+_RUNS: dict[str, Measuring] = {}
+"""Those whose names TVM's functions know, at present."""
+_ORIGINALS: dict[str, Callable[..., Any]] = {}
+_LOCK = threading.Lock()
+
+
 @contextlib.contextmanager
-def _registered(name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """`function(original, *args)` in place of a registered function of TVM."""
+def _handed_over(measuring: Measuring) -> Iterator[None]:
+    """While it lasts, what TVM would have built and run by the objects with its name comes to `measuring`."""
     tvm = require_tvm()
-    original = tvm.get_global_func(name)
-    tvm.register_func(name, lambda *args: function(original, *args), override=True)
+    with _LOCK:
+        if not _RUNS:
+            for name, ours in ((_BUILD, Measuring.build), (_RUN, Measuring.run)):
+                _ORIGINALS[name] = tvm.get_global_func(name)
+                tvm.register_func(name, _handing_over(ours, _ORIGINALS[name]), override=True)
+        _RUNS[measuring.name] = measuring
     try:
         yield
     finally:
-        tvm.register_func(name, original, override=True)
+        with _LOCK:
+            del _RUNS[measuring.name]
+            if not _RUNS:
+                for name, original in _ORIGINALS.items():
+                    tvm.register_func(name, original, override=True)
+
+
+def _handing_over(ours: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    """What TVM calls instead of `original`: `ours`, of the run whose name is among the arguments, if one's is."""
+
+    def call(*args: Any) -> Any:
+        named = [_RUNS[argument] for argument in args if isinstance(argument, str) and argument in _RUNS]
+        return ours(named[0], *args) if named else original(*args)
+
+    return call

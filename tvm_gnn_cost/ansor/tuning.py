@@ -1,6 +1,6 @@
 """Tuning with the time accounted for: what `tvm-gnn-cost tune`, `compare` and the demo run.
 
-A run measures with TVM's own TaskScheduler, builder and runner; around them this module
+A run is TVM's own TaskScheduler, measuring with processes that live as long as the run does; around it this module
 
 1. writes every measured batch to the log at once, so that Ctrl-C, a kill or a full disk loses no measurement;
 2. splits wall-clock time into search, measure and train;
@@ -37,7 +37,7 @@ from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError
 from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.measuring.task_books import checked_weights
-from tvm_gnn_cost.measuring.tuning_run import Stopped, unheard
+from tvm_gnn_cost.measuring.tuning_run import STOPPING, Stopped, unheard
 from tvm_gnn_cost.records.saved_tasks import tasks_path
 from tvm_gnn_cost.records.tuning_run import TuneOptions, TuneProgress, TuneResult
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from tvm_gnn_cost.ansor.policies import SearchCallbacks
 
 logger = logging.getLogger("tvm_gnn_cost")
-
-_STOPPING = "stopping when the batch being measured is done; what is measured is kept"
 
 
 def tune_tasks(
@@ -114,7 +112,7 @@ def tune_tasks(
         keep_tasks(tasks_path(log), tasks, weights, source, resumed=has_log)
         schedules = None if database is None else ScheduleDatabase(database)
 
-        interrupts = Interrupts(lambda: logger.warning(_STOPPING))
+        interrupts = Interrupts(lambda: logger.warning(STOPPING))
         run = AnsorRun(tasks, weights, options, log, observer, interrupts, schedules, on_round)
         if has_log:
             _preload(run, log)

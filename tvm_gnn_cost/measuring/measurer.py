@@ -178,6 +178,8 @@ class Measurer:
             return Reading((), RUN_TIMEOUT, str(error), float(timeout))
         except ChildProcessError as error:
             return Reading((), RUNTIME_DEVICE, str(error))
+        if reading.error_no and program.device != "cpu":
+            runner.renew()  # after some errors a GPU refuses everything that the same process asks of it
         return reading
 
 

@@ -31,9 +31,11 @@ from tvm_gnn_cost.records.tuning_run import (
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import Observer
 
+STOPPING = "stopping when what is being measured is done; what is measured is kept"
+"""What a run says when it is first told to stop."""
+
 _FAILURES = 64
 """A task none of whose schedules has run is left after so many trials, or its share of the budget if that is less."""
-
 
 _ROUNDS = 3
 """Of each task, before what is left is known well enough to stop: until then half of what came was expected."""

@@ -53,6 +53,13 @@ class WorkerPool:
         """
         return self._threads.submit(self._call, function, args, timeout_s)
 
+    def renew(self) -> None:
+        """End the workers that are idle: new processes make the next calls."""
+        for _ in range(self._idle.qsize()):
+            worker = self._idle.get()
+            worker.end()
+            self._idle.put(worker)
+
     def close(self) -> None:
         """End all workers at once, whatever they are doing, and delete their files."""
         self._threads.shutdown(wait=False, cancel_futures=True)

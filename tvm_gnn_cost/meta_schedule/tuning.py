@@ -24,7 +24,7 @@ from tvm_gnn_cost.errors import InvalidArgumentError, MeasurementError, Workload
 from tvm_gnn_cost.measuring.gain import makes_promises
 from tvm_gnn_cost.measuring.measurer import Measurer
 from tvm_gnn_cost.measuring.task_books import DistinctTasks, checked_weights
-from tvm_gnn_cost.measuring.tuning_run import Stopped, TuningRun, unheard
+from tvm_gnn_cost.measuring.tuning_run import STOPPING, Stopped, TuningRun, unheard
 from tvm_gnn_cost.meta_schedule.history import History
 from tvm_gnn_cost.meta_schedule.search import TaskMemory, TaskSearch
 from tvm_gnn_cost.meta_schedule.task_order import GradientOrder
@@ -41,8 +41,6 @@ logger = logging.getLogger("tvm_gnn_cost")
 
 POPULATION = 512
 """MetaSchedule's own."""
-
-_STOPPING = "stopping when the schedule being measured is done; what is measured is kept"
 
 
 def tune_modules(
@@ -92,7 +90,7 @@ def tune_modules(
         if is_there and not resume:
             raise InvalidArgumentError(f"database {folder} already holds records: resume from it, or name another")
 
-        interrupts = Interrupts(lambda: logger.warning(_STOPPING))
+        interrupts = Interrupts(lambda: logger.warning(STOPPING))
         distinct = DistinctTasks.of([task.key for task in tasks])
         flops = [task.flop for task in tasks]
         run = TuningRun(distinct, weights, flops, options, str(folder), observer, interrupts, on_round)

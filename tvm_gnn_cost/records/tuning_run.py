@@ -25,7 +25,8 @@ class MeasureOptions:
     """How a schedule is built and measured.
 
     Attributes:
-        repeat: readings per schedule; all are logged, and the best counts, as interference only slows a run down.
+        repeat: readings per schedule, or as many as fit into a second; all are logged, and the best counts, as
+            interference only slows a run down.
         min_repeat_ms: the least duration of a reading, in milliseconds.
         number: the least number of runs in a reading.
         build_timeout_s: a build is killed after so many seconds.
