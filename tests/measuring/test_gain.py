@@ -173,6 +173,26 @@ def test_trials_go_where_most_of_the_whole_is_expected() -> None:
     assert run.gain_left() is not None
 
 
+def test_a_task_too_small_to_matter_needs_no_third_round() -> None:
+    for small, ends in ((0.001, True), (1.0, False)):
+        run = run_of(2, weights=[1.0, small], until=0.02)
+        for task in (0, 1, 0, 0):
+            assert run.allowance(0) > 0
+            measure(run, task, CLOSE)
+        assert (run.allowance(0) == 0) == (run.allowance(1) == 0) == ends
+
+
+def test_where_little_is_expected_those_come_whose_rounds_are_missing() -> None:
+    """Else the run goes on with tasks of which it knows enough."""
+    apart = [1.0 + step / 100 for step in (4, 3, 2, 1, 0)]
+    for until, chosen in ((None, 0), (0.3, 1)):
+        run = run_of(3, weights=[4.0, 2.0, 1.0], until=until)
+        for task, latencies in ((0, apart), (1, CLOSE), (2, CLOSE), (0, apart), (0, apart)):
+            measure(run, task, latencies)
+        assert run.gain_left() < 0.3  # type: ignore[operator]
+        assert run.allowance(0) > 0 and run.choose([0, 1, 2]) == chosen
+
+
 def test_a_share_is_checked() -> None:
     for bad in (0.0, 1.0, -0.1, True):
         with pytest.raises(InvalidArgumentError, match="until"):

@@ -38,7 +38,7 @@ _FAILURES = 64
 """A task none of whose schedules has run is left after so many trials, or its share of the budget if that is less."""
 
 _ROUNDS = 3
-"""Of each task, before what is left is known well enough to stop: until then half of what came was expected."""
+"""Of a task, before what is left of it is known well enough to stop: until then half of what came was expected."""
 
 _FIRST_ROUND = 8
 """Trials of a task among many that has none, at least."""
@@ -142,27 +142,33 @@ class TuningRun:
 
     def gain_left(self) -> float | None:
         """The share of the total latency that further trials are expected to save; None where too little has run."""
+        return self._share_saved(lambda book: book.gain.left)
+
+    def _share_saved(self, share_of: Callable[[TaskBook], float | None]) -> float | None:
+        """That share, where a task saves such a share of its own."""
         total = saved = 0.0
         for book, weight in zip(self._books, self.weights, strict=True):
-            if book.best_s is None or book.gain.left is None:
+            share = share_of(book)
+            if book.best_s is None or share is None:
                 if book.left:
                     continue
                 return None
             total += weight * book.best_s
-            saved += weight * book.best_s * (book.gain.left if book.left in ("", LITTLE_LEFT) else 0.0)
+            saved += weight * book.best_s * (share if book.left in ("", LITTLE_LEFT) else 0.0)
         return saved / total if total else None
 
+    def _is_little(self, share: float | None) -> bool:
+        return share is not None and self._options.until is not None and share < self._options.until
+
     def _has_enough(self) -> bool:
-        """Whether little enough is left of all tasks together, each of which has had `_ROUNDS`."""
-        if self._options.until is None or any(book.rounds < _ROUNDS and not book.left for book in self._books):
-            return False
-        left = self.gain_left()
-        return left is not None and left < self._options.until
+        """Whether little enough is left of all tasks together; one that has not had `_ROUNDS` may save all its time."""
+        return self._is_little(self._share_saved(lambda book: 1.0 if book.rounds < _ROUNDS else book.gain.left))
 
     def choose(self, alive: Sequence[int]) -> int:
         """The task from which most is expected: the gain of its time in the whole, whatever the number of its rounds.
 
-        Those of which nothing is known come first, in the order of `beginning`.
+        Those of which nothing is known come first, in the order of `beginning`. Where little is expected of any, those
+        come that must have further rounds before the run may end.
         """
         weight = self.weights
 
@@ -174,6 +180,9 @@ class TuningRun:
         new = [task for task in alive if self._books[task].best_s is None and self._books[task].trials == fewest]
         if new:
             return min(new, key=self.beginning.index)
+        unsure = [task for task in alive if self._books[task].rounds < _ROUNDS]
+        if unsure and self._is_little(self.gain_left()):
+            return max(unsure, key=lambda task: weight[task] * (self._books[task].best_s or math.inf))
         return max(alive, key=saving)
 
     def round_size(self, task: int) -> int:

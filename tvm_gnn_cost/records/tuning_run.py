@@ -79,7 +79,7 @@ class TuneOptions:
         per_task_trials: at most so many trials for a task, those in a resumed log included; None: no such bound.
         minutes: of wall-clock time for this run, which stops at the next safe point; None: no such bound.
         until: the run ends when further trials are expected to save less than this share of the total latency, such as
-            0.02; None: it goes on. It is looked at when each task has had three rounds.
+            0.02; None: it goes on. A task that has not had three rounds counts as if all its time could be saved.
     """
 
     trials: int = 256
