@@ -48,7 +48,7 @@ demo: $(STAMP) ## Tune a convolution with both models, side by side (minutes)
 demo-metaschedule: ## The same with MetaSchedule and today's apache-tvm (.venv-apache-tvm)
 	$(MAKE) $(IN_APACHE_TVM) DEMO_SCHEDULER=metaschedule DEMO_OUTPUT=demo-metaschedule demo
 
-test: ## Run the tests, with TVM 0.19 and with apache-tvm
+test: ## Run the tests with TVM 0.19, and those that need a TVM with apache-tvm, too
 	$(MAKE) run-tests
 	$(MAKE) test-apache-tvm
 
@@ -56,8 +56,8 @@ docs: $(STAMP) ## Build the documentation, strictly, into build/site
 	$(PIP) install --quiet --constraint constraints.txt mkdocs mkdocs-material 'mkdocstrings[python]'
 	$(BIN)/python -m mkdocs build --strict --quiet
 
-test-apache-tvm: ## Run the tests that run with apache-tvm (.venv-apache-tvm)
-	$(MAKE) $(IN_APACHE_TVM) run-tests
+test-apache-tvm: ## Run the tests that need a TVM with apache-tvm (.venv-apache-tvm)
+	$(MAKE) $(IN_APACHE_TVM) TESTS='-m tvm' run-tests
 
 test-without-tvm: ## Run the tests that need no TVM, where none is installed (.venv-without-tvm)
 	$(MAKE) VENV=.venv-without-tvm EXTRAS=xgboost,plots,dev run-tests
@@ -66,7 +66,7 @@ test-fast: $(STAMP) ## Run the tests that take no time, with TVM 0.19
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
 
 run-tests: $(STAMP)
-	$(BIN)/python -m pytest $(IN_PARALLEL)
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(TESTS)
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .

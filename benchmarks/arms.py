@@ -25,11 +25,17 @@ def open_comparison(path: Path, label: str, settings: Mapping[str, Any]) -> Comp
 
 
 def run_arm(arm: str, seed: int, log: Path, tune: Callable[[], TuneResult]) -> Run:
-    """One run; `tune` writes that log, from which a run that was cut off is removed. It is kept compressed."""
+    """One run; `tune` writes that log, from which a run that was cut off is removed. It is kept compressed.
+
+    Leaves the program where the run is interrupted.
+    """
     log.unlink(missing_ok=True)
     tasks_path(log).unlink(missing_ok=True)
     started = timestamp()
-    run = Run.from_result(arm, seed, started, tune())
+    result = tune()
+    if result.interrupted:
+        raise SystemExit("interrupted: the same command makes this run anew, and those that are missing")
+    run = Run.from_result(arm, seed, started, result)
     kept = log.with_name(f"{log.name}.gz")
     kept.write_bytes(gzip.compress(log.read_bytes(), mtime=0))
     log.unlink()
