@@ -62,8 +62,8 @@ test-apache-tvm: ## Run the tests that need a TVM with apache-tvm (.venv-apache-
 test-without-tvm: ## Run the tests that need no TVM, where none is installed (.venv-without-tvm)
 	$(MAKE) VENV=.venv-without-tvm EXTRAS=xgboost,plots,dev run-tests
 
-test-fast: $(STAMP) ## Run the tests that take no time, with TVM 0.19
-	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow"
+test-fast: TESTS := -m "not slow"
+test-fast: run-tests ## Run the tests that take no time, with TVM 0.19
 
 run-tests: $(STAMP)
 	$(BIN)/python -m pytest $(IN_PARALLEL) $(TESTS)

@@ -1,11 +1,10 @@
 """TVM's ProgramBuilder and ProgramRunner for a tuning run: ours, which a `Measurer` does the work of.
 
-TVM's LocalBuilder and LocalRunner start new processes for every batch, which is a handful of schedules; these import
-TVM for longer than most schedules take to build and run. Its RPCRunner takes the death of a server for the schedule's
-failure, knows from its making how many servers there are, and leaves them idle while LocalBuilder builds. All are C++
-objects that call registered Python functions with their own arguments; so ours are such objects with a name in these
-arguments, and functions in place of the registered ones that keep what has this name and hand everything else on. They
-are put back when no run has any more.
+TVM's LocalBuilder and LocalRunner are not used, see `measuring.workers`. Its RPCRunner takes the death of a server for
+the schedule's failure, knows from its making how many servers there are, and leaves them idle while LocalBuilder
+builds. All are C++ objects that call registered Python functions with their own arguments; so ours are such objects
+with a name in these arguments, and functions in place of the registered ones that keep what has this name and hand
+everything else on. They are put back when no run has any more.
 """
 
 from __future__ import annotations

@@ -48,6 +48,16 @@ class Stopped(Exception):
     """Raised inside TVM's callbacks to leave a run at a safe point. TVM's FFI drops what is no `Exception`."""
 
 
+def _expected(book: TaskBook) -> float | None:
+    """The share of its latency that a task is expected to save."""
+    return book.gain.left
+
+
+def _at_most(book: TaskBook) -> float | None:
+    """The same, of all its time where it has not had `_ROUNDS`."""
+    return 1.0 if book.rounds < _ROUNDS else book.gain.left
+
+
 def unheard(result: TuneResult) -> None:
     """What is told of a run's rounds where nobody asks."""
 
@@ -125,7 +135,7 @@ class TuningRun:
         if not book.left:
             if book.best_s is None and book.trials >= self._failures_allowed():
                 book.left = ALL_FAIL
-            elif self._has_enough():
+            elif self._saves_little(_at_most):
                 book.left = LITTLE_LEFT
             elif options.per_task_trials is not None and book.trials >= options.per_task_trials:
                 book.left = PER_TASK_TRIALS
@@ -142,7 +152,7 @@ class TuningRun:
 
     def gain_left(self) -> float | None:
         """The share of the total latency that further trials are expected to save; None where too little has run."""
-        return self._share_saved(lambda book: book.gain.left)
+        return self._share_saved(_expected)
 
     def _share_saved(self, share_of: Callable[[TaskBook], float | None]) -> float | None:
         """That share, where a task saves such a share of its own."""
@@ -157,12 +167,13 @@ class TuningRun:
             saved += weight * book.best_s * (share if book.left in ("", LITTLE_LEFT) else 0.0)
         return saved / total if total else None
 
-    def _is_little(self, share: float | None) -> bool:
-        return share is not None and self._options.until is not None and share < self._options.until
-
-    def _has_enough(self) -> bool:
-        """Whether little enough is left of all tasks together; one that has not had `_ROUNDS` may save all its time."""
-        return self._is_little(self._share_saved(lambda book: 1.0 if book.rounds < _ROUNDS else book.gain.left))
+    def _saves_little(self, share_of: Callable[[TaskBook], float | None]) -> bool:
+        """Whether the run is to end below a share, and that one is."""
+        until = self._options.until
+        if until is None:
+            return False
+        share = self._share_saved(share_of)
+        return share is not None and share < until
 
     def choose(self, alive: Sequence[int]) -> int:
         """The task from which most is expected: the gain of its time in the whole, whatever the number of its rounds.
@@ -181,7 +192,7 @@ class TuningRun:
         if new:
             return min(new, key=self.beginning.index)
         unsure = [task for task in alive if self._books[task].rounds < _ROUNDS]
-        if unsure and self._is_little(self.gain_left()):
+        if unsure and self._saves_little(_expected):
             return max(unsure, key=lambda task: weight[task] * (self._books[task].best_s or math.inf))
         return max(alive, key=saving)
 

@@ -1,10 +1,11 @@
 """Processes that build and run schedules, and are killed for good when their time is up.
 
 TVM's own LocalBuilder and LocalRunner are not used: they rely on the worker to report its own time-out, LocalRunner
-records a time-out as a device error, both start every batch with new processes, and what was half measured when
-Ctrl-C came is lost. Pebble's ProcessPool (5.2) is not used either: it kills a late worker but not the compilers that
-it started, and has no hook before that, when they can still be found; one error that does not unpickle ends its pool;
-and as it builds on multiprocessing, each worker runs the user's main script again.
+records a time-out as a device error, both start every batch, a handful of schedules, with new processes, which import
+TVM for longer than most schedules take to build and run, and what was half measured when Ctrl-C came is lost. Pebble's
+ProcessPool (5.2) is not used either: it kills a late worker but not the compilers that it started, and has no hook
+before that, when they can still be found; one error that does not unpickle ends its pool; and as it builds on
+multiprocessing, each worker runs the user's main script again.
 """
 
 from __future__ import annotations
