@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from schedule_steps import task_of
 
@@ -13,6 +14,7 @@ from tvm_gnn_cost.ansor.tuning_run import AnsorRun
 from tvm_gnn_cost.records.tuning_run import TuneOptions
 from tvm_gnn_cost.system.interrupts import Interrupts
 from tvm_gnn_cost.system.progress import unobserved
+from tvm_gnn_cost.testing.schedules import measured, sample_states
 
 
 def test_what_helps_others_most_begins() -> None:
@@ -39,3 +41,22 @@ def test_a_run_with_a_database_begins_in_that_order(tmp_path: Path) -> None:
 
     assert run(None).beginning == [0, 1, 2], "without one, the largest first"
     assert run(ScheduleDatabase(tmp_path / "db")).beginning[0] == 2
+
+
+def test_a_task_among_many_begins_with_what_is_known_alone(tmp_path: Path) -> None:
+    """One after the other in a run: the first fills the database that helps the others."""
+    tasks = [task_of("matmul", 64, 64, 64), task_of("matmul", 64, 64, 96), task_of("softmax_mn", 16, 16)]
+    database = ScheduleDatabase(tmp_path / "db")
+    log, interrupts = tmp_path / "log.json", Interrupts(lambda: None)
+
+    def run(chosen: list[Any], known: ScheduleDatabase | None = database) -> AnsorRun:
+        return AnsorRun(chosen, [1.0] * len(chosen), TuneOptions(trials=64), log, unobserved, interrupts, known)
+
+    begun = run(tasks)
+    assert [begun.round_size(task) for task in range(3)] == [16, 16, 16], "nothing is known yet"
+    found = measured(tasks[0], sample_states(tasks[0], 2), [1e-3, 2e-3])
+    begun.select(0)
+    begun.take(*found)
+    assert [begun.round_size(task) for task in range(3)] == [16, 4, 16]
+    assert run(tasks, None).round_size(1) == 16
+    assert run(tasks[1:2]).round_size(0) == 64, "one alone has all of its round"

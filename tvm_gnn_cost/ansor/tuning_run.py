@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from tvm_gnn_cost.ansor.measurements import measured_latency
 from tvm_gnn_cost.ansor.record_log import append_records
 from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.schedules.ordering import most_helpful_first
+from tvm_gnn_cost.ansor.schedules.seeding import SEEDS
 from tvm_gnn_cost.ansor.schedules.structure import structure_of
 from tvm_gnn_cost.ansor.states.work import count_flop
 from tvm_gnn_cost.measuring.task_books import Outcome
@@ -60,6 +62,14 @@ class AnsorRun(TuningRun):
         if database is not None:
             known = list(map(database.nearest, self.tasks))
             self.beginning = most_helpful_first(list(map(structure_of, self.tasks)), self.importance, known)
+
+    def round_size(self, task: int) -> int:
+        """As any run's, but of many tasks each that a database helps begins with what that knows alone: soon the whole
+        network is as fast as is known, and searches go where most is left."""
+        size = super().round_size(task)
+        if self._database is None or len(self.tasks) == 1 or self._books[task].trials:
+            return size
+        return min(size, SEEDS) if math.isfinite(self._database.nearest(self.tasks[task])) else size
 
     def preload(self, history: History) -> None:
         """Count the measurements of these tasks that a log holds."""

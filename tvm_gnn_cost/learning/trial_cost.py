@@ -34,6 +34,8 @@ from tvm_gnn_cost.records.source import GraphSource
 
 _HIDDEN, _LAYERS, _DROPOUT = 32, 1, 0.1
 _STEPS, _BATCH, _RATE, _DECAY = 3000, 128, 2e-3, 1e-2
+_PASSES = 100
+"""Over the records, at the most: few are learnt by heart in less than `_STEPS`."""
 _FAILURE_STEPS = 300
 """Failures are few, and learnt by heart soon."""
 _LEAST_RECORDS, _LEAST_FAILURES = 256, 32
@@ -152,7 +154,8 @@ class TrialCost:
             wanted = _octaves_of(records.seconds(chosen)).astype(np.float32)
             return smooth_l1_loss(-score, torch.from_numpy(wanted).to(score.device))
 
-        self._fit(self._time, records, _STEPS, lambda: _some(generator, timed, _BATCH), late, generator)
+        steps = min(_STEPS, _PASSES * len(timed) // _BATCH)
+        self._fit(self._time, records, steps, lambda: _some(generator, timed, _BATCH), late, generator)
         failed = np.isinf(records.latency(ids))
         bad, good = ids[failed], ids[~failed]
         self.knows_failures = min(len(bad), len(good)) >= _LEAST_FAILURES

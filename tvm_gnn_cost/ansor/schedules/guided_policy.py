@@ -27,7 +27,7 @@ from tvm_gnn_cost.ansor.schedules.database import ScheduleDatabase
 from tvm_gnn_cost.ansor.schedules.fitting import Fit, Steps, fitting_states
 from tvm_gnn_cost.ansor.schedules.neighbours import neighbours
 from tvm_gnn_cost.ansor.schedules.register_tile import Tile, register_tile, with_other_tiles
-from tvm_gnn_cost.ansor.schedules.seeding import Measure, find_seeds, one_by_one
+from tvm_gnn_cost.ansor.schedules.seeding import SEEDS, Measure, find_seeds, one_by_one
 from tvm_gnn_cost.ansor.states.hardware_of import hardware_of
 from tvm_gnn_cost.ansor.states.reader import record_steps
 from tvm_gnn_cost.system.find_tvm import require_auto_scheduler, require_tvm
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tvm.auto_scheduler.loop_state import StateObject
 
 _SEEDS = 0.5
-"""Of the first round, at most."""
+"""Of the first round, at most, where that is more than `SEEDS`."""
 _NEIGHBOURS, _NEIGHBOURS_FROM = 0.125, 2
 """Of each round, and the rounds before: a model that has not learnt the task knows no last per cent."""
 _OTHER_TILES, _OTHER_TILES_FROM = 0.1, 1
@@ -92,7 +92,8 @@ def guided_policy(
         def continue_search_one_round(self, num_measure: int, measurer: Any) -> tuple[list[Any], list[Any]]:
             chosen: list[Any] = []
             if guidance.database is not None and not self.has_begun:
-                chosen = find_seeds(guidance.database, task, model, max(1, int(_SEEDS * num_measure)))
+                seeds = min(num_measure, max(SEEDS, int(_SEEDS * num_measure)))
+                chosen = find_seeds(guidance.database, task, model, seeds)
             elif guidance.local_search and getattr(model, "is_warm", False):
                 chosen = self._around_the_best(num_measure)
             self.has_begun = True

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Measure: TypeAlias = "Callable[[list[MeasureInput], ProgramMeasurer], list[MeasureResult]]"
 """Measures a batch, and tells whoever listens to the measurer."""
 
+SEEDS = 4
+"""Of a first round at least: what a short one has of them tells how fast a task is known to be already."""
 _OWN = 4
 """Schedules of the task itself that are measured again, whatever the model says of them."""
 _WORTH = 0.25
