@@ -57,6 +57,6 @@ def test_a_task_among_many_begins_with_what_is_known_alone(tmp_path: Path) -> No
     found = measured(tasks[0], sample_states(tasks[0], 2), [1e-3, 2e-3])
     begun.select(0)
     begun.take(*found)
-    assert [begun.round_size(task) for task in range(3)] == [16, 4, 16]
+    assert [begun.round_size(task) for task in range(3)] == [8, 4, 16]
     assert run(tasks, None).round_size(1) == 16
     assert run(tasks[1:2]).round_size(0) == 64, "one alone has all of its round"

@@ -27,7 +27,7 @@ def gain_of(latencies: Sequence[float | None]) -> ExpectedGain:
 
 def test_too_little_says_nothing() -> None:
     assert gain_of([]).left is None
-    assert gain_of([1.0, None, 2.0, 3.0]).left is None
+    assert gain_of([1.0, None, *(1.0 + n for n in range(6))]).left is None, "seven schedules may be one idea"
 
 
 def test_the_spacing_of_the_best_is_what_as_many_trials_again_would_save() -> None:
@@ -101,8 +101,8 @@ def measure(run: TuningRun, task: int, latencies: Sequence[float]) -> None:
     run.learnt(list(latencies), list(latencies), hash, None, lambda candidates: [0.5] * len(candidates))
 
 
-CLOSE = [1.002, 1.001, 1.003, 1.0]
-WIDE = [4.0, 2.0, 3.0, 1.0]
+CLOSE = [1.0 + step / 1000 for step in (2, 1, 3, 0, 6, 5, 7, 4)]
+WIDE = [4.0, 2.0, 3.0, 1.0, 5.0, 6.0, 7.0, 8.0]
 
 
 def test_a_run_ends_when_little_is_left() -> None:
@@ -130,15 +130,15 @@ def test_a_round_that_is_learnt_in_parts_is_one_round() -> None:
 
 def test_a_trial_keeps_what_was_promised_of_it_and_a_round_what_was_expected() -> None:
     run = run_of(2)
-    for task, promised in ((0, None), (1, None), (0, [0.5, -math.inf, 2.0])):
+    for task, promised in ((0, None), (1, None), (0, [0.5, -math.inf, 2.0, *[1.0] * 4])):
         run.select(task)
-        run.measured([Outcome(1.0 + n, 0, 0.0) for n in range(3)], lambda kept: None)
-        run.learnt([1, 2, 3], [1.0, 2.0, 3.0], hash, promised, None)
-        run.measured([Outcome(4.0, 0, 0.0)], lambda kept: None)
-        run.learnt([4], [4.0], hash, None if promised is None else [1.5], None)
-    assert [trial.score for trial in run.result().trials] == [None] * 8 + [0.5, None, 2.0, 1.5]
+        run.measured([Outcome(1.0 + n, 0, 0.0) for n in range(7)], lambda kept: None)
+        run.learnt(list(range(7)), [1.0 + n for n in range(7)], hash, promised, None)
+        run.measured([Outcome(8.0, 0, 0.0)], lambda kept: None)
+        run.learnt([7], [8.0], hash, None if promised is None else [1.5], None)
+    assert [trial.score for trial in run.result().trials] == [None] * 16 + [0.5, None, 2.0, *[1.0] * 4, 1.5]
     forecasts = run.result().forecasts
-    assert [forecast.trials for forecast in forecasts] == [8, 11, 12], "none before each task has enough"
+    assert [forecast.trials for forecast in forecasts] == [16, 23, 24], "none before each task has enough"
     assert all(0.0 < forecast.gain_left < 1.0 for forecast in forecasts)
 
 
@@ -156,7 +156,7 @@ def test_two_rounds_are_not_enough_to_know_and_without_the_option_it_goes_on() -
 def test_trials_go_where_most_of_the_whole_is_expected() -> None:
     run = run_of(3, weights=[1.0, 1.0, 8.0], trials_per_round=16)
     order = []
-    first = {0: WIDE, 1: [8.0, 4.0, 2.0, 1.0], 2: CLOSE}
+    first = {0: WIDE, 1: [latency**2 for latency in WIDE], 2: CLOSE}
     for _ in first:
         task = run.choose([0, 1, 2])
         assert run.round_size(task) == 8, "the first round of one task among many is short"
@@ -168,9 +168,19 @@ def test_trials_go_where_most_of_the_whole_is_expected() -> None:
     for _ in range(3):
         sizes.append(run.round_size(1))
         measure(run, 1, CLOSE)
-    assert sizes == [8, 8, 12], "as many as there were before, at most a whole round"
+    assert sizes == [8, 16, 16], "as many as there were before, at most a whole round"
     assert run.choose([0, 1, 2]) != 1
     assert run.gain_left() is not None
+
+
+def test_a_task_that_began_with_few_known_schedules_is_searched_before_others_go_on() -> None:
+    run = run_of(2, weights=[1.0, 1.0])
+    measure(run, 1, [latency**2 for latency in WIDE])
+    measure(run, 0, CLOSE[:4])
+    assert run.gain_left() is None
+    assert run.choose([0, 1]) == 0 and run.round_size(0) == 8
+    measure(run, 0, CLOSE[4:])
+    assert run.choose([0, 1]) == 1 and run.gain_left() is not None
 
 
 def test_a_task_too_small_to_matter_needs_no_third_round() -> None:
@@ -184,7 +194,7 @@ def test_a_task_too_small_to_matter_needs_no_third_round() -> None:
 
 def test_where_little_is_expected_those_come_whose_rounds_are_missing() -> None:
     """Else the run goes on with tasks of which it knows enough."""
-    apart = [1.0 + step / 100 for step in (4, 3, 2, 1, 0)]
+    apart = [1.0 + step / 100 for step in range(7, -1, -1)]
     for until, chosen in ((None, 0), (0.3, 1)):
         run = run_of(3, weights=[4.0, 2.0, 1.0], until=until)
         for task, latencies in ((0, apart), (1, CLOSE), (2, CLOSE), (0, apart), (0, apart)):

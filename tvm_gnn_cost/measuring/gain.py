@@ -18,6 +18,8 @@ from typing import Any
 _TAIL = 8
 """Schedules behind the best from which the tail is told, at most; an eighth of what ran where that is fewer."""
 _LEAST = 3
+_FEWEST = 8
+"""Schedules that ran before anything is expected: fewer may be one idea, such as those of a similar task."""
 _LATELY = 3
 """Rounds whose promises count."""
 _MOST_GAIN = math.log(16.0)
@@ -66,13 +68,13 @@ class ExpectedGain:
     def left(self) -> float | None:
         """The share of the best latency that is expected to be saved, 0 to 1; None where too little has run."""
         ordered = sorted(latency for latency in self._trials if latency is not None)
-        if len(ordered) < _LEAST + 1:
+        if len(ordered) < _FEWEST:
             return None
         expected = max(self._by_spacing(ordered), self._by_promise())
         return 1.0 - math.exp(-min(expected, _MOST_GAIN))
 
     def _by_spacing(self, ordered: Sequence[float]) -> float:
-        count = min(max(_LEAST, min(_TAIL, len(ordered) // 8)), len(ordered) - 1)
+        count = max(_LEAST, min(_TAIL, len(ordered) // 8))
         tail = sum(math.log(ordered[count] / latency) for latency in ordered[:count]) / count
         found = self._trials.index(ordered[0]) + 1
         return math.log(2.0) * tail * 2.0 * found / len(self._trials)

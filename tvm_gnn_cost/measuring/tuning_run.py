@@ -199,8 +199,8 @@ class TuningRun:
     def round_size(self, task: int) -> int:
         """Trials of the task's next round. One among many begins with short ones, as it may not be worth more: each
         has as many as all before it."""
-        full = self._options.trials_per_round
-        return full if len(self._books) == 1 else min(max(_FIRST_ROUND, full // 4, self._books[task].trials), full)
+        full, before = self._options.trials_per_round, self._books[task].trials
+        return full if len(self._books) == 1 else min(max(_FIRST_ROUND, before or full // 4), full)
 
     def best_s(self, task: int) -> float | None:
         """The task's best latency in seconds; None where nothing has run."""
