@@ -5,7 +5,8 @@
 Three runs for each seed: the first network, which fills a database; the other with that database, and the other with
 none, which of the two is first changing with the seed. Each ends by itself (`--until`), or after `--trials`. Told are
 the seconds of the run with the database until it is as fast as the one without is in the end, or within a hundredth of
-it, over the seconds until that one is. Finished runs are not run again. Nothing else should run on the machine meanwhile.
+it, over the seconds until that one is. Finished runs are not run again. Nothing else should run on the machine
+meanwhile.
 """
 
 from __future__ import annotations
