@@ -21,6 +21,7 @@ from tvm_gnn_cost.errors import (
     TVMNotAvailableError,
     WorkloadError,
 )
+from tvm_gnn_cost.system.triton_guard import guard_triton
 
 if TYPE_CHECKING:
     from tvm_gnn_cost.ansor.cost_model import GNNCostModel
@@ -49,6 +50,9 @@ _LAZY = {
     "make_search_policies": "tvm_gnn_cost.ansor.policies",
     "tune_module": "tvm_gnn_cost.ansor.modules",
 }
+
+
+guard_triton()
 
 
 def __getattr__(name: str) -> Any:
