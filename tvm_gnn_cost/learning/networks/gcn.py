@@ -5,12 +5,17 @@ Source of the idea: "A graph neural network-based performance model for deep lea
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
-from torch_geometric.nn import GCNConv
 
 from tvm_gnn_cost.learning.networks.stage_network import RowDropout, StageNetwork, TimeHead
+
+with warnings.catch_warnings():  # its own use of what torch is about to remove is not our user's concern
+    warnings.filterwarnings("ignore", message=r"`torch\.jit")
+    from torch_geometric.nn import GCNConv
 
 
 class StageGCN(StageNetwork):
