@@ -173,6 +173,14 @@ def test_trials_go_where_most_of_the_whole_is_expected() -> None:
     assert run.gain_left() is not None
 
 
+def test_a_small_budget_reaches_every_task() -> None:
+    run = run_of(3, trials=20)
+    for task in range(3):
+        assert run.choose([0, 1, 2]) == 2 - task and run.round_size(2 - task) == 6
+        measure(run, 2 - task, CLOSE[:6])
+    assert run.best_s(0) and run.remaining() == 2 and run_of(3, trials=2).round_size(0) == 1
+
+
 def test_a_task_that_began_with_few_known_schedules_is_searched_before_others_go_on() -> None:
     run = run_of(2, weights=[1.0, 1.0])
     measure(run, 1, [latency**2 for latency in WIDE])

@@ -197,10 +197,14 @@ class TuningRun:
         return max(alive, key=saving)
 
     def round_size(self, task: int) -> int:
-        """Trials of the task's next round. One among many begins with short ones, as it may not be worth more: each
-        has as many as all before it."""
+        """Trials of the task's next round. One among many begins with short ones, as it may not be worth more: the
+        first leaves as much of the budget to each other, and each further has as many as all before it."""
         full, before = self._options.trials_per_round, self._books[task].trials
-        return full if len(self._books) == 1 else min(max(_FIRST_ROUND, before or full // 4), full)
+        if len(self._books) == 1:
+            return full
+        if before:
+            return min(max(_FIRST_ROUND, before), full)
+        return min(max(_FIRST_ROUND, full // 4), full, max(1, self._options.trials // len(self._books)))
 
     def best_s(self, task: int) -> float | None:
         """The task's best latency in seconds; None where nothing has run."""
