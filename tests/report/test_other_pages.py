@@ -52,13 +52,15 @@ def test_a_page_of_a_run_names_its_tasks_costliest_first(tmp_path: Path) -> None
     assert "Fastest schedules" in page.headings, "the log holds none, and the page says so"
 
 
-def test_a_page_of_a_run_without_a_latency_has_no_curve(tmp_path: Path) -> None:
+def test_a_page_of_a_run_without_a_latency_says_why_and_has_no_curve(tmp_path: Path) -> None:
     told = network_run()
     told = replace(told, runs=(replace(told.runs[0], trials=told.runs[0].trials[:1]),))
     told.save(tmp_path / "net.run.json")
     assert main(["report", str(tmp_path / "net.run.json")]) == 0
-    page = Reader((tmp_path / "net.html").read_text())
+    text = (tmp_path / "net.html").read_text()
+    page = Reader(text)
     assert "Best latency" not in page.headings and ["best latency (ms)", "-"] in page.rows
+    assert "1 of 2 tasks have no schedule that ran" in text and "Where the time went" in page.headings
 
 
 @pytest.mark.parametrize("file", sorted(EVALUATIONS.glob("*.json")), ids=lambda file: file.stem)

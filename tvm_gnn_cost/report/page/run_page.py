@@ -29,10 +29,9 @@ def run_page(told: Comparison, views: Sequence[ScheduleView] = (), *, without_vi
     run = told.runs[0]
     pictures = []
     if run.curve():
-        pictures = [
-            Section("Best latency", picture=as_svg(latency_figure(told))),
-            Section("Where the time went", picture=as_svg(times_figure(told))),
-        ]
+        pictures.append(Section("Best latency", picture=as_svg(latency_figure(told))))
+    if run.trials:
+        pictures.append(Section("Where the time went", picture=as_svg(times_figure(told))))
     sections = [
         Section("What was reached", _ending(run), table=_reached(told, run)),
         *pictures,
@@ -47,10 +46,14 @@ def run_page(told: Comparison, views: Sequence[ScheduleView] = (), *, without_vi
 
 
 def _ending(run: Run) -> str:
+    bests, said = run.task_bests(), []
     if not run.finished:
-        return "The run goes on, or was killed."
-    reasons = sorted({why for why in run.left if why})
-    return f"It ended before its budget was used: {'; '.join(reasons)}." if reasons else ""
+        said.append("The run goes on, or was killed.")
+    elif reasons := sorted({why for why in run.left if why}):
+        said.append(f"It ended before its budget was used: {'; '.join(reasons)}.")
+    if missing := bests.count(None):
+        said.append(f"{missing} of {len(bests)} tasks have no schedule that ran, so that the whole has no latency.")
+    return " ".join(said)
 
 
 def _reached(told: Comparison, run: Run) -> PageTable:
