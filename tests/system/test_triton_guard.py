@@ -14,8 +14,8 @@ pytestmark = [
     pytest.mark.tvm,
     pytest.mark.skipif(importlib.util.find_spec("tvm") is None, reason="needs a TVM"),
 ]
-CRASHES = "import os, sys\nif 'tvm' in sys.modules:\n    os._exit(70)\n"
 BLOWS_UP_AFTER_TVM = 70
+CRASHES = f"import os, sys\nif 'tvm' in sys.modules:\n    os._exit({BLOWS_UP_AFTER_TVM})\n"
 
 
 def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

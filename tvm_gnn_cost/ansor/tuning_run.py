@@ -63,13 +63,12 @@ class AnsorRun(TuningRun):
             known = list(map(database.nearest, self.tasks))
             self.beginning = most_helpful_first(list(map(structure_of, self.tasks)), self.importance, known)
 
-    def round_size(self, task: int) -> int:
-        """As any run's, but of many tasks each that a database helps begins with what that knows alone: soon the whole
-        network is as fast as is known, and searches go where most is left."""
-        size = super().round_size(task)
-        if self._database is None or len(self.tasks) == 1 or self._books[task].trials:
-            return size
-        return min(size, SEEDS) if math.isfinite(self._database.nearest(self.tasks[task])) else size
+    def _first_round_size(self, task: int) -> int:
+        """As any run's, but a task that a database helps begins with what that knows alone: soon the whole network is
+        as fast as is known, and searches go where most is left."""
+        size = super()._first_round_size(task)
+        is_helped = self._database is not None and math.isfinite(self._database.nearest(self.tasks[task]))
+        return min(size, SEEDS) if is_helped else size
 
     def preload(self, history: History) -> None:
         """Count the measurements of these tasks that a log holds."""

@@ -202,8 +202,11 @@ class TuningRun:
         full, before = self._options.trials_per_round, self._books[task].trials
         if len(self._books) == 1:
             return full
-        if before:
-            return min(max(_FIRST_ROUND, before), full)
+        return min(max(_FIRST_ROUND, before), full) if before else self._first_round_size(task)
+
+    def _first_round_size(self, task: int) -> int:
+        """The same of one among many that has had no trial."""
+        full = self._options.trials_per_round
         return min(max(_FIRST_ROUND, full // 4), full, max(1, self._options.trials // len(self._books)))
 
     def best_s(self, task: int) -> float | None:
