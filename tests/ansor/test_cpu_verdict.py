@@ -104,6 +104,16 @@ def dilated() -> list[Any]:
     return [x, w, topi.nn.relu(topi.nn.conv2d_nchw(topi.nn.dilate(x, [1, 1, 2, 2]), w, 1, 1, 2, out_dtype="float32"))]
 
 
+def within_extents() -> list[Any]:
+    """Indices that are linear within the extents alone, as in TVM's convolutions without groups."""
+    x, w = te.placeholder((16, 64), name="x"), te.placeholder((64,), name="w")
+    r = te.reduce_axis((0, 2), name="r")
+    pairs = te.compute(
+        (16, 32), lambda i, j: te.sum(x[i + j // 32, 2 * j + r] * w[(4 * j + 2 * r) // 2], axis=r), name="pairs"
+    )
+    return [x, w, te.compute((16, 32), lambda i, j: te.exp(pairs[(i * 32 + j) // 32, j % 32]), name="grown")]
+
+
 def grouped() -> list[Any]:
     x, scale, shift = te.placeholder((1, 8, 4, 4)), te.placeholder((8,)), te.placeholder((8,))
     return [x, scale, shift, topi.nn.group_norm(x, scale, shift, 2, 1, [2, 3])]
@@ -125,6 +135,7 @@ PROGRAMS: dict[str, Program] = {
     "masked": masked,
     "gathered_windows": gathered_windows,
     "dilated": dilated,
+    "within_extents": within_extents,
     "grouped": grouped,
 }
 
@@ -292,6 +303,9 @@ def test_uses_of_axes() -> None:
     assert uses(lambda i, j: tir.Select(i < 4, x[i, j], 0.0)) == [Use.NONLINEAR, Use.LINEAR]
     assert uses(lambda i, j: x[i, j] * (j.astype("float32") * 0.5)) == [Use.LINEAR, Use.VALUE]
     assert uses(lambda i, j: x[i, te.floor(j.astype("float32") * 0.5).astype("int32")]) == [Use.LINEAR, Use.VALUE]
+    assert uses(lambda i, j: x[i // 8, j // 16 + j]) == [Use.LINEAR, Use.LINEAR]
+    assert uses(lambda i, j: x[(i * 16 + j) // 16, (i * 16 + j) % 16]) == [Use.LINEAR, Use.LINEAR]
+    assert uses(lambda i, j: x[(i * 16 + j) // 8, j]) == [Use.NONLINEAR, Use.NONLINEAR]
     half = te.compute((8, 16), lambda i, j: x[i // 2, j], name="half")
     whole = te.compute((16, 8), lambda a, b: half[b, a], name="whole")
     operations = [x.op, half.op, whole.op]
@@ -303,3 +317,7 @@ def test_uses_of_axes() -> None:
 def test_ordinary_tasks_are_plain(name: str) -> None:
     """Their states cost no lowering."""
     assert is_plain(make_task(name))
+
+
+def test_indices_that_are_linear_within_the_extents_leave_a_task_plain() -> None:
+    assert is_plain(register_tensors("verdict.plain", within_extents()))

@@ -177,18 +177,26 @@ def _uses(operation: Any, inline: Mapping[Any, Uses]) -> Uses:
     axes = [axis.var for axis in (*operation.axis, *operation.reduce_axis)]
     if not isinstance(operation, te.ComputeOp):
         return (Use.VALUE,) * len(axes)
-    reader = _Reader(inline)
+    reader = _Reader(inline, [*operation.axis, *operation.reduce_axis])
     for body in operation.body:
         reader.value(body)
     return tuple(reader.uses.get(axis, Use.LINEAR) for axis in axes)
 
 
 class _Reader:
-    """Collects the uses of variables in expressions; `inline` has those of the axes of what may be computed inline."""
+    """Collects the uses of variables in expressions; `inline` has those of the axes of what may be computed inline.
 
-    def __init__(self, inline: Mapping[Any, Uses]) -> None:
+    Within the extents of `axes` an index may be linear that does not look so: `co // 64` of 64 channels is 0.
+    """
+
+    def __init__(self, inline: Mapping[Any, Uses], axes: Sequence[Any]) -> None:
+        from tvm.arith import Analyzer
+
         self.uses: dict[Any, Use] = {}
         self._inline = inline
+        self._analyzer = Analyzer()
+        for axis in axes:
+            self._analyzer.bind(axis.var, axis.dom)
 
     def value(self, e: Any) -> None:
         """An expression whose value is computed."""
@@ -221,6 +229,8 @@ class _Reader:
     def _load(self, load: Any) -> None:
         uses = self._inline.get(load.producer.op, ())
         for dimension, index in enumerate(load.indices):
+            if not _is_linear(index):
+                index = self._analyzer.simplify(index)
             variables = _variables(index)
             if dimension < len(uses):
                 self._note(variables, uses[dimension])
