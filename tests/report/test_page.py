@@ -16,6 +16,7 @@ from tvm_gnn_cost.cli import main
 from tvm_gnn_cost.records.comparison import Comparison
 from tvm_gnn_cost.records.tuning_run import Forecast
 from tvm_gnn_cost.report.page.page import Page, PageTable, Section
+from tvm_gnn_cost.report.page.run_sections import ranked_batches
 
 pytest.importorskip("matplotlib")
 
@@ -46,6 +47,14 @@ def test_a_page_says_what_was_reached_and_what_was_promised(comparison: Comparis
     assert ["gnn, seed 0", "18", "1.0%", "0.0%"] in page.rows
     assert "How well each batch was ranked before it was learnt" in page.headings
     assert text.count("<svg ") == 3 and "xgboost 2.25 times" in text
+
+
+def test_batches_before_the_first_forecast_stand_where_they_end() -> None:
+    """A network has its first forecast when each of its tasks has a latency."""
+    run = make_run("gnn", 0, [0.001 * (1 + n) for n in range(48)])
+    trials = tuple(replace(t, task=n // 16, score=1 / t.latency_s) for n, t in enumerate(run.trials) if t.latency_s)
+    run = replace(run, trials=trials, weights=(1.0,) * 3, forecasts=(Forecast(48, 0.1),))
+    assert list(ranked_batches([run])) == [(16.0, 1.0), (32.0, 1.0), (48.0, 1.0)]
 
 
 def test_a_page_of_a_comparison_of_an_earlier_release_leaves_promises_out(tmp_path: Path) -> None:

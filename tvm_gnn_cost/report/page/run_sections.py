@@ -27,7 +27,7 @@ ERRORS = {
 
 def promise_sections(comparison: Comparison) -> Iterator[Section]:
     """How well batches were ranked before they were learnt, and what was expected, where models promise anything."""
-    batches = {model: list(_ranked_batches(comparison.of(model))) for model in comparison.models()}
+    batches = {model: list(ranked_batches(comparison.of(model))) for model in comparison.models()}
     if any(batches.values()):
         yield Section(
             "How well each batch was ranked before it was learnt",
@@ -50,19 +50,24 @@ def promise_sections(comparison: Comparison) -> Iterator[Section]:
         )
 
 
-def _ranked_batches(runs: Sequence[Run]) -> Iterator[tuple[float, float]]:
-    """(trials so far, pairwise accuracy) of the batches of one task each that can be ranked."""
+def ranked_batches(runs: Sequence[Run]) -> Iterator[tuple[float, float]]:
+    """(trials until its last, pairwise accuracy) of the batches of one task each that can be ranked.
+
+    Until every task has a latency nothing is forecast, and the rounds of a network's tasks lie between two forecasts.
+    """
     for run in runs:
         bounds = [0, *(forecast.trials for forecast in run.forecasts), len(run.trials)]
         for begin, end in zip(bounds, bounds[1:], strict=False):
             by_task: dict[int, list[tuple[float, float]]] = {}
-            for trial in run.trials[begin:end]:
+            last: dict[int, int] = {}
+            for number, trial in enumerate(run.trials[begin:end], begin + 1):
                 if trial.score is not None and trial.latency_s is not None:
                     by_task.setdefault(trial.task, []).append((trial.score, trial.latency_s))
-            for known in by_task.values():
+                    last[trial.task] = number
+            for task, known in by_task.items():
                 ranking = Ranking.of(*zip(*known, strict=True))
                 if ranking is not None:
-                    yield float(end), ranking.pairwise
+                    yield float(last[task]), ranking.pairwise
 
 
 def _came(curve: Sequence[tuple[int, float, float]], trials: int) -> str:
