@@ -103,6 +103,7 @@ BAD = {
     "unregistered": (edited(LINES[0], key='["no_such_workload", 1]'), "'no_such_workload' is not registered"),
     "unregistered network": (edited(LINES[0], key='["0123abcd", 1, 2]'), "extract the network's tasks"),
     "malformed key": (edited(LINES[0], key="matmul"), "workload key is malformed"),
+    "nested key": (edited(LINES[0], key="[" * 100_000), "workload key is malformed"),
     "wrong arguments": (edited(LINES[0], key='["tvm_gnn_cost.matmul_relu", 1]'), "cannot be built"),
     "unknown step": (edited(LINES[0], steps=[["XX", 1]]), "unknown step"),
     "malformed step": (edited(LINES[0], steps=[["SP", 2, 0]]), "malformed step"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,11 +93,11 @@ def _check_task(task: object) -> str | None:
     if not isinstance(task, list) or not 2 <= len(task) <= 6 or not all(isinstance(s, str) for s in task[:2]):
         return "its task is not [workload, target, ...]"
     try:
-        key = json.loads(task[0])
+        key = parse_json(task[0])
     except ValueError:
         key = None
     if not isinstance(key, list) or not key or not isinstance(key[0], str):
-        return f"its workload key is malformed: {task[0]!r}"
+        return f"its workload key is malformed: {task[0][:60]!r}"
     if len(task) > 2 and not (_is_ints(task[2]) and len(task[2]) == 8):
         return "its hardware parameters are not eight integers"
     if len(task) > 3 and not isinstance(task[3], str):
