@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from tvm_gnn_cost.errors import EvaluationError, InvalidArgumentError
@@ -51,3 +55,16 @@ def test_closing_ends_the_jobs_that_run() -> None:
     jobs.close()
     assert time.monotonic() - begun < 30  # the job that runs would take a minute
     assert not set(multiprocessing.active_children()) - before
+
+
+def test_processes_end_with_a_parent_that_is_killed() -> None:
+    script = "from test_jobs import run_jobs, square_or_fail\nif __name__ == '__main__':\n    "
+    script += "next(jobs := run_jobs(square_or_fail, [1, 60, 2], 2)); print(flush=True); next(jobs); next(jobs)"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()  # the first job is done: the processes run
+        workers = psutil.Process(parent.pid).children()
+        parent.kill()
+    assert len(workers) >= 2
+    assert not psutil.wait_procs(workers, timeout=20)[1]

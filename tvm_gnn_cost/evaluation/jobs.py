@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
@@ -65,7 +69,16 @@ def _begin(function: Callable[[Any], Any]) -> None:
     """Called once in each process. Ctrl-C is the parent's matter: it ends this process."""
     global _function
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, name="parent", daemon=True).start()
     _function = function
+
+
+def _end_with_the_parent() -> None:
+    """A worker of a parent that was killed would wait for its next job for ever."""
+    parent = parent_process()
+    assert parent is not None, "workers are started by `SpawnProcess`"
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _do(job: Any) -> Any:
