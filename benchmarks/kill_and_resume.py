@@ -113,6 +113,7 @@ class Folder:
         for source, log in (("matmul-384x384x384", "a"), ("softmax_mn-256x256", "b")):
             shutil.copy(POOLS / f"{source}.json.gz", self.path / f"{log}.json.gz")
         self.whole: list[str] = []
+        self.kept = 0
 
     def start(self) -> subprocess.Popen[bytes]:
         """The command, in a process group of its own."""
@@ -135,6 +136,7 @@ class Folder:
         twice = [key for key, count in Counter(map(self.command.identity, lines)).items() if count > 1]
         if twice:
             found.append(f"{len(twice)} results are there twice")
+        self.kept += max(0, len(lines) - len(self.whole))
         self.whole = lines
         return found
 
@@ -168,12 +170,12 @@ def campaign(name: str, kills: int, console: Console) -> dict[str, Any]:
         raise RuntimeError(f"{name} fails undisturbed ({code}): {(undisturbed.path / 'output.txt').read_text()[-500:]}")
     expected = command.outcome(undisturbed.path) if command.outcome else None
     console.print(f"{name}: {length:.1f} s undisturbed", highlight=False)
-    folder, done, ended, findings = Folder(command, name), 0, 0, []
+    folder, findings = Folder(command, name), []
     lives: list[float] = []
-    strays = 0
+    done = ended = strays = kept = 0
     while done < kills:
         process = folder.start()
-        life = float(generator.uniform(0.2, max(1.0, 0.8 * length)))
+        life = float(generator.uniform(0.2, max(1.0, 1.1 * length)))
         try:
             code = process.wait(life)
         except subprocess.TimeoutExpired:
@@ -192,8 +194,10 @@ def campaign(name: str, kills: int, console: Console) -> dict[str, Any]:
             findings.append(f"after kill {done}: exit code {code}: {(folder.path / 'output.txt').read_text()[-300:]}")
         elif command.outcome and command.outcome(folder.path) != expected:
             findings.append(f"after kill {done}: the outcome is another one than without kills")
+        kept += folder.kept
         shutil.rmtree(folder.path)
         folder = Folder(command, name)
+    kept += folder.kept
     for used in (folder, undisturbed):
         shutil.rmtree(used.path)
     return {
@@ -201,6 +205,7 @@ def campaign(name: str, kills: int, console: Console) -> dict[str, Any]:
         "undisturbed_s": round(length, 1),
         "median_life_s": round(statistics.median(lives), 2) if lives else None,
         "completed_runs": ended,
+        "results": kept,
         "strays": strays,
         "findings": findings,
     }

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from tvm_gnn_cost.errors import RecordError, last_line
 from tvm_gnn_cost.meta_schedule.api import ms
+from tvm_gnn_cost.meta_schedule.object_graph import graph_problem
 from tvm_gnn_cost.records.databases import (
     DatabaseFiles,
     RecordLine,
@@ -225,6 +226,9 @@ class _Targets:
 
 def _workload(line: WorkloadLine) -> Workload | str:
     """What TVM reads in the line, or why it cannot."""
+    problem = graph_problem(line.json[1])
+    if problem is not None:
+        return problem
     try:
         module = _tables.Workload.from_json(line.json).mod
     except Exception as error:  # whatever TVM trips over
