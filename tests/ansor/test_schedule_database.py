@@ -63,7 +63,7 @@ def test_how_far_the_nearest_is_that_is_known(tmp_path: Path) -> None:
     assert database.nearest(task_of("conv2d_nhwc", 1, 8, 8, 16, 16, 3, 1, 1)) == math.inf
 
 
-@pytest.mark.parametrize("damage", ["missing", "foreign", "truncated", "newer"])
+@pytest.mark.parametrize("damage", ["missing", "foreign", "truncated", "renamed", "newer"])
 def test_a_damaged_index_is_made_again(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     task = task_of("matmul", 64, 64, 64)
     database = ScheduleDatabase(tmp_path)
@@ -76,9 +76,9 @@ def test_a_damaged_index_is_made_again(tmp_path: Path, damage: str, caplog: pyte
         index.write_bytes(b"no database at all" * 100)
     elif damage == "truncated":
         index.write_bytes(index.read_bytes()[:5000])
+    elif damage == "renamed":
+        index.write_bytes(index.read_bytes().replace(b"bytes INTEGER", b"bytez INTEGER"))
     else:
-        import sqlite3
-
         with sqlite3.connect(index) as newer:
             newer.execute("PRAGMA user_version = 99")
     with caplog.at_level(logging.WARNING):

@@ -13,6 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,8 @@ class ScheduleIndex:
                 (verdict,) = database.execute("PRAGMA quick_check").fetchone()
                 if verdict != "ok":
                     raise sqlite3.DatabaseError(verdict)
+                if _definitions(database) != _own_definitions():
+                    raise sqlite3.DatabaseError("its tables are none of ours")
             database.execute("COMMIT")
         except BaseException:
             database.close()
@@ -259,6 +262,18 @@ class ScheduleIndex:
             [(numbers[r.task.key], log, r.offset, r.length, r.latency_s) for r in records],
         )
         self._database.execute("INSERT OR REPLACE INTO log VALUES (?, ?)", (log, size))
+
+
+def _definitions(database: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """What tables and indexes there are, as they were made."""
+    return database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+
+
+@cache
+def _own_definitions() -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(_TABLES)
+        return _definitions(database)
 
 
 def _task(row: tuple[Any, ...]) -> IndexedTask | None:
