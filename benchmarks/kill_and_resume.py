@@ -83,7 +83,7 @@ COMMANDS = {
         _schedule,
     ),
     "collect": Command(
-        ["collect", "matmul", "32", "32", "32", "--trials", "16", "--batch", "8", "--population", "64", "--repeat", "1",
+        ["collect", "matmul", "32", "32", "32", "--trials", "32", "--batch", "4", "--population", "64", "--repeat", "1",
          "--min-repeat-ms", "1", "--output", "pools", "--wait-quiet", "0", "--remeasure", "0"],
         "pools/matmul-32x32x32.json",
         _schedule,
