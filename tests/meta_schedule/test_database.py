@@ -7,7 +7,6 @@ import gzip
 import json
 import re
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from tvm_gnn_cost.errors import RecordError
 from tvm_gnn_cost.meta_schedule.api import ms
 from tvm_gnn_cost.meta_schedule.database import read_database, read_database_chunks, read_workloads
 from tvm_gnn_cost.meta_schedule.database_repair import repair_database
+from tvm_gnn_cost.meta_schedule.object_graph import tells_of_fields, trace_problem
 from tvm_gnn_cost.records.databases import RECORDS, WORKLOADS, DatabaseFiles
 
 
@@ -120,14 +120,23 @@ def test_records_of_a_workload_that_cannot_be_read_are_left_out(
     assert "1 workloads cannot be used; the first is on line 1: its module is not base64" in caplog.text
 
 
-@pytest.mark.skipif(find_spec("tvm_ffi") is None, reason="TVM 0.19 sorts the objects before it reads them")
+@pytest.mark.skipif(not tells_of_fields(), reason="this TVM does not say which fields are references")
 @pytest.mark.parametrize("kind", ["tirx.For", "ffi.Array"])
 def test_a_module_that_holds_itself_is_not_followed(
     database: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     change(database / WORKLOADS, 1, lambda value: circular(value, kind))
     assert [record.latency for record in read_database(database).records] == latencies(COUNT)
-    assert re.search(r"on line 1: object \d+ of its module refers to one that is not before it", caplog.text)
+    assert re.search(r"on line 1: its module is damaged: object \d+ refers to one that is not before it", caplog.text)
+
+
+@pytest.mark.skipif(not tells_of_fields(), reason="this TVM does not say which fields are references")
+def test_objects_in_a_trace_are_checked_too() -> None:
+    circle = json.dumps({"root_index": 0, "nodes": [{"type": "ffi.Array", "data": [0]}]})
+    assert trace_problem([[["TransformLayout", ["b0"], [0, 0, circle], []]], []]) is not None
+    assert trace_problem([[["TransformLayout", ["b0"], [0, 0, "[" * 100_000], []]], []]) is not None
+    for fine in (circle.replace("[0]", "[]"), "[", "{C.local}", '{"nodes": 3}'):
+        assert trace_problem([[["Annotate", ["b0", fine], ["pragma"], []]], []]) is None
 
 
 def test_a_database_that_another_tvm_wrote_is_an_error_that_names_it(database: Path) -> None:

@@ -33,7 +33,9 @@ from tvm_gnn_cost.records.pool import RecordedPool
 from tvm_gnn_cost.records.rows import Rows
 from tvm_gnn_cost.records.task import META_SCHEDULE, StoredTask, task_workload
 
-RECORD = [0, [[[["GetBlock", [], ["C", "main"], ["b0"]]], [[0, [1, 2]]]], [2e-3, 1e-3], {"kind": "llvm"}, None]]
+BLOCK, TILE = ["GetBlock", [], ["C", "main"], ["b0"]], ["SamplePerfectTile", ["l1"], [2, 64], ["v2", "v3"]]
+CHOICE = ["SampleCategorical", [], [[0, 16], [0.5, 0.5]], ["v4"]]
+RECORD = [0, [[[BLOCK, TILE, CHOICE], [[1, [1, 2]], [2, 1]]], [2e-3, 1e-3], {"kind": "llvm"}, None]]
 
 
 def write(folder: Path, records: list[Any], version: str = "0.19.0") -> Path:
@@ -72,6 +74,18 @@ def test_a_line_says_workload_readings_and_the_release(tmp_path: Path) -> None:
         (changed(run_secs=[10**400]), "no positive numbers"),
         (changed(run_secs=[True]), "no positive numbers"),
         (changed(trace=[[]]), r"not \[instructions, decisions\]"),
+        (changed(trace=[[BLOCK[:3]], []]), "instruction 0 of its trace is not"),
+        (changed(trace=[[["GetBlock", None, [], []]], []]), "instruction 0 of its trace, GetBlock, is malformed"),
+        (changed(trace=[[["GetBlock", [], ["C", [None]], ["b0"]]], []]), "GetBlock, has a null attribute"),
+        (changed(trace=[[TILE], []]), "instruction 0 of its trace is not decided"),
+        (changed(trace=[[BLOCK], [[0, [1, 2]]]]), "decides nothing"),
+        (changed(trace=[[TILE], [[7, [1, 2]]]]), "decides nothing"),
+        (changed(trace=[[TILE], [[None, [1, 2]]]]), "decides nothing"),
+        (changed(trace=[[TILE], [[0, [1, None]]]]), "is no decision of instruction 0 of its trace, SamplePerfectTile"),
+        (changed(trace=[[TILE], [[0, [1, 2, 3]]]]), "is no decision"),
+        (changed(trace=[[TILE], [[0, [0, 2]]]]), "is no decision"),
+        (changed(trace=[[CHOICE], [[0, 2]]]), "is no decision"),
+        (changed(trace=[[["SampleComputeLocation", ["b0"], [], ["l5"]]], [[0, "x"]]]), "is no decision"),
         (changed(target=None), "names no target"),
         ([0, RECORD[1][:3]], r"not \[trace, run_secs, target, args_info\]"),
         ([-1, RECORD[1]], r"not \[workload, record\]"),

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from tvm_gnn_cost.errors import RecordError, last_line
 from tvm_gnn_cost.meta_schedule.api import ms
-from tvm_gnn_cost.meta_schedule.object_graph import graph_problem
+from tvm_gnn_cost.meta_schedule.object_graph import module_problem, trace_problem
 from tvm_gnn_cost.records.databases import (
     DatabaseFiles,
     RecordLine,
@@ -158,6 +158,9 @@ def _replay(line: RecordLine, workloads: _Workloads, targets: _Targets) -> Recor
     if workload is None:
         return f"its workload, line {line.workload} of {workloads.path.name}, {workloads.problem(line.workload)}"
     trace, _, target, args = line.json
+    problem = trace_problem(trace)
+    if problem is not None:
+        return problem
     try:
         made_for = targets.of(target)
         schedule = _tables.Schedule(workload.module, error_render_level="none")
@@ -226,7 +229,7 @@ class _Targets:
 
 def _workload(line: WorkloadLine) -> Workload | str:
     """What TVM reads in the line, or why it cannot."""
-    problem = graph_problem(line.json[1])
+    problem = module_problem(line.json[1])
     if problem is not None:
         return problem
     try:

@@ -49,6 +49,10 @@ FAILED_S = 1e10
 _TABLE, _OTHER_TABLE = "tuning_record.json", "workload.json"
 _VERSION = re.compile(rb'"tvm_version"\s*:\s*"([^"]+)"')
 _HASH = re.compile(r"-?\d+")
+_SAMPLE = "Sample"
+"""What the names of instructions begin with that take a decision."""
+_NULL_ATTRIBUTES = frozenset({"TransformLayout"})
+"""Instructions of which an attribute may be null."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,49 @@ def _form_problem(value: Any) -> str | None:
         return "its trace is not [instructions, decisions]"
     if not isinstance(target, dict):
         return "it names no target"
+    return _trace_problem(*trace)
+
+
+def _trace_problem(instructions: list[Any], decisions: list[Any]) -> str | None:
+    """Why TVM must not follow a trace, or None: what is missing or null in it, TVM neither checks nor survives."""
+    undecided = set()
+    for number, instruction in enumerate(instructions):
+        if not isinstance(instruction, list) or len(instruction) != 4 or not _is_text(instruction[0]):
+            return f"instruction {number} of its trace is not [name, inputs, attributes, outputs]"
+        name, *parts = instruction
+        if not all(isinstance(part, list) for part in parts) or not all(map(_is_text, parts[2])):
+            return f"instruction {number} of its trace, {name}, is malformed"
+        if name not in _NULL_ATTRIBUTES and _holds_null(parts[1]):
+            return f"instruction {number} of its trace, {name}, has a null attribute"
+        if name.startswith(_SAMPLE):
+            undecided.add(number)
+    for decision in decisions:
+        is_pair = isinstance(decision, list) and len(decision) == 2 and type(decision[0]) is int
+        if not is_pair or decision[0] not in undecided:
+            return f"{str(decision)[:60]} decides nothing in its trace"
+        number, value = decision
+        name, _, attributes, _ = instructions[number]
+        if not _fits(value, name, attributes):
+            return f"{str(value)[:60]} is no decision of instruction {number} of its trace, {name}"
+        undecided.discard(number)
+    if undecided:
+        return f"instruction {min(undecided)} of its trace is not decided"
     return None
+
+
+def _fits(value: Any, name: str, attributes: list[Any]) -> bool:
+    """Whether a value can be the decision of a sampling instruction."""
+    if name == "SampleCategorical":
+        candidates = attributes[0] if attributes else None
+        return isinstance(candidates, list) and type(value) is int and 0 <= value < len(candidates)
+    if name.endswith("Tile"):
+        is_tile = isinstance(value, list) and all(type(part) is int and part > 0 for part in value)
+        return is_tile and attributes[:1] == [len(value)]
+    return type(value) is int
+
+
+def _holds_null(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and any(map(_holds_null, value)))
 
 
 def _readings(run_secs: Any) -> tuple[tuple[float, ...], str | None]:
