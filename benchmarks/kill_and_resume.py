@@ -113,7 +113,6 @@ class Folder:
         for source, log in (("matmul-384x384x384", "a"), ("softmax_mn-256x256", "b")):
             shutil.copy(POOLS / f"{source}.json.gz", self.path / f"{log}.json.gz")
         self.whole: list[str] = []
-        self.kept = 0
 
     def start(self) -> subprocess.Popen[bytes]:
         """The command, in a process group of its own."""
@@ -136,7 +135,6 @@ class Folder:
         twice = [key for key, count in Counter(map(self.command.identity, lines)).items() if count > 1]
         if twice:
             found.append(f"{len(twice)} results are there twice")
-        self.kept += max(0, len(lines) - len(self.whole))
         self.whole = lines
         return found
 
@@ -194,10 +192,10 @@ def campaign(name: str, kills: int, console: Console) -> dict[str, Any]:
             findings.append(f"after kill {done}: exit code {code}: {(folder.path / 'output.txt').read_text()[-300:]}")
         elif command.outcome and command.outcome(folder.path) != expected:
             findings.append(f"after kill {done}: the outcome is another one than without kills")
-        kept += folder.kept
+        kept += len(folder.whole)
         shutil.rmtree(folder.path)
         folder = Folder(command, name)
-    kept += folder.kept
+    kept += len(folder.whole)
     for used in (folder, undisturbed):
         shutil.rmtree(used.path)
     return {

@@ -229,12 +229,14 @@ class _Reader:
     def _load(self, load: Any) -> None:
         uses = self._inline.get(load.producer.op, ())
         for dimension, index in enumerate(load.indices):
-            if not _is_linear(index):
+            is_linear = _is_linear(index)
+            if not is_linear:
                 index = self._analyzer.simplify(index)
+                is_linear = _is_linear(index)
             variables = _variables(index)
             if dimension < len(uses):
                 self._note(variables, uses[dimension])
-            if not _is_linear(index):
+            if not is_linear:
                 self._note(variables, Use.VALUE if _has_floats(index) else Use.NONLINEAR)
             for inner in _reads(index):
                 self._load(inner)
